@@ -77,7 +77,7 @@ def a_forgery(name: str) -> tuple[Gateway, Signed, str]:
     now = clock.now().replace(microsecond=0)
     story = generate_story(7, 0, run="T", now=now, accounts={account: name}, templates={name: simulator.templates[:1]})
     event = story.events[0]
-    return gateway, signer.sign(story, event, now=now, again=0), signer.query(story, event)
+    return gateway, signer.sign(story, event, now=now, again=0), simulator.query_of(story, event)
 
 
 def hostile_bodies(body: bytes, size_bytes: int) -> Iterator[tuple[str, bytes]]:

@@ -136,7 +136,7 @@ def _genuine(signer: Signer, told: Sequence[tuple[Story, StoryEvent]], now: date
             name=f"{signer.gateway}.genuine.{_ODD.sub('-', event.event_type)}",
             account=signer.account,
             signed=signer.sign(story, event, now=now, again=0),
-            query=signer.query(story, event),
+            query=simulator_of(signer.gateway).query_of(story, event),
         )
 
 

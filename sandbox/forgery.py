@@ -12,6 +12,7 @@ import msgspec
 
 from tillkeeper.sandbox.formats import Signed
 from tillkeeper.sandbox.signer import Signer
+from tillkeeper.sandbox.simulators.registry import simulator_of
 from tillkeeper.sandbox.story import Story, StoryEvent, bare
 
 STALE_S: Final = 20 * 60  # four times the window of five minutes
@@ -46,7 +47,10 @@ class Forger:
         if trick == "misdirected":
             account = chance.choice(sorted(self._impostors.keys() - {account}))
         claim = _claim(story, self._signers[story.account].pays, chance)
-        signed, query = self._signed(trick, claim, now), self._signers[story.account].query(*claim)
+        signed, query = (
+            self._signed(trick, claim, now),
+            simulator_of(self._signers[story.account].gateway).query_of(*claim),
+        )
         return Forgery(account=account, trick=trick, signed=signed, query=query)
 
     def tricks(self, account: str) -> Sequence[Trick]:

@@ -23,7 +23,3 @@ class Signer(Protocol):
     def sign(self, story: Story, event: StoryEvent, *, now: datetime, again: int) -> Signed:
         """The delivery, signed at `now`; `again` is 1 for the first repetition."""
         ...
-
-    def query(self, story: Story, event: StoryEvent) -> str:
-        """What stands behind the query mark of the URL that is posted to, raw."""
-        ...

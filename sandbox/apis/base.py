@@ -47,11 +47,6 @@ class SignedResponse(msgspec.Struct, frozen=True, kw_only=True):
 class Api(Protocol):
     """One gateway's API for one account."""
 
-    @property
-    def account(self) -> str:
-        """The account's name in the configuration."""
-        ...
-
     def respond(self, request: ApiRequest, *, now: datetime, as_of: datetime) -> ApiResponse:
         """The gateway's answer at `now`, from books that were last written at `as_of`."""
         ...

@@ -24,8 +24,16 @@ class ApiHandler:
     """One gateway's API, faults included."""
 
     def __init__(
-        self, api: Api, *, now: Callable[[], datetime], log: QueryLog, faults: Faults, slow_s: float = SLOW_S
+        self,
+        account: str,
+        api: Api,
+        *,
+        now: Callable[[], datetime],
+        log: QueryLog,
+        faults: Faults,
+        slow_s: float = SLOW_S,
     ) -> None:
+        self._account = account
         self._api = api
         self._now = now
         self._log = log
@@ -35,8 +43,8 @@ class ApiHandler:
     async def handle(self, http_request: web.Request) -> web.StreamResponse:
         """One query."""
         request, now = await _received(http_request), self._now()
-        content = self._api.respond(request, now=now, as_of=self._faults.as_of(self._api.account, now))
-        fault = self._faults.at(self._api.account, now, f"{content.about} {content.ref}")
+        content = self._api.respond(request, now=now, as_of=self._faults.as_of(self._account, now))
+        fault = self._faults.at(self._account, now, f"{content.about} {content.ref}")
         status, summary = content.status, content.summary
         signed: SignedResponse | None
         match fault:
@@ -56,7 +64,7 @@ class ApiHandler:
                 signed = self._api.signed(content, now=now, forged=True)
             case _:
                 signed = self._api.signed(content, now=now)
-        self._log.enter(_line(self._api.account, content, now=now, status=status, summary=summary, fault=fault))
+        self._log.enter(_line(self._account, content, now=now, status=status, summary=summary, fault=fault))
         return await self._send(http_request, signed, fault)
 
     async def _send(

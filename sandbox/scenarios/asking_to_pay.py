@@ -25,6 +25,6 @@ def asked_wrongly(stories: Iterable[Story], ledger: Ledger, notices: Sequence[Re
     for it in notices:
         if it.topic not in ASKS_TO_PAY or it.order_ref is None:
             continue
-        known = ledger.payment_of_order(accounts[it.order_ref], it.order_ref, it.created_at)
+        known = ledger.of(accounts[it.order_ref]).payment_of_order(it.order_ref, it.created_at)
         if known is not None and known.state in MAY_BE_PAID:
             yield f"{it.order_ref}: {it.topic} was told at {it.created_at:%d. %H:%M}, and its payment was {known.state}"

@@ -23,7 +23,7 @@ def api_handlers(
     """One for each account whose gateway can be asked, all with the same books, clock and log."""
     faults = faults or Faults()
     return {
-        account: ApiHandler(api(signer, ledger), now=now, log=log, faults=faults, slow_s=slow_s)
+        account: ApiHandler(account, api(signer, ledger), now=now, log=log, faults=faults, slow_s=slow_s)
         for account, signer in signers.items()
         if (api := simulator_of(signer.gateway).api) is not None
     }

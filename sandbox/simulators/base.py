@@ -36,6 +36,8 @@ class Simulator(msgspec.Struct, frozen=True, kw_only=True):
     given back so far, `parts` types of which each captures a part of the payment.  `payment_prefix` begins payment
     references in the shape of the gateway's own; without one the payment has its order's reference.
 
+    `query_of` gives what stands behind the query mark of the URL that is posted to, raw.
+
     `event_id_of` gives the id that Tillkeeper's event must have where that is not the story event's own `event_id`;
     `second_events` is what a second event's id ends in, by the event type that brings two.
 
@@ -52,6 +54,7 @@ class Simulator(msgspec.Struct, frozen=True, kw_only=True):
     totals: frozenset[str] = frozenset()
     parts: frozenset[str] = frozenset()
     event_id_of: Callable[[Story, StoryEvent], str] | None = None
+    query_of: Callable[[Story, StoryEvent], str] = lambda _story, _event: ""
     second_events: Mapping[str, str] = MappingProxyType({})
     templates: tuple[Template, ...]
     currencies: tuple[str, ...]

@@ -158,7 +158,7 @@ class TrafficGenerator:
         signed = signer.sign(*claim, now=clock.now(), again=act.again)
         started_s = clock.monotonic_s()
         counts.posted += 1
-        status = await self._post(account, signed, signer.query(*claim))
+        status = await self._post(account, signed, simulator_of(signer.gateway).query_of(*claim))
         ended_s = clock.monotonic_s()
         if _is_not_now(status):
             counts.unanswered += 1

@@ -74,7 +74,7 @@ class Target:
         for again, event in enumerate(story.events):
             headers, body = self.signer.sign(story, event, now=self.now, again=again % 2)
             headers = {name.lower(): [value] for name, value in headers.items()}
-            yield Request(headers, body, self.signer.query(story, event))
+            yield Request(headers, body, simulator_of(self.signer.gateway).query_of(story, event))
 
     def _meaning(self, request: Request) -> tuple:
         got = outcome(self.played, request, self.now)

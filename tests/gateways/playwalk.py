@@ -12,7 +12,7 @@ from tillkeeper.domain.order.registration import Order
 from tillkeeper.domain.order.status import summarize
 from tillkeeper.gateways.messages import Response
 from tillkeeper.sandbox.apis.base import ApiRequest
-from tillkeeper.sandbox.simulators.registry import ledger_of
+from tillkeeper.sandbox.simulators.registry import ledger_of, simulator_of
 from tillkeeper.sandbox.story import ExpectedOrder, Story, StoryEvent, bare
 
 AMOUNT = 12_300
@@ -81,8 +81,12 @@ def delivered(gateway, simulator, signer, story, api):
     events = []
     for event in story.events:
         now = event.at + timedelta(seconds=2)
-        request = request_of(signer.sign(story, event, now=now, again=0), signer.query(story, event))
-        again = request_of(signer.sign(story, event, now=now, again=1), signer.query(story, event))
+        request = request_of(
+            signer.sign(story, event, now=now, again=0), simulator_of(signer.gateway).query_of(story, event)
+        )
+        again = request_of(
+            signer.sign(story, event, now=now, again=1), simulator_of(signer.gateway).query_of(story, event)
+        )
         verified = gateway.verify(request, now)
         told = gateway.parse(verified)
         queries = gateway.queries_for(verified)

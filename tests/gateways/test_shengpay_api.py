@@ -22,6 +22,7 @@ from tillkeeper.gateways.messages import Answer, Query
 from tillkeeper.gateways.registry import build
 from tillkeeper.gateways.shengpay.objects import REFUND_STATUSES, TRADE_STATES
 from tillkeeper.gateways.shengpay.settings import ShengPaySettings
+from tillkeeper.sandbox.simulators.registry import ledger_of
 from tillkeeper.sandbox.simulators.shengpay.signing import sign
 from tillkeeper.sandbox.simulators.shengpay.simulator import SIMULATOR
 from tillkeeper.sandbox.simulators.shengpay.templates import TEMPLATES
@@ -203,7 +204,7 @@ def test_the_sandbox_refuses_strangers_and_forges_answers():
 def test_the_sandbox_knows_no_other_queries():
     _, gateway = a_play()
     put = put_of(gateway.query_request(BY_ORDER, now=NOW, nonce="n"))
-    api = SIMULATOR.api(VOICE, None)
+    api = SIMULATOR.api(VOICE, ledger_of({}))
     assert api.respond(msgspec.structs.replace(put, path="/x"), now=NOW, as_of=NOW).status == 404
     for body in (b"", b"[]", b"{}"):
         reply = api.respond(msgspec.structs.replace(put, body=body), now=NOW, as_of=NOW)

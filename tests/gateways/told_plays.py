@@ -43,7 +43,7 @@ class Told:
 
     def taken(self, event, again):
         signed = self.signer.sign(self.story, event, now=event.at, again=again)
-        verified = self.gateway.verify(request_of(signed, self.signer.query(self.story, event)), event.at)
+        verified = self.gateway.verify(request_of(signed, self.simulator.query_of(self.story, event)), event.at)
         events, queries = self.gateway.parse(verified), self.gateway.queries_for(verified)
         simulator = self.simulator
         assert bool(queries) == (event.event_type in simulator.fetched)

@@ -12,7 +12,7 @@ from tillkeeper.domain.order.status import summarize
 from tillkeeper.gateways.messages import Query
 from tillkeeper.gateways.registry import GATEWAYS, build
 from tillkeeper.sandbox.apis.base import ApiRequest
-from tillkeeper.sandbox.simulators.registry import ledger_of
+from tillkeeper.sandbox.simulators.registry import ledger_of, simulator_of
 from tillkeeper.sandbox.story import ExpectedOrder, Story, StoryEvent
 
 AMOUNT = 12900
@@ -32,7 +32,8 @@ class Walk:
         """What each delivery brings, in order: its events, or what the gateway answers to what it asks."""
         for event in story.events:
             request = request_of(
-                self.signer.sign(story, event, now=NOW, again=0), query=self.signer.query(story, event)
+                self.signer.sign(story, event, now=NOW, again=0),
+                query=simulator_of(self.signer.gateway).query_of(story, event),
             )
             verified = self.gateway.verify(request, NOW)
             events = self.gateway.parse(verified)

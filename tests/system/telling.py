@@ -28,6 +28,7 @@ from tillkeeper.lanes.intake import Intake
 from tillkeeper.lanes.spool import SpoolReceiver, SpoolSender
 from tillkeeper.policy import PolicyFile
 from tillkeeper.sandbox.servers.child import free_ports
+from tillkeeper.schema_watch import SchemaWatch
 from tillkeeper.workers.apply import ApplyLoop
 from tillkeeper.workers.database_retry import DatabaseRetry
 from tillkeeper.workers.fetch import FetchLoop

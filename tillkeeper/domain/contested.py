@@ -98,16 +98,16 @@ def _facts_placed_anew(
     placement: Placement,
 ) -> dict[int, OrderFacts]:
     """Takes what is known of the objects out of every order, and makes it again where it belongs."""
-    of_payments = {it[1:] for it in contest.objects if it[0] == "payment"}
-    of_refunds = {it[1:] for it in contest.objects if it[0] == "refund"}
-    of_disputes = {it[1:] for it in contest.objects if it[0] == "dispute"}
+    of_payments = {reference[1:] for reference in contest.objects if reference[0] == "payment"}
+    of_refunds = {reference[1:] for reference in contest.objects if reference[0] == "refund"}
+    of_disputes = {reference[1:] for reference in contest.objects if reference[0] == "dispute"}
     made = {}
     for order_id in contest.order_ids.values():
         facts = orders[order_id].facts
         made[order_id] = OrderFacts(
-            payments={key: it for key, it in facts.payments.items() if key not in of_payments},
-            refunds={key: it for key, it in facts.refunds.items() if key not in of_refunds},
-            disputes={key: it for key, it in facts.disputes.items() if key not in of_disputes},
+            payments={key: payment for key, payment in facts.payments.items() if key not in of_payments},
+            refunds={key: refund for key, refund in facts.refunds.items() if key not in of_refunds},
+            disputes={key: dispute for key, dispute in facts.disputes.items() if key not in of_disputes},
         )
     for key, order_ref in contest.claims.items():
         order_id = contest.order_ids[order_ref]

@@ -115,7 +115,7 @@ def unanswered(account: str, fetch: Fetch, progress: Progress, *, delivery: tupl
         "order_ref": fetch.order_ref,
         "why": why,
         "since": progress.requested_at.isoformat(),
-        "delivery": [str(it) for it in delivery],
+        "delivery": [str(part) for part in delivery],
     }
     # What is requested for anew and not answered either is told again, whoever resolved the case before.
     state = f"since {progress.requested_at.isoformat()}"

@@ -41,11 +41,11 @@ def masked(text: str) -> str:
 
 def plain_text(text: str) -> str:
     """Likewise, and one line of what can be seen."""
-    return masked("".join(it if it.isprintable() else " " for it in text[:TEXT_CHARS_MAX]))
+    return masked("".join(char if char.isprintable() else " " for char in text[:TEXT_CHARS_MAX]))
 
 
 def _card_or_not(found: re.Match[str]) -> str:
-    digits = [int(it) for it in found[0] if it.isdigit()]
-    doubled = [it if at % 2 == 0 else sum(divmod(2 * it, 10)) for at, it in enumerate(reversed(digits))]
+    digits = [int(char) for char in found[0] if char.isdigit()]
+    doubled = [digit if at % 2 == 0 else sum(divmod(2 * digit, 10)) for at, digit in enumerate(reversed(digits))]
     is_card = len(digits) in CARD_DIGITS and sum(doubled) % 10 == 0 and _ISSUER.match("".join(map(str, digits)))
     return "<card>" if is_card else found[0]

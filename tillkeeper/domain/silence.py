@@ -64,12 +64,13 @@ def log_chance(activity: Activity, now: datetime, *, enough: float = -math.inf) 
     while hour < now and max(changed.values()) > enough:
         begin, end = max(hour, activity.last_at), min(hour + HOUR, now)
         minutes = (end - begin) / timedelta(minutes=1)
-        quiet = {it: minutes * math.log1p(-share(hour + it * HOUR)) for it in SHIFTS}
+        quiet = {shift: minutes * math.log1p(-share(hour + shift * HOUR)) for shift in SHIFTS}
         changed = {
-            it: max(changed[it], *(steady[before] for before in SHIFTS if abs(before - it) <= 1)) + quiet[it]
-            for it in SHIFTS
+            shift: max(changed[shift], *(steady[before] for before in SHIFTS if abs(before - shift) <= 1))
+            + quiet[shift]
+            for shift in SHIFTS
         }
-        steady = {it: steady[it] + quiet[it] for it in SHIFTS}
+        steady = {shift: steady[shift] + quiet[shift] for shift in SHIFTS}
         hour += HOUR
     return max(changed.values())
 
@@ -119,16 +120,16 @@ class Answers(msgspec.Struct, frozen=True, kw_only=True):
 
 def together(one: Answers, other: Answers) -> Answers:
     """What two sweepers saw: the order of seeing does not matter, and an answer to either ends the failures before."""
-    answered_at = max((it.answered_at for it in (one, other) if it.answered_at), default=None)
+    answered_at = max((seen.answered_at for seen in (one, other) if seen.answered_at), default=None)
     failing = [
-        (it.failed_at, it.reason, it.failing_since)
-        for it in (one, other)
-        if it.failed_at and it.failing_since and (answered_at is None or it.failed_at > answered_at)
+        (seen.failed_at, seen.reason, seen.failing_since)
+        for seen in (one, other)
+        if seen.failed_at and seen.failing_since and (answered_at is None or seen.failed_at > answered_at)
     ]
     if not failing:
         return Answers(answered_at=answered_at)
-    failed_at, reason, _ = max(failing, key=lambda it: (it[0], it[1] or ""))
-    since = min(it[2] for it in failing)
+    failed_at, reason, _ = max(failing, key=lambda failure: (failure[0], failure[1] or ""))
+    since = min(failure[2] for failure in failing)
     return Answers(
         answered_at=answered_at,
         failing_since=max(since, answered_at) if answered_at else since,

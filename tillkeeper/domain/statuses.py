@@ -66,7 +66,7 @@ def statuses(has: Callable[[Traits], bool]) -> tuple[Status, ...]:
     return tuple(status for status, traits in TRAITS.items() if has(traits))
 
 
-STATUS_ZH: Final[Mapping[Status, str]] = MappingProxyType({status: it.zh for status, it in TRAITS.items()})
+STATUS_ZH: Final[Mapping[Status, str]] = MappingProxyType({status: traits.zh for status, traits in TRAITS.items()})
 MOVING: Final = statuses(lambda traits: traits.moving)
 AWAITED: Final = statuses(lambda traits: traits.awaited)
 OPEN: Final = statuses(lambda traits: traits.moving or traits.awaited)  # whose money may move at any time

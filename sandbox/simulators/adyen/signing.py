@@ -31,10 +31,6 @@ class AdyenSigner(msgspec.Struct, frozen=True, kw_only=True):
     hmac_key: str
     merchant_account: str
 
-    def query(self, story: Story, event: StoryEvent) -> str:  # noqa: ARG002
-        """None."""
-        return ""
-
     def sign(self, story: Story, event: StoryEvent, *, now: datetime, again: int) -> Signed:  # noqa: ARG002
         """The same delivery each time; nothing counts repetitions."""
         code, success = code_of(event)

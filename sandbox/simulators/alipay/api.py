@@ -44,17 +44,12 @@ class AlipayApi:
 
     def __init__(self, signer: "AlipaySigner", ledger: Ledger) -> None:
         self._signer = signer
-        self._ledger = ledger
+        self._ledger = ledger.of(signer.account)
         self._forger: RSAPrivateKey | None = None
         self._methods: dict[str, Callable[[Content, datetime], ApiResponse]] = {
             "alipay.trade.query": self._trade,
             "alipay.trade.fastpay.refund.query": self._refund,
         }
-
-    @property
-    def account(self) -> str:
-        """The account's name in the configuration."""
-        return self._signer.account
 
     def respond(self, request: ApiRequest, *, now: datetime, as_of: datetime) -> ApiResponse:  # noqa: ARG002
         """One query.  Errors are 200 as well, and say so in their code."""
@@ -117,9 +112,9 @@ class AlipayApi:
     def _record(self, content: Content, as_of: datetime) -> PaymentRecord | None:
         """trade_no goes before out_trade_no.  Before the payer opens it there is no trade."""
         if trade_no := content.get("trade_no"):
-            record = self._ledger.payment(self.account, str(trade_no), as_of)
+            record = self._ledger.payment(str(trade_no), as_of)
         else:
-            record = self._ledger.payment_of_order(self.account, str(content.get("out_trade_no", "")), as_of)
+            record = self._ledger.payment_of_order(str(content.get("out_trade_no", "")), as_of)
         return None if record is None or record.state is PaymentState.CREATED else record
 
     def _trade(self, content: Content, as_of: datetime) -> ApiResponse:

@@ -37,10 +37,6 @@ class AlipaySigner(msgspec.Struct, frozen=True, kw_only=True):
     private_key: RSAPrivateKey
     app_key: RSAPrivateKey  # the merchant's, which signs queries
 
-    def query(self, story: Story, event: StoryEvent) -> str:  # noqa: ARG002
-        """None."""
-        return ""
-
     def sign(self, story: Story, event: StoryEvent, *, now: datetime, again: int) -> Signed:  # noqa: ARG002
         """The same notice each time: Alipay signs no time of sending."""
         paid = [it for it in (*story.events, event) if it.event_type == self.pays]

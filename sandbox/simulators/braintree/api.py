@@ -31,12 +31,7 @@ class BraintreeApi:
 
     def __init__(self, signer: BraintreeSigner, ledger: Ledger) -> None:
         self._signer = signer
-        self._ledger = ledger
-
-    @property
-    def account(self) -> str:
-        """The account's name in the configuration."""
-        return self._signer.account
+        self._ledger = ledger.of(signer.account)
 
     def respond(self, request: ApiRequest, *, now: datetime, as_of: datetime) -> ApiResponse:  # noqa: ARG002
         """One query."""
@@ -58,11 +53,11 @@ class BraintreeApi:
         return unsigned(content, now=now, forged=forged, content_type="application/xml; charset=utf-8")
 
     def _transaction(self, ref: str, as_of: datetime) -> ApiResponse:
-        record = self._ledger.payment(self.account, ref, as_of)
+        record = self._ledger.payment(ref, as_of)
         if record is not None:
             content, about = _sale_of(record), "payment"
         else:
-            record, refund = self._ledger.refund(self.account, ref, as_of)
+            record, refund = self._ledger.refund(ref, as_of)
             if record is None or refund is None:
                 return _empty(404, ref)
             content, about = _credit_of(record, refund), "refund"

@@ -36,10 +36,6 @@ class BraintreeSigner(msgspec.Struct, frozen=True, kw_only=True):
     public_key: str
     private_key: str
 
-    def query(self, story: Story, event: StoryEvent) -> str:  # noqa: ARG002
-        """None."""
-        return ""
-
     def sign(self, story: Story, event: StoryEvent, *, now: datetime, again: int) -> Signed:  # noqa: ARG002
         """The same notification each time, under the time at which it was made."""
         kind, subject = SUBJECTS[event.event_type](story, event)

@@ -18,12 +18,7 @@ class CheckoutApi:
 
     def __init__(self, signer: CheckoutSigner, ledger: Ledger) -> None:
         self._signer = signer
-        self._ledger = ledger
-
-    @property
-    def account(self) -> str:
-        """The account's name in the configuration."""
-        return self._signer.account
+        self._ledger = ledger.of(signer.account)
 
     def respond(self, request: ApiRequest, *, now: datetime, as_of: datetime) -> ApiResponse:  # noqa: ARG002
         """One query."""
@@ -33,12 +28,12 @@ class CheckoutApi:
             case ["", "payments"] if request.method == "GET":
                 return self._list(request.first("reference") or "", as_of)
             case ["", "payments", ref] if request.method == "GET":
-                record = self._ledger.payment(self.account, ref, as_of)
+                record = self._ledger.payment(ref, as_of)
                 if record is not None and record.event_type:
                     payment = _payment_of(record, as_of)
                     return _found(payment, record, about="payment", summary=payment["status"])
             case ["", "payments", ref, "actions"] if request.method == "GET":
-                record = self._ledger.payment(self.account, ref, as_of)
+                record = self._ledger.payment(ref, as_of)
                 if record is not None and record.event_type:
                     actions = _actions_of(record, as_of)
                     return _found(actions, record, about="refund", summary=f"{len(actions)} actions")
@@ -53,7 +48,7 @@ class CheckoutApi:
         return unsigned(content, now=now, forged=forged)
 
     def _list(self, reference: str, as_of: datetime) -> ApiResponse:
-        record = self._ledger.payment_of_order(self.account, reference, as_of)
+        record = self._ledger.payment_of_order(reference, as_of)
         found = [] if record is None or not record.event_type else [_payment_of(record, as_of)]
         listed = {"limit": 100, "skip": 0, "total_count": len(found), "data": found}
         summary = f"{len(found)} payments"

@@ -25,10 +25,6 @@ class CheckoutSigner(msgspec.Struct, frozen=True, kw_only=True):
     signature_key: str
     secret_key: str
 
-    def query(self, story: Story, event: StoryEvent) -> str:  # noqa: ARG002
-        """None."""
-        return ""
-
     def sign(self, story: Story, event: StoryEvent, *, now: datetime, again: int) -> Signed:  # noqa: ARG002
         """The same event each time."""
         return checkout_signed(self.signature_key, _body(story, event))

@@ -18,12 +18,7 @@ class FlutterwaveApi:
 
     def __init__(self, signer: FlutterwaveSigner, ledger: Ledger) -> None:
         self._signer = signer
-        self._ledger = ledger
-
-    @property
-    def account(self) -> str:
-        """The account's name in the configuration."""
-        return self._signer.account
+        self._ledger = ledger.of(signer.account)
 
     def respond(self, request: ApiRequest, *, now: datetime, as_of: datetime) -> ApiResponse:  # noqa: ARG002
         """One query."""
@@ -33,11 +28,11 @@ class FlutterwaveApi:
             case ["", "charges"]:
                 return self._by_reference(request.first("reference") or "", as_of)
             case ["", "charges", ref]:
-                record = self._ledger.payment(self.account, ref, as_of)
+                record = self._ledger.payment(ref, as_of)
                 if record is not None and record.event_type:
                     return _found("payment", _charge_of(record), record)
             case ["", "refunds", ref]:
-                record, refund = self._ledger.refund(self.account, ref, as_of)
+                record, refund = self._ledger.refund(ref, as_of)
                 if record is not None and refund is not None:
                     return _found("refund", _refund_of(record, refund), record)
         return _error(404, "RESOURCE_NOT_FOUND", "The resource does not exist")
@@ -51,7 +46,7 @@ class FlutterwaveApi:
         return unsigned(content, now=now, forged=forged)
 
     def _by_reference(self, reference: str, as_of: datetime) -> ApiResponse:
-        record = self._ledger.payment_of_order(self.account, reference, as_of)
+        record = self._ledger.payment_of_order(reference, as_of)
         found = [] if record is None or not record.event_type else [_charge_of(record)]
         body = compact_json({"status": "success", "message": "Charges fetched", "data": found})
         return ApiResponse(

@@ -49,10 +49,6 @@ class FlutterwaveSigner(msgspec.Struct, frozen=True, kw_only=True):
     secret_hash: str
     secret_key: str
 
-    def query(self, story: Story, event: StoryEvent) -> str:  # noqa: ARG002
-        """None."""
-        return ""
-
     def sign(self, story: Story, event: StoryEvent, *, now: datetime, again: int) -> Signed:  # noqa: ARG002
         """The same event each time."""
         name, data = event.event_type.partition(" ")[0], _data(story, event)

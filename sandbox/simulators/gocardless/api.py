@@ -33,12 +33,7 @@ class GoCardlessApi:
 
     def __init__(self, signer: GoCardlessSigner, ledger: Ledger) -> None:
         self._signer = signer
-        self._ledger = ledger
-
-    @property
-    def account(self) -> str:
-        """The account's name in the configuration."""
-        return self._signer.account
+        self._ledger = ledger.of(signer.account)
 
     def respond(self, request: ApiRequest, *, now: datetime, as_of: datetime) -> ApiResponse:  # noqa: ARG002 - its books are at once
         """One query."""
@@ -65,7 +60,7 @@ class GoCardlessApi:
         return unsigned(content, now=now, forged=forged)
 
     def _events(self, ref: str, as_of: datetime) -> ApiResponse:
-        record = self._ledger.payment(self.account, ref, as_of)
+        record = self._ledger.payment(ref, as_of)
         happened = [] if record is None else [it for it in record.story.events if it.at <= as_of]
         ours = [it for it in happened if it.event_type in ACTIONS]
         page: Json = {"events": [], "meta": {"cursors": {"before": None, "after": None}, "limit": 500}}
@@ -78,7 +73,7 @@ class GoCardlessApi:
         )
 
     def _refund(self, ref: str, as_of: datetime) -> ApiResponse:
-        record = self._ledger.payment_of_refund(self.account, refund_ref_of(ref), as_of)
+        record = self._ledger.payment_of_refund(refund_ref_of(ref), as_of)
         refund = None if record is None else record.refund(refund_ref_of(ref))
         if record is None or refund is None:
             return _error(404, "invalid_api_usage", "resource_not_found", about="refund", ref=ref)

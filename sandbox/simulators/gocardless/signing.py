@@ -71,10 +71,6 @@ class GoCardlessSigner(msgspec.Struct, frozen=True, kw_only=True):
     secret: str
     access_token: str  # who shows it may ask
 
-    def query(self, story: Story, event: StoryEvent) -> str:  # noqa: ARG002
-        """None."""
-        return ""
-
     def sign(self, story: Story, event: StoryEvent, *, now: datetime, again: int) -> Signed:  # noqa: ARG002
         """The same delivery each time."""
         return gocardless_signed(self.secret, gocardless_body(event_of(story, event)))

@@ -35,12 +35,7 @@ class KlarnaApi:
 
     def __init__(self, signer: KlarnaSigner, ledger: Ledger) -> None:
         self._signer = signer
-        self._ledger = ledger
-
-    @property
-    def account(self) -> str:
-        """The account's name in the configuration."""
-        return self._signer.account
+        self._ledger = ledger.of(signer.account)
 
     def respond(self, request: ApiRequest, *, now: datetime, as_of: datetime) -> ApiResponse:  # noqa: ARG002 - its books are at once
         """One query."""
@@ -49,11 +44,11 @@ class KlarnaApi:
             return ApiResponse(status=401, body=b"", about="nothing", summary="UNAUTHORIZED")
         match (request.method, *request.path.split("/")[1:]):
             case ("GET", "ordermanagement", "v1", "orders", ref):
-                record = self._ledger.payment(self.account, ref, as_of)
+                record = self._ledger.payment(ref, as_of)
                 if record is not None:
                     return _found(order_of(record, as_of), record.story)
             case ("POST", "ordermanagement", "v1", "orders", ref, "acknowledge"):
-                record = self._ledger.payment(self.account, ref, as_of)
+                record = self._ledger.payment(ref, as_of)
                 if record is not None:
                     order_ref = record.story.order_ref
                     return ApiResponse(

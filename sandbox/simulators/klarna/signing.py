@@ -33,12 +33,13 @@ class KlarnaSigner(msgspec.Struct, frozen=True, kw_only=True):
     username: str
     password: str  # who shows it may ask
 
-    def query(self, story: Story, event: StoryEvent) -> str:
-        """The order, but for what is told by a notification."""
-        return "" if event.event_type.startswith("FRAUD_RISK") else f"klarna_order_id={story.payment_ref}"
-
     def sign(self, story: Story, event: StoryEvent, *, now: datetime, again: int) -> Signed:  # noqa: ARG002
         """The same each time."""
         if event.event_type.startswith("FRAUD_RISK"):
             return klarna_notified(story.payment_ref, event.event_type)
         return klarna_pushed()
+
+
+def klarna_query(story: Story, event: StoryEvent) -> str:
+    """The URL's query: the order, but for what is told by a notification."""
+    return "" if event.event_type.startswith("FRAUD_RISK") else f"klarna_order_id={story.payment_ref}"

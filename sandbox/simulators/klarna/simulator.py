@@ -11,7 +11,7 @@ from tillkeeper.sandbox.ledger.payments import PaymentState, RefundState
 from tillkeeper.sandbox.signer import Signer
 from tillkeeper.sandbox.simulators.base import Secret, Setting, Simulator
 from tillkeeper.sandbox.simulators.klarna.api import KlarnaApi
-from tillkeeper.sandbox.simulators.klarna.signing import KlarnaSigner
+from tillkeeper.sandbox.simulators.klarna.signing import KlarnaSigner, klarna_query
 from tillkeeper.sandbox.simulators.klarna.templates import EVENT_TYPES, TEMPLATES
 from tillkeeper.sandbox.story import bare
 
@@ -31,6 +31,7 @@ SIMULATOR: Final = Simulator(
     event_types=cast("Mapping[str, PaymentState | RefundState]", EVENT_TYPES),
     fetched=frozenset(EVENT_TYPES),
     templates=TEMPLATES,
+    query_of=klarna_query,
     currencies=("EUR", "SEK", "NOK", "USD"),
     payment_prefix="7849fd84-47dc-4919-a7ce-",
     new_signer=_new_signer,

@@ -45,12 +45,7 @@ class LakalaApi:
 
     def __init__(self, signer: LakalaSigner, ledger: Ledger) -> None:
         self._signer = signer
-        self._ledger = ledger
-
-    @property
-    def account(self) -> str:
-        """The account's name in the configuration."""
-        return self._signer.account
+        self._ledger = ledger.of(signer.account)
 
     def respond(self, request: ApiRequest, *, now: datetime, as_of: datetime) -> ApiResponse:  # noqa: ARG002
         """One query."""
@@ -60,7 +55,7 @@ class LakalaApi:
             return ApiResponse(status=404, body=b"{}", about="nothing", summary="no such address")
         asked = json.loads(request.body)["req_data"]
         ref = str(asked.get("out_order_no", ""))
-        record = self._ledger.payment_of_order(self.account, ref, as_of)
+        record = self._ledger.payment_of_order(ref, as_of)
         if record is None or asked.get("merchant_no") != self._signer.merchant_no:
             return self._failed("000002", "订单不存在", about="payment", ref=ref)
         content = self._order(record)

@@ -42,10 +42,6 @@ class LakalaSigner(msgspec.Struct, frozen=True, kw_only=True):
     key: RSAPrivateKey
     merchant_key: RSAPrivateKey
 
-    def query(self, story: Story, event: StoryEvent) -> str:  # noqa: ARG002
-        """None."""
-        return ""
-
     def sign(self, story: Story, event: StoryEvent, *, now: datetime, again: int) -> Signed:
         """The same notice each time, signed anew."""
         return self.sent(compact_json(self.notice(story, event)), now=now, nonce=nonce_of(event.event_id, again))

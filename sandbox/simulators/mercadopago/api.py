@@ -28,12 +28,7 @@ class MercadoPagoApi:
 
     def __init__(self, signer: MercadoPagoSigner, ledger: Ledger) -> None:
         self._signer = signer
-        self._ledger = ledger
-
-    @property
-    def account(self) -> str:
-        """The account's name in the configuration."""
-        return self._signer.account
+        self._ledger = ledger.of(signer.account)
 
     def respond(self, request: ApiRequest, *, now: datetime, as_of: datetime) -> ApiResponse:  # noqa: ARG002
         """One query."""
@@ -43,7 +38,7 @@ class MercadoPagoApi:
             case ["", "v1", "payments", "search"]:
                 return self._search(request.first("external_reference") or "", as_of)
             case ["", "v1", "payments", ref]:
-                record = self._ledger.payment(self.account, ref, as_of)
+                record = self._ledger.payment(ref, as_of)
                 if record is not None and record.event_type:
                     payment = _payment_of(record, as_of)
                     return ApiResponse(
@@ -65,7 +60,7 @@ class MercadoPagoApi:
         return unsigned(content, now=now, forged=forged, content_type="application/json;charset=UTF-8")
 
     def _search(self, order_ref: str, as_of: datetime) -> ApiResponse:
-        record = self._ledger.payment_of_order(self.account, order_ref, as_of)
+        record = self._ledger.payment_of_order(order_ref, as_of)
         found = [] if record is None or not record.event_type else [_payment_of(record, as_of)]
         page = {"paging": {"total": len(found), "limit": 100, "offset": 0}, "results": found}
         return ApiResponse(

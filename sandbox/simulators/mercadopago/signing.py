@@ -55,10 +55,6 @@ class MercadoPagoSigner(msgspec.Struct, frozen=True, kw_only=True):
     secret: str
     access_token: str
 
-    def query(self, story: Story, event: StoryEvent) -> str:
-        """The payment, and the topic."""
-        return mercadopago_query(story.payment_ref, _topic(event))
-
     def sign(self, story: Story, event: StoryEvent, *, now: datetime, again: int) -> Signed:
         """Signed anew each time, under a request id of its own; over the id in small letters."""
         request_id = str(uuid5(NAMESPACE_URL, f"{event.event_id}/{again}"))
@@ -68,3 +64,8 @@ class MercadoPagoSigner(msgspec.Struct, frozen=True, kw_only=True):
 
 def _topic(event: StoryEvent) -> str:
     return "merchant_order" if event.event_type == "merchant_order" else "payment"
+
+
+def query_of(story: Story, event: StoryEvent) -> str:
+    """The URL's query: the payment, and the topic."""
+    return mercadopago_query(story.payment_ref, _topic(event))

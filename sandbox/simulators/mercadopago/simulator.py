@@ -9,7 +9,7 @@ import msgspec
 from tillkeeper.sandbox.signer import Signer
 from tillkeeper.sandbox.simulators.base import Secret, Setting, Simulator
 from tillkeeper.sandbox.simulators.mercadopago.api import MercadoPagoApi
-from tillkeeper.sandbox.simulators.mercadopago.signing import MercadoPagoSigner
+from tillkeeper.sandbox.simulators.mercadopago.signing import MercadoPagoSigner, query_of
 from tillkeeper.sandbox.simulators.mercadopago.templates import EVENT_TYPES, TEMPLATES
 
 
@@ -34,6 +34,7 @@ SIMULATOR: Final = Simulator(
     ignored=frozenset({"merchant_order"}),
     fetched=frozenset(EVENT_TYPES) - {"merchant_order"},
     templates=TEMPLATES,
+    query_of=query_of,
     currencies=("BRL", "ARS", "MXN", "CLP"),
     payment_prefix="13",
     new_signer=_new_signer,

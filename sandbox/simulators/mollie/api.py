@@ -41,12 +41,7 @@ class MollieApi:
 
     def __init__(self, signer: MollieSigner, ledger: Ledger) -> None:
         self._signer = signer
-        self._ledger = ledger
-
-    @property
-    def account(self) -> str:
-        """The account's name in the configuration."""
-        return self._signer.account
+        self._ledger = ledger.of(signer.account)
 
     def respond(self, request: ApiRequest, *, now: datetime, as_of: datetime) -> ApiResponse:  # noqa: ARG002 - its books are at once
         """One query."""
@@ -54,12 +49,12 @@ class MollieApi:
             return _error(401, "Unauthorized Request", "Missing authentication, or failed to authenticate")
         match request.path.split("/")[1:]:
             case ["v2", "payments", ref]:
-                record = self._ledger.payment(self.account, ref, as_of)
+                record = self._ledger.payment(ref, as_of)
                 if record is not None:
                     payment = payment_of(record, as_of, (request.first("embed") or "").split(","))
                     return _found(payment, "payment", ref, record.story)
             case ["v2", "payments", ref, "refunds", refund_ref]:
-                record, refund = self._ledger.refund(self.account, refund_ref, as_of)
+                record, refund = self._ledger.refund(refund_ref, as_of)
                 if record is not None and refund is not None and record.story.payment_ref == ref:
                     return _found(refund_of(record.story, refund), "refund", refund_ref, record.story)
         return _error(404, "Not Found", "No payment exists with that token.")

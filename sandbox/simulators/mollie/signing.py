@@ -51,10 +51,6 @@ class MollieSigner(msgspec.Struct, frozen=True, kw_only=True):
     account: str
     api_key: str  # who shows it may ask
 
-    def query(self, story: Story, event: StoryEvent) -> str:  # noqa: ARG002
-        """None."""
-        return ""
-
     def sign(self, story: Story, event: StoryEvent, *, now: datetime, again: int) -> Signed:  # noqa: ARG002
         """The same call for whatever happened."""
         return mollie_called(story.payment_ref)

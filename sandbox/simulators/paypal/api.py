@@ -33,12 +33,7 @@ class PayPalApi:
 
     def __init__(self, signer: PayPalSigner, ledger: Ledger) -> None:
         self._signer = signer
-        self._ledger = ledger
-
-    @property
-    def account(self) -> str:
-        """The account's name in the configuration."""
-        return self._signer.account
+        self._ledger = ledger.of(signer.account)
 
     def respond(self, request: ApiRequest, *, now: datetime, as_of: datetime) -> ApiResponse:  # noqa: ARG002
         """One query, or the request of a token."""
@@ -48,16 +43,16 @@ class PayPalApi:
             return _error(401, "AUTHENTICATION_FAILURE")
         match request.path.split("/"):
             case ["", "v2", "payments", "captures", ref] if request.method == "GET":
-                record = self._ledger.payment(self.account, ref, as_of)
+                record = self._ledger.payment(ref, as_of)
                 if record is not None and _is_captured(record):
                     return _found(_capture_of(record), record, about="payment")
             case ["", "v2", "checkout", "orders", ref] if request.method == "GET":
                 capture_id = f"{CAPTURE_PREFIX}{ref.removeprefix(ORDER_PREFIX)}"
-                record = self._ledger.payment(self.account, capture_id, as_of)
+                record = self._ledger.payment(capture_id, as_of)
                 if record is not None and ref.startswith(ORDER_PREFIX):
                     return _found(_order_of(record, ref), record, about="payment")
             case ["", "v2", "payments", "refunds", ref] if request.method == "GET":
-                record, refund = self._ledger.refund(self.account, ref, as_of)
+                record, refund = self._ledger.refund(ref, as_of)
                 if record is not None and refund is not None:
                     return _found(_refund_of(record, refund), record, about="refund")
         return _error(404, "RESOURCE_NOT_FOUND")

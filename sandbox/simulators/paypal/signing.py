@@ -64,10 +64,6 @@ class PayPalSigner(msgspec.Struct, frozen=True, kw_only=True):
     certificate_url: str
     identity: PayPalIdentity
 
-    def query(self, story: Story, event: StoryEvent) -> str:  # noqa: ARG002
-        """None."""
-        return ""
-
     def sign(self, story: Story, event: StoryEvent, *, now: datetime, again: int) -> Signed:
         """The same event each time, in a transmission of its own."""
         body = paypal_body(event.event_type, _resource(story, event), event_id=event.event_id, at=event.at)

@@ -18,12 +18,7 @@ class PaystackApi:
 
     def __init__(self, signer: PaystackSigner, ledger: Ledger) -> None:
         self._signer = signer
-        self._ledger = ledger
-
-    @property
-    def account(self) -> str:
-        """The account's name in the configuration."""
-        return self._signer.account
+        self._ledger = ledger.of(signer.account)
 
     def respond(self, request: ApiRequest, *, now: datetime, as_of: datetime) -> ApiResponse:  # noqa: ARG002
         """One query."""
@@ -31,9 +26,9 @@ class PaystackApi:
             return _error(401, "invalid_Key", "Invalid key")
         match [unquote(part) for part in request.path.split("/")]:
             case ["", "transaction", "verify", ref]:
-                record = self._ledger.payment(self.account, ref, as_of)
+                record = self._ledger.payment(ref, as_of)
                 # A shop may give a transaction its order's reference: here it is found by both.
-                record = record or self._ledger.payment_of_order(self.account, ref, as_of)
+                record = record or self._ledger.payment_of_order(ref, as_of)
                 if record is not None:
                     return _found("payment", "Verification successful", _transaction_of(record), record)
                 return _error(400, "transaction_not_found", "Transaction reference not found.", ref=ref)
@@ -44,13 +39,13 @@ class PaystackApi:
         return _error(404, "unknown_endpoint", "The endpoint does not exist")
 
     def _refund(self, ref: str, as_of: datetime) -> ApiResponse:
-        record, refund = self._ledger.refund(self.account, ref, as_of)
+        record, refund = self._ledger.refund(ref, as_of)
         if record is not None and refund is not None:
             return _found("refund", "Refund retrieved", _refund_of(record, refund), record)
         return _error(404, "not_found", "Refund not found", ref=ref)
 
     def _refunds(self, ref: str, as_of: datetime) -> ApiResponse:
-        record = self._ledger.payment(self.account, ref, as_of)
+        record = self._ledger.payment(ref, as_of)
         listed = [] if record is None else [_refund_of(record, refund) for refund in record.refunds]
         body = compact_json({"status": True, "message": "Refunds retrieved", "data": listed})
         order_ref = "" if record is None else record.story.order_ref

@@ -40,10 +40,6 @@ class PaystackSigner(msgspec.Struct, frozen=True, kw_only=True):
     account: str
     secret_key: str
 
-    def query(self, story: Story, event: StoryEvent) -> str:  # noqa: ARG002
-        """None."""
-        return ""
-
     def sign(self, story: Story, event: StoryEvent, *, now: datetime, again: int) -> Signed:  # noqa: ARG002
         """The same event each time."""
         return paystack_signed(self.secret_key, paystack_body(event.event_type, _data(story, event)))

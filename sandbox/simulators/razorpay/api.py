@@ -24,12 +24,7 @@ class RazorpayApi:
 
     def __init__(self, signer: RazorpaySigner, ledger: Ledger) -> None:
         self._signer = signer
-        self._ledger = ledger
-
-    @property
-    def account(self) -> str:
-        """The account's name in the configuration."""
-        return self._signer.account
+        self._ledger = ledger.of(signer.account)
 
     def respond(self, request: ApiRequest, *, now: datetime, as_of: datetime) -> ApiResponse:  # noqa: ARG002
         """One query."""
@@ -40,11 +35,11 @@ class RazorpayApi:
             case ["", "v1", "orders"] if request.method == "GET":
                 return self._orders(request.first("receipt") or "", as_of)
             case ["", "v1", "payments", ref] if request.method == "GET":
-                record = self._ledger.payment(self.account, ref, as_of)
+                record = self._ledger.payment(ref, as_of)
                 if record is not None and record.event_type:
                     return _found("payment", _payment_of(record), record)
             case ["", "v1", "refunds", ref] if request.method == "GET":
-                record, refund = self._ledger.refund(self.account, ref, as_of)
+                record, refund = self._ledger.refund(ref, as_of)
                 if record is not None and refund is not None:
                     return _found("refund", _refund_of(record, refund), record)
         return _error(400, "BAD_REQUEST_ERROR", "The id provided does not exist")
@@ -59,7 +54,7 @@ class RazorpayApi:
         return unsigned(content, now=now, forged=forged)
 
     def _orders(self, receipt: str, as_of: datetime) -> ApiResponse:
-        record = self._ledger.payment_of_order(self.account, receipt, as_of)
+        record = self._ledger.payment_of_order(receipt, as_of)
         orders = []
         if record is not None:
             payments = [_payment_of(record)] if record.event_type else []

@@ -31,10 +31,6 @@ class RazorpaySigner(msgspec.Struct, frozen=True, kw_only=True):
     key_id: str
     key_secret: str
 
-    def query(self, story: Story, event: StoryEvent) -> str:  # noqa: ARG002
-        """None."""
-        return ""
-
     def sign(self, story: Story, event: StoryEvent, *, now: datetime, again: int) -> Signed:  # noqa: ARG002
         """The same event each time, under the same id."""
         return razorpay_signed(self.secret, _body(story, event), event_id=event.event_id)

@@ -41,12 +41,7 @@ class ShengPayApi:
 
     def __init__(self, signer: ShengPaySigner, ledger: Ledger) -> None:
         self._signer = signer
-        self._ledger = ledger
-
-    @property
-    def account(self) -> str:
-        """The account's name in the configuration."""
-        return self._signer.account
+        self._ledger = ledger.of(signer.account)
 
     def respond(self, request: ApiRequest, *, now: datetime, as_of: datetime) -> ApiResponse:  # noqa: ARG002
         """One query."""
@@ -90,10 +85,10 @@ class ShengPayApi:
         """By ShengPay's number, or by the order's."""
         if transaction_id := asked.get("transactionId"):
             ref = str(transaction_id)
-            record = self._ledger.payment(self.account, ref, as_of)
+            record = self._ledger.payment(ref, as_of)
         else:
             ref = str(asked.get("outTradeNo", ""))
-            record = self._ledger.payment_of_order(self.account, ref, as_of)
+            record = self._ledger.payment_of_order(ref, as_of)
         if record is None:
             return self._failed("ORDER_NOT_EXIST", "订单不存在", about="payment", ref=ref)
         state = "REFUND" if record.refunds else TRADE_STATES[record.state]
@@ -110,7 +105,7 @@ class ShengPayApi:
         return self._response(content, about="payment", ref=ref, record=record, summary=state)
 
     def _refund(self, ref: str, as_of: datetime) -> ApiResponse:
-        record, refund = self._ledger.refund(self.account, ref, as_of)
+        record, refund = self._ledger.refund(ref, as_of)
         if record is None or refund is None:
             return self._failed("ORDER_NOT_EXIST", "订单不存在", about="refund", ref=ref)
         content = _refund_told(record, refund)
@@ -125,7 +120,7 @@ class ShengPayApi:
         return ApiResponse(body=compact_json(content), about=about, ref=ref, summary=code)
 
     def _common(self) -> Json:
-        nonce = hashlib.sha256(self.account.encode()).hexdigest()[:32]
+        nonce = hashlib.sha256(self._signer.account.encode()).hexdigest()[:32]
         done = {"returnCode": "SUCCESS", "returnMsg": "SUCCESS"}
         return done | {"appId": self._signer.app_id, "mchId": self._signer.mch_id, "nonceStr": nonce}
 

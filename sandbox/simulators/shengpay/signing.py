@@ -39,10 +39,6 @@ class ShengPaySigner(msgspec.Struct, frozen=True, kw_only=True):
     merchant_key: RSAPrivateKey
     sign_type: str = "RSA2"
 
-    def query(self, story: Story, event: StoryEvent) -> str:  # noqa: ARG002
-        """None."""
-        return ""
-
     def sign(self, story: Story, event: StoryEvent, *, now: datetime, again: int) -> Signed:  # noqa: ARG002
         """The same notice each time: nothing in it tells when it was sent."""
         if event.event_type == BOUND:

@@ -40,12 +40,7 @@ class ShopeeApi:
 
     def __init__(self, signer: ShopeeSigner, ledger: Ledger) -> None:
         self._signer = signer
-        self._ledger = ledger
-
-    @property
-    def account(self) -> str:
-        """The account's name in the configuration."""
-        return self._signer.account
+        self._ledger = ledger.of(signer.account)
 
     def respond(self, request: ApiRequest, *, now: datetime, as_of: datetime) -> ApiResponse:
         """One query."""
@@ -54,8 +49,8 @@ class ShopeeApi:
         if (refusal := self._refusal(request, now)) is not None:
             return refusal
         order_sn = request.first("order_sn_list") or ""
-        record = self._ledger.payment_of_order(self.account, order_sn, as_of)
-        record = record or self._ledger.payment(self.account, order_sn, as_of)  # one thing, by either reference
+        record = self._ledger.payment_of_order(order_sn, as_of)
+        record = record or self._ledger.payment(order_sn, as_of)  # one thing, by either reference
         if record is None:
             return _error(200, "error_not_found", "Wrong parameters, detail: the order is not found.")
         order = _order_of(record, as_of) | {"order_sn": order_sn}

@@ -26,10 +26,6 @@ class ShopeeSigner(msgspec.Struct, frozen=True, kw_only=True):
     push_url: str
     access_token: str
 
-    def query(self, story: Story, event: StoryEvent) -> str:  # noqa: ARG002
-        """None."""
-        return ""
-
     def sign(self, story: Story, event: StoryEvent, *, now: datetime, again: int) -> Signed:  # noqa: ARG002
         """The same push each time."""
         status, told_at = event.event_type.partition(" ")[0], int(event.at.timestamp())

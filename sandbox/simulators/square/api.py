@@ -17,12 +17,7 @@ class SquareApi:
 
     def __init__(self, signer: SquareSigner, ledger: Ledger) -> None:
         self._signer = signer
-        self._ledger = ledger
-
-    @property
-    def account(self) -> str:
-        """The account's name in the configuration."""
-        return self._signer.account
+        self._ledger = ledger.of(signer.account)
 
     def respond(self, request: ApiRequest, *, now: datetime, as_of: datetime) -> ApiResponse:  # noqa: ARG002
         """One query."""
@@ -30,11 +25,11 @@ class SquareApi:
             return _error(401, "AUTHENTICATION_ERROR", "UNAUTHORIZED")
         match request.path.split("/"):
             case ["", "v2", "payments", ref] if request.method == "GET":
-                record = self._ledger.payment(self.account, ref, as_of)
+                record = self._ledger.payment(ref, as_of)
                 if record is not None and record.event_type:
                     return _found("payment", _payment_of(record), record)
             case ["", "v2", "refunds", ref] if request.method == "GET":
-                record, refund = self._ledger.refund(self.account, ref, as_of)
+                record, refund = self._ledger.refund(ref, as_of)
                 if record is not None and refund is not None:
                     return _found("refund", _refund_of(record, refund), record)
         return _error(404, "INVALID_REQUEST_ERROR", "NOT_FOUND")

@@ -28,10 +28,6 @@ class SquareSigner(msgspec.Struct, frozen=True, kw_only=True):
     notification_url: str
     access_token: str
 
-    def query(self, story: Story, event: StoryEvent) -> str:  # noqa: ARG002
-        """None."""
-        return ""
-
     def sign(self, story: Story, event: StoryEvent, *, now: datetime, again: int) -> Signed:  # noqa: ARG002
         """The same event each time; only the headers count repetitions."""
         headers, body = square_signed(self.signature_key, self.notification_url, _body(story, event))

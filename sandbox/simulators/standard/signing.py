@@ -23,10 +23,6 @@ class StandardSigner(msgspec.Struct, frozen=True, kw_only=True):
     account: str
     secret: str
 
-    def query(self, story: Story, event: StoryEvent) -> str:  # noqa: ARG002
-        """None."""
-        return ""
-
     def sign(self, story: Story, event: StoryEvent, *, now: datetime, again: int) -> Signed:  # noqa: ARG002
         """The same message each time, signed anew."""
         return signed(self.secret, event.event_id, now, body_of(story, event))

@@ -37,13 +37,8 @@ class StripeApi:
 
     def __init__(self, signer: "StripeSigner", ledger: Ledger) -> None:
         self._signer = signer
-        self._ledger = ledger
+        self._ledger = ledger.of(signer.account)
         self._numbers = 0
-
-    @property
-    def account(self) -> str:
-        """The account's name in the configuration."""
-        return self._signer.account
 
     def respond(self, request: ApiRequest, *, now: datetime, as_of: datetime) -> ApiResponse:
         """One query."""
@@ -119,7 +114,7 @@ class StripeApi:
             message = "The search query is malformed or holds a field that is not searchable here."
             return _error(400, "invalid_request_error", message, about="payment")
         order_ref = re.sub(r"\\(.)", r"\1", found[1])
-        record = self._ledger.payment_of_order(self.account, order_ref, min(as_of, now - SEARCH_LAG))
+        record = self._ledger.payment_of_order(order_ref, min(as_of, now - SEARCH_LAG))
         page = {
             "object": "search_result",
             "data": [] if record is None else [_expanded(request, intent_of(record), record, "data.latest_charge")],
@@ -131,14 +126,14 @@ class StripeApi:
         return _found(page, about="payment", ref=order_ref, order_ref=order_ref, summary=summary)
 
     def _intent(self, ref: str, request: ApiRequest, *, now: datetime, as_of: datetime) -> ApiResponse:  # noqa: ARG002
-        record = self._ledger.payment(self.account, ref, as_of)
+        record = self._ledger.payment(ref, as_of)
         if record is None:
             return _missing("payment_intent", "intent", ref, about="payment")
         intent = _expanded(request, intent_of(record), record, "latest_charge")
         return _found(intent, about="payment", ref=ref, order_ref=record.story.order_ref, summary=intent["status"])
 
     def _charge(self, ref: str, request: ApiRequest, *, now: datetime, as_of: datetime) -> ApiResponse:  # noqa: ARG002
-        record = self._ledger.payment(self.account, _payment_ref_of(ref), as_of)
+        record = self._ledger.payment(_payment_ref_of(ref), as_of)
         charge = None if record is None else charge_of(record, with_refunds="refunds" in _expand(request))
         if record is None or charge is None:
             return _missing("charge", "id", ref, about="charge")
@@ -147,7 +142,7 @@ class StripeApi:
         return _found(charge, about="charge", ref=ref, order_ref=record.story.order_ref, summary=charge["status"])
 
     def _session(self, ref: str, request: ApiRequest, *, now: datetime, as_of: datetime) -> ApiResponse:  # noqa: ARG002
-        record = self._ledger.payment(self.account, f"pi_{ref.removeprefix(session_ref_of('pi_'))}", as_of)
+        record = self._ledger.payment(f"pi_{ref.removeprefix(session_ref_of('pi_'))}", as_of)
         session = None if record is None else session_of(record)
         if record is None or session is None:
             return _missing("checkout.session", "session", ref, about="session")
@@ -158,7 +153,7 @@ class StripeApi:
     def _sessions(self, request: ApiRequest, *, now: datetime, as_of: datetime) -> ApiResponse:  # noqa: ARG002
         """The one in which an intent was paid."""
         ref = request.first("payment_intent") or ""
-        record = self._ledger.payment(self.account, ref, as_of)
+        record = self._ledger.payment(ref, as_of)
         session = None if record is None else session_of(record)
         data = [] if session is None else [session]
         page = {"object": "list", "data": data, "has_more": False, "url": "/v1/checkout/sessions"}
@@ -166,7 +161,7 @@ class StripeApi:
         return _found(page, about="session", ref=ref, order_ref=order_ref, summary=f"{len(data)} sessions")
 
     def _refund(self, ref: str, request: ApiRequest, *, now: datetime, as_of: datetime) -> ApiResponse:  # noqa: ARG002
-        record, refund = self._ledger.refund(self.account, ref, as_of)
+        record, refund = self._ledger.refund(ref, as_of)
         if record is None or refund is None:
             return _missing("refund", "refund", ref, about="refund")
         content = refund_of(record.story, refund)
@@ -183,7 +178,7 @@ class StripeApi:
             return _error(400, "invalid_request_error", f"Invalid integer: {request.first('limit')}", about="events")
         after, page, waiting, more = request.first("starting_after"), list[Any](), False, False
         waiting = after is not None
-        for story, event in self._ledger.events_between(self.account, since=since, until=until):
+        for story, event in self._ledger.events_between(since=since, until=until):
             if types and event.event_type not in types:
                 continue
             if waiting:

@@ -33,10 +33,6 @@ class StripeSigner(msgspec.Struct, frozen=True, kw_only=True):
     secret: str
     api_key: str = ""  # who shows it may ask
 
-    def query(self, story: Story, event: StoryEvent) -> str:  # noqa: ARG002
-        """None."""
-        return ""
-
     def sign(self, story: Story, event: StoryEvent, *, now: datetime, again: int) -> Signed:
         """Signed anew each time; `pending_webhooks` changes between deliveries, as it does in life."""
         return stripe_signed(self.secret, now, self.body(story, event, pending_webhooks=max(0, 1 - again)))

@@ -58,13 +58,8 @@ class WeChatPayApi:
 
     def __init__(self, signer: "WeChatPaySigner", ledger: Ledger) -> None:
         self._signer = signer
-        self._ledger = ledger
+        self._ledger = ledger.of(signer.account)
         self._forger: WeChatPayKey | None = None
-
-    @property
-    def account(self) -> str:
-        """The account's name in the configuration."""
-        return self._signer.account
 
     def respond(self, request: ApiRequest, *, now: datetime, as_of: datetime) -> ApiResponse:
         """One query."""
@@ -140,9 +135,9 @@ class WeChatPayApi:
     def _transaction(self, kind: str, ref: str, as_of: datetime) -> ApiResponse:
         """transaction_id exists from the payment on; before that only out_trade_no leads there."""
         if kind == "out-trade-no":
-            record = self._ledger.payment_of_order(self.account, ref, as_of)
+            record = self._ledger.payment_of_order(ref, as_of)
         else:
-            record = self._ledger.payment(self.account, ref, as_of)
+            record = self._ledger.payment(ref, as_of)
             if record is not None and record.paid_at is None:
                 record = None
         if record is None:
@@ -163,7 +158,7 @@ class WeChatPayApi:
 
     def _refund(self, ref: str, as_of: datetime) -> ApiResponse:
         """By the merchant's number alone."""
-        record, refund = self._ledger.refund(self.account, ref, as_of)
+        record, refund = self._ledger.refund(ref, as_of)
         if record is None or refund is None:
             return _error(404, "RESOURCE_NOT_EXISTS", "退款单不存在", about="refund", ref=ref)
         content = _refund(record, refund)

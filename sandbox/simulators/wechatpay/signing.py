@@ -48,10 +48,6 @@ class WeChatPaySigner(msgspec.Struct, frozen=True, kw_only=True):
     merchant_key: RSAPrivateKey  # which signs queries
     sub_mch_id: str | None = None  # of a service provider: the one sub-merchant that it serves
 
-    def query(self, story: Story, event: StoryEvent) -> str:  # noqa: ARG002
-        """None."""
-        return ""
-
     def sign(self, story: Story, event: StoryEvent, *, now: datetime, again: int) -> Signed:  # noqa: ARG002
         """The same notice each time, signed anew."""
         content = {"id": event.event_id, "create_time": rfc3339(event.at)}

@@ -36,12 +36,7 @@ class WeChatPayV2Api:
 
     def __init__(self, signer: WeChatPayV2Signer, ledger: Ledger) -> None:
         self._signer = signer
-        self._ledger = ledger
-
-    @property
-    def account(self) -> str:
-        """The account's name in the configuration."""
-        return self._signer.account
+        self._ledger = ledger.of(signer.account)
 
     def respond(self, request: ApiRequest, *, now: datetime, as_of: datetime) -> ApiResponse:  # noqa: ARG002
         """One query.  What is wrong at the door is told without a signature."""
@@ -76,11 +71,11 @@ class WeChatPayV2Api:
     def _payment(self, asked: Fields, as_of: datetime) -> ApiResponse:
         """By WeChat Pay's number, which exists from the payment on, or by the order's."""
         if transaction_id := asked.get("transaction_id"):
-            ref, record = transaction_id, self._ledger.payment(self.account, transaction_id, as_of)
+            ref, record = transaction_id, self._ledger.payment(transaction_id, as_of)
             record = None if record is None or record.paid_at is None else record
         else:
             ref = asked.get("out_trade_no", "")
-            record = self._ledger.payment_of_order(self.account, ref, as_of)
+            record = self._ledger.payment_of_order(ref, as_of)
         if record is None:
             return self._failed("ORDERNOTEXIST", "订单不存在", about="payment", ref=ref)
         state = record.event_type if record.event_type in DEDUCTIONS else TRADE_STATES[record.state]
@@ -108,11 +103,7 @@ class WeChatPayV2Api:
     def _refunds(self, asked: Fields, as_of: datetime) -> ApiResponse:
         """One by the merchant's number, or all of a transaction."""
         ref, number = asked.get("out_refund_no", ""), asked.get("transaction_id", "")
-        record = (
-            self._ledger.payment_of_refund(self.account, ref, as_of)
-            if ref
-            else self._ledger.payment(self.account, number, as_of)
-        )
+        record = self._ledger.payment_of_refund(ref, as_of) if ref else self._ledger.payment(number, as_of)
         refunds = () if record is None else tuple(it for it in record.refunds if ref in {"", it.refund_ref})
         if record is None or not refunds:
             return self._failed("REFUNDNOTEXIST", "退款单不存在", about="refund", ref=ref or number)
@@ -138,7 +129,7 @@ class WeChatPayV2Api:
         return ApiResponse(body=json.dumps(content).encode(), about=about, ref=ref, summary=code)
 
     def _common(self) -> Fields:
-        nonce = hashlib.sha256(self.account.encode()).hexdigest()[:32]
+        nonce = hashlib.sha256(self._signer.account.encode()).hexdigest()[:32]
         return {"return_code": "SUCCESS", "return_msg": "OK", **self._signer.named(), "nonce_str": nonce}
 
 

@@ -40,10 +40,6 @@ class WeChatPayV2Signer(msgspec.Struct, frozen=True, kw_only=True):
     sign_type: str = "MD5"
     sub_mch_id: str | None = None  # of a service provider: the one sub-merchant that it serves
 
-    def query(self, story: Story, event: StoryEvent) -> str:  # noqa: ARG002
-        """None."""
-        return ""
-
     def sign(self, story: Story, event: StoryEvent, *, now: datetime, again: int) -> Signed:  # noqa: ARG002
         """The same notice each time: nothing in it tells when it was sent."""
         if event.event_type.startswith(REFUND):

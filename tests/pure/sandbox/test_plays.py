@@ -79,7 +79,7 @@ def told(simulator: Simulator, template: Template, count: int = 4) -> list[Story
 def request_of(signer: Signer, story: Story, event: StoryEvent, *, again: int = 0) -> Request:
     headers, body = signer.sign(story, event, now=NOW, again=again)
     headers = {name.lower(): [value] for name, value in headers.items()}
-    return Request(headers, body, signer.query(story, event))
+    return Request(headers, body, simulator_of(signer.gateway).query_of(story, event))
 
 
 @pytest.fixture(scope="module", params=EVERYONE)

@@ -110,19 +110,19 @@ def test_a_ledger_finds_a_payment_by_each_reference_at_its_own_account_alone():
     ledger = ledger_of(ACCOUNTS, told)
     story = next(it for it in told if it.name == "wechatpay: given back")
     ref = next(it.refund_ref for it in story.events if it.event_type == "REFUND.PROCESSING")
-    assert ledger.payment(story.account, story.payment_ref, END).story is story
-    assert ledger.payment_of_order(story.account, story.order_ref, END).story is story
-    assert ledger.payment_of_refund(story.account, ref, END).story is story
-    assert ledger.payment_of_refund(story.account, ref, story.started_at) is None  # nobody asked for it yet
-    assert ledger.payment_of_order("stripe-main", story.order_ref, END) is None
-    assert ledger.payment(story.account, "none", END) is None
+    assert ledger.of(story.account).payment(story.payment_ref, END).story is story
+    assert ledger.of(story.account).payment_of_order(story.order_ref, END).story is story
+    assert ledger.of(story.account).payment_of_refund(ref, END).story is story
+    assert ledger.of(story.account).payment_of_refund(ref, story.started_at) is None  # nobody asked for it yet
+    assert ledger.of("stripe-main").payment_of_order(story.order_ref, END) is None
+    assert ledger.of(story.account).payment("none", END) is None
 
 
 def test_a_ledger_tells_what_happened_newest_first_between_two_times(gateways):
     for minute in (3, 1, 2, 5):
         gateways.tells("stripe-main", ("payment_intent.succeeded", minute), order_ref=f"T-{minute}")
     since, until = NOON + timedelta(minutes=1), NOON + timedelta(minutes=3)
-    told = [story.order_ref for story, _ in gateways.ledger.events_between("stripe-main", since=since, until=until)]
+    told = [story.order_ref for story, _ in gateways.ledger.of("stripe-main").events_between(since=since, until=until)]
     assert told == ["T-3", "T-2", "T-1"]
 
 

@@ -111,7 +111,7 @@ def _mismatched_objects(order: Order, facts: OrderFacts) -> Iterator[CaseReason]
 
 
 def _is_as_expected(order: Order, account: str, told: Iterable[Sum | None]) -> bool:
-    return account in order.accounts and all(it is None or it.currency == order.currency for it in told)
+    return account in order.accounts and all(amount is None or amount.currency == order.currency for amount in told)
 
 
 class _Stands(msgspec.Struct, frozen=True, kw_only=True):
@@ -182,7 +182,7 @@ def _reversed_payments(order: Order, facts: OrderFacts, summary: Summary) -> Ite
         key: undone
         for key, payment in facts.payments.items()
         if payment.reversals and key[0] in order.accounts
-        if (undone := sum(it.minor for it in payment.undone_captures if it.currency == order.currency))
+        if (undone := sum(capture.minor for capture in payment.undone_captures if capture.currency == order.currency))
     }
     if summary.captured + summary.discount >= order.amount:
         return
@@ -218,7 +218,9 @@ def _refunds_unknown(order: Order, facts: OrderFacts) -> Iterator[CaseReason]:
     for (account, payment_ref), payment in facts.payments.items():
         if payment.refunds_told_at is None or payment.given_back is not None or account not in order.accounts:
             continue
-        if not any(key[0] == account and it.payment_ref in {payment_ref, None} for key, it in facts.refunds.items()):
+        if not any(
+            key[0] == account and refund.payment_ref in {payment_ref, None} for key, refund in facts.refunds.items()
+        ):
             details: dict[str, object] = {"payment_ref": payment_ref, "currency": order.currency}
             subject = f"payment:{account}/{payment_ref}"
             yield CaseReason(kind="refund_unknown", subject=subject, state=STANDS, account=account, details=details)

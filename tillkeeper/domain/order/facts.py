@@ -195,7 +195,7 @@ class OrderFacts(msgspec.Struct, frozen=True, kw_only=True):
         """Whether anything is known to go back, to be contested or to be taken back: of few orders."""
         if self.refunds or self.disputes:
             return True
-        return any(it.given_back is not None or it.reversals for it in self.payments.values())
+        return any(payment.given_back is not None or payment.reversals for payment in self.payments.values())
 
 
 def apply(facts: OrderFacts, event: PaymentEvent) -> OrderFacts:

@@ -26,22 +26,22 @@ def implied(order: Order, facts: OrderFacts) -> tuple[Implied, ...]:
     """Everything that must be asked about because the facts imply money that is not known, each once and sorted."""
     if not facts.has_returns:
         return ()
-    found = {
-        it for account, payment_ref in unseen_payments(order, facts) for it in _of_unseen(facts, account, payment_ref)
-    }
+    found = set[Implied]()
+    for account, payment_ref in unseen_payments(order, facts):
+        found |= set(_of_unseen(facts, account, payment_ref))
     for (account, payment_ref), payment in facts.payments.items():
         if account in order.accounts:
             found |= set(_of_payment(order, facts, (account, payment_ref), payment))
-    return tuple(sorted(found, key=lambda it: (it.account, it.payment_ref or "", it.refund_ref or "")))
+    return tuple(sorted(found, key=lambda query: (query.account, query.payment_ref or "", query.refund_ref or "")))
 
 
 def _of_payment(order: Order, facts: OrderFacts, key: ObjectKey, payment: PaymentFacts) -> Iterator[Implied]:
     account, payment_ref = key
     undone_unseen = payment.reversals and (not payment.captures or payment.reversals.keys() - {"", *payment.captures})
     pending = [
-        it.amount.minor
-        for it in refunds_of(order, facts, key)
-        if it.amount and it.latest.status is ObjectStatus.PENDING
+        refund.amount.minor
+        for refund in refunds_of(order, facts, key)
+        if refund.amount and refund.latest.status is ObjectStatus.PENDING
     ]
     if undone_unseen or refunded_of(order, facts, key) + sum(pending) > captured_of(order, account, payment):
         yield Implied(account=account, payment_ref=payment_ref)
@@ -61,5 +61,5 @@ def _of_unseen(facts: OrderFacts, account: str, payment_ref: str | None) -> Iter
     for (at_account, refund_ref), refund in facts.refunds.items():
         if at_account == account and refund.payment_ref is None:
             yield Implied(account=account, refund_ref=refund_ref)
-    if any(it.payment_ref is None for (at_account, _), it in facts.disputes.items() if at_account == account):
+    if any(dispute.payment_ref is None for (at_account, _), dispute in facts.disputes.items() if at_account == account):
         yield Implied(account=account)

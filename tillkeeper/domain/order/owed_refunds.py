@@ -67,30 +67,30 @@ def _is_back(order: Order, facts: OrderFacts, key: PaymentKey) -> bool:
 
 def _not_made_good(failed: Iterable[_Failed], given: list[_Given]) -> Iterator[tuple[ObjectKey, ReturnFacts]]:
     """What failed first is made good first."""
-    given.sort(key=lambda it: (it.began_at, it.left))
-    waiting = [it for it in sorted(failed, key=lambda it: (it.at, it.key)) if not _by_one(it, given)]
-    for it in waiting:
-        if not _by_several(it, given):
-            yield it.key, it.refund
+    given.sort(key=lambda refund: (refund.began_at, refund.left))
+    oldest_first = sorted(failed, key=lambda refund: (refund.at, refund.key))
+    for refund in [refund for refund in oldest_first if not _by_one(refund, given)]:
+        if not _by_several(refund, given):
+            yield refund.key, refund.refund
 
 
 def _by_one(failed: _Failed, given: Iterable[_Given]) -> bool:
     """Takes the first refund since of just its amount."""
-    for it in given:
-        if it.began_at > failed.at and it.left == failed.minor:
-            it.left = 0
+    for refund in given:
+        if refund.began_at > failed.at and refund.left == failed.minor:
+            refund.left = 0
             return True
     return False
 
 
 def _by_several(failed: _Failed, given: Iterable[_Given]) -> bool:
     """Takes what the refunds since gave, if together they gave as much."""
-    since = [it for it in given if it.began_at > failed.at]
-    if failed.minor is None or sum(it.left for it in since) < failed.minor:
+    since = [refund for refund in given if refund.began_at > failed.at]
+    if failed.minor is None or sum(refund.left for refund in since) < failed.minor:
         return False
     missing = failed.minor
-    for it in since:
-        taken = min(it.left, missing)
-        it.left -= taken
+    for refund in since:
+        taken = min(refund.left, missing)
+        refund.left -= taken
         missing -= taken
     return True

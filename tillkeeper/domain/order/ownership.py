@@ -43,24 +43,23 @@ def place(events: Iterable[PaymentEvent], *, registered: Collection[str], claims
     """Where each event belongs.  `events` are all that is known of the objects that they name."""
     known = {(event.account, event.event_id): event for event in events}
     told = _by_payment(known.values())
-    owners = {key: claims.get(key) or _owner_of(of_it, known.values(), registered) for key, of_it in told.items()}
-    homes = {key: owners[_payment_of(it)] if it.payment_ref is not None else it.order_ref for key, it in known.items()}
-    contradicting = {
-        key for key, it in known.items() if it.order_ref != homes[key] and {it.order_ref, homes[key]} <= set(registered)
+    owners = {
+        key: claims.get(key) or _owner_of(of_payment, known.values(), registered) for key, of_payment in told.items()
     }
-    conflicts = {}
-    for subject, keys in _returns(known, contradicting):
-        votes = [(_weight(known[key], home, registered), home) for key in keys if (home := homes[key]) is not None]
-        owner = max(votes)[1] if votes else None
-        several = sorted({home for _, home in votes} & set(registered))
-        if len(several) > 1:
-            conflicts[subject] = tuple(several)
-            contradicting |= {key for key in keys if homes[key] in several and homes[key] != owner}
-        for key in keys:
-            if homes[key] is None or key in contradicting:
-                homes[key] = owner
-    names = {key: frozenset(it.order_ref for it in of_it if it.order_ref) for key, of_it in told.items()}
-    names = {key: named | {claims[key]} if key in claims else named for key, named in names.items()}
+    homes = {
+        key: owners[_payment_of(event)] if event.payment_ref is not None else event.order_ref
+        for key, event in known.items()
+    }
+    contradicting = {
+        key
+        for key, event in known.items()
+        if event.order_ref != homes[key] and {event.order_ref, homes[key]} <= set(registered)
+    }
+    conflicts = _place_returns(known, homes, contradicting, registered)
+    names = {
+        key: frozenset(name for name in (claims.get(key), *(event.order_ref for event in of_payment)) if name)
+        for key, of_payment in told.items()
+    }
     for (account, payment_ref), named in names.items():
         if len(several := sorted(named & set(registered))) > 1:
             conflicts[f"payment:{account}/{payment_ref}"] = tuple(several)
@@ -72,6 +71,27 @@ def place(events: Iterable[PaymentEvent], *, registered: Collection[str], claims
         conflicts=conflicts,
         names={key: named for key, named in names.items() if len(named) > 1},
     )
+
+
+def _place_returns(
+    known: Mapping[EventKey, PaymentEvent],
+    homes: dict[EventKey, str | None],
+    contradicting: set[EventKey],
+    registered: Collection[str],
+) -> dict[str, tuple[str, ...]]:
+    """Gives the events of each refund and dispute one home, and adds what contradicts it; returns the conflicts."""
+    conflicts: dict[str, tuple[str, ...]] = {}
+    for subject, keys in _returns(known, contradicting):
+        votes = [(_weight(known[key], home, registered), home) for key in keys if (home := homes[key]) is not None]
+        owner = max(votes)[1] if votes else None
+        several = sorted({home for _, home in votes} & set(registered))
+        if len(several) > 1:
+            conflicts[subject] = tuple(several)
+            contradicting |= {key for key in keys if homes[key] in several and homes[key] != owner}
+        for key in keys:
+            if homes[key] is None or key in contradicting:
+                homes[key] = owner
+    return conflicts
 
 
 def _payment_of(event: PaymentEvent) -> ObjectKey:
@@ -91,19 +111,20 @@ def _owner_of(
     told: Collection[PaymentEvent], everything: Collection[PaymentEvent], registered: Collection[str]
 ) -> str | None:
     """The order that a payment's events say it is of."""
-    naming = [it for it in told if it.order_ref is not None]
-    succeeded = [(it.occurred_at, it.order_ref or "") for it in naming if it.kind is Kind.PAYMENT_SUCCEEDED]
+    naming = [event for event in told if event.order_ref is not None]
+    succeeded = [(event.occurred_at, event.order_ref or "") for event in naming if event.kind is Kind.PAYMENT_SUCCEEDED]
     if succeeded:
         return min(succeeded)[1]
     if not naming:  # what names only the same refund or dispute may say whose it is
-        returned = {ref for it in told for ref in (it.refund_ref, it.dispute_ref) if ref is not None}
+        returned = {ref for event in told for ref in (event.refund_ref, event.dispute_ref) if ref is not None}
         account = next(iter(told)).account
         naming = [
-            it
-            for it in everything
-            if it.account == account and it.order_ref and {it.refund_ref, it.dispute_ref} & returned
+            event
+            for event in everything
+            if event.account == account and event.order_ref and {event.refund_ref, event.dispute_ref} & returned
         ]
-    return max(((_weight(it, it.order_ref or "", registered), it.order_ref) for it in naming), default=(None, None))[1]
+    weighed = ((_weight(event, event.order_ref or "", registered), event.order_ref) for event in naming)
+    return max(weighed, default=(None, None))[1]
 
 
 def _weight(event: PaymentEvent, name: str, registered: Collection[str]) -> tuple[object, ...]:

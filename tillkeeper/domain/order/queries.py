@@ -94,7 +94,7 @@ def first_queries(
     if status is Status.PROCESSING or _may_be_tried(status, age):
         unknown = order.accounts - {account for account, _ in facts.payments}
         if status not in AWAITED and status is not Status.PROCESSING:  # then nobody waits for who cannot be asked
-            unknown = frozenset(it for it in unknown if "order" in _queryable(abilities, it))
+            unknown = frozenset(account for account in unknown if "order" in _queryable(abilities, account))
         found += [(account, _by_order(order)) for account in sorted(unknown)]
     return list(dict.fromkeys(found))[:QUERIES_MAX]
 
@@ -149,19 +149,19 @@ def _payment(order: Order, account: str, payment_ref: str) -> AccountQuery:
 
 
 def _implied(order: Order, facts: OrderFacts, abilities: AllAbilities) -> Iterator[AccountQuery]:
-    for it in implied(order, facts):
-        if it.refund_ref is not None:
-            yield _refund(order, it.account, it.refund_ref, it.payment_ref, abilities)
+    for unseen in implied(order, facts):
+        if unseen.refund_ref is not None:
+            yield _refund(order, unseen.account, unseen.refund_ref, unseen.payment_ref, abilities)
             if (
-                it.payment_ref is None
-                and _needs_payment(abilities, it.account)
-                and "order" in _queryable(abilities, it.account)
+                unseen.payment_ref is None
+                and _needs_payment(abilities, unseen.account)
+                and "order" in _queryable(abilities, unseen.account)
             ):
-                yield it.account, _by_order(order)
-        elif it.payment_ref is not None:
-            yield _payment(order, it.account, it.payment_ref)
+                yield unseen.account, _by_order(order)
+        elif unseen.payment_ref is not None:
+            yield _payment(order, unseen.account, unseen.payment_ref)
         else:
-            yield it.account, _by_order(order)
+            yield unseen.account, _by_order(order)
 
 
 def _payments(order: Order, facts: OrderFacts, statuses: frozenset[ObjectStatus]) -> Iterator[AccountQuery]:
@@ -175,14 +175,14 @@ def _payments(order: Order, facts: OrderFacts, statuses: frozenset[ObjectStatus]
 
 
 def _latest_first(payments: Iterable[tuple[ObjectKey, PaymentFacts]]) -> list[tuple[ObjectKey, PaymentFacts]]:
-    return sorted(payments, key=lambda it: (it[1].latest is not None, it[1].latest, it[0]), reverse=True)
+    return sorted(payments, key=lambda item: (item[1].latest is not None, item[1].latest, item[0]), reverse=True)
 
 
 def _gave_back_unseen(order: Order, facts: OrderFacts, key: ObjectKey, payment: PaymentFacts) -> bool:
     """Whether its total says more than the refunds that are known: it tells which, or what became of them."""
     if payment.given_back is None or payment.given_back.currency != order.currency:
         return False
-    known = sum(it.amount.minor for it in refunds_of(order, facts, key) if it.amount is not None)
+    known = sum(refund.amount.minor for refund in refunds_of(order, facts, key) if refund.amount is not None)
     return payment.given_back.minor > known
 
 
@@ -191,7 +191,7 @@ def _refunds(order: Order, facts: OrderFacts, status: Status, abilities: AllAbil
     wanted = (
         (key, refund)
         for key, refund in sorted(
-            facts.refunds.items(), key=lambda it: (it[1].latest.status is not ObjectStatus.PENDING, it[0])
+            facts.refunds.items(), key=lambda item: (item[1].latest.status is not ObjectStatus.PENDING, item[0])
         )
         if key[0] in order.accounts and _may_move(facts, key[0], refund, status)
     )

@@ -161,8 +161,8 @@ def _mind_cases(changes: Changes, found: list[CaseReason], reasons: list[CaseRea
         return
     still = (reasons if changes.has_new_facts else order.case_reasons()) + kept_after_closing(order)
     shown = {reason.key for reason in still} if changes.has_new_facts else set()
-    passing = [it for it in found if it.kind in MISMATCHES and it.key not in shown]
+    passing = [reason for reason in found if reason.kind in MISMATCHES and reason.key not in shown]
     changes.open_cases(*passing, again=False)
-    changes.open_cases(*(it for it in found if it not in passing), *reasons)
+    changes.open_cases(*(reason for reason in found if reason not in passing), *reasons)
     if passing or changes.has_new_facts or has_moved_here:
         changes.cases.close(cases, still, SHOWN_BY_FACTS if changes.has_moved else SHOWN_WITHIN_A_PHASE)

@@ -79,7 +79,7 @@ def next_instalment(instalments: Sequence[Instalment], captured: int) -> Instalm
     The instalment returned has the part of its amount that is still missing.
     """
     covered = captured
-    for instalment in sorted(instalments, key=lambda it: it.due_at):
+    for instalment in sorted(instalments, key=lambda part: part.due_at):
         if covered < instalment.amount:
             return Instalment(amount=instalment.amount - covered, due_at=instalment.due_at)
         covered -= instalment.amount

@@ -181,5 +181,5 @@ def paid_through(order: Order, facts: OrderFacts) -> tuple[str | None, str | Non
     ]
     if not heard:
         return (next(iter(order.accounts)), None) if len(order.accounts) == 1 else (None, None)
-    _, account, payment = max(heard, key=lambda it: (it[0], it[1]))
+    _, account, payment = max(heard, key=lambda item: (item[0], item[1]))
     return account, payment.method.text if payment.method else None

@@ -70,7 +70,9 @@ def refund_counts(order: Order, account: str, refund: ReturnFacts) -> bool:
 def refunded_in_all(order: Order, facts: OrderFacts) -> int:
     """What all payments together gave back."""
     keys: set[PaymentKey] = {key for key, payment in facts.payments.items() if payment.given_back is not None}
-    keys |= {(account, payment_ref_of(facts, account, it)) for (account, _), it in refunds_of_money(facts).items()}
+    keys |= {
+        (account, payment_ref_of(facts, account, refund)) for (account, _), refund in refunds_of_money(facts).items()
+    }
     return sum(refunded_of(order, facts, key) for key in keys)
 
 
@@ -88,7 +90,7 @@ def _told_along(payment: PaymentFacts, kept: list[Sum]) -> int:
     Such a report comes beside one that tells both amounts: the sum of those is how it is known.
     """
     on_top, net, captured = payment.on_top, payment.net, payment.captures.get("")
-    if on_top is None or net is None or captured is None or not any(it is captured for it in kept):
+    if on_top is None or net is None or captured is None or not any(capture is captured for capture in kept):
         return 0
     is_gross = captured.minor == net.minor + on_top.minor and captured.currency == net.currency == on_top.currency
     return on_top.minor if is_gross else 0
@@ -181,8 +183,8 @@ def unseen_payments(order: Order, facts: OrderFacts) -> frozenset[PaymentKey]:
     if not facts.has_returns:
         return frozenset()
     told = {key for key, payment in facts.payments.items() if payment.given_back and payment.given_back.minor}
-    named = {(account, payment_ref_of(facts, account, it)) for (account, _), it in _returns(order, facts)}
-    return frozenset(it for it in (*told, *named) if it[0] in order.accounts and not _is_seen(order, facts, it))
+    named = {(account, payment_ref_of(facts, account, returned)) for (account, _), returned in _returns(order, facts)}
+    return frozenset(key for key in (*told, *named) if key[0] in order.accounts and not _is_seen(order, facts, key))
 
 
 def _returns(order: Order, facts: OrderFacts) -> Iterator[tuple[ObjectKey, ReturnFacts]]:
@@ -197,17 +199,17 @@ def _is_seen(order: Order, facts: OrderFacts, key: PaymentKey) -> bool:
     """Whether it succeeded; where it is not named, whether any of its account brought in money that counts."""
     account, payment_ref = key
     if payment_ref is None:
-        return any(captured_of(order, account, it) for key, it in facts.payments.items() if key[0] == account)
+        return any(captured_of(order, account, payment) for key, payment in facts.payments.items() if key[0] == account)
     payment = facts.payments.get((account, payment_ref))
     return payment is not None and bool(payment.captures)
 
 
 def refunds_of_money(facts: OrderFacts) -> Mapping[ObjectKey, ReturnFacts]:
     """The refunds less those by which a gateway tells that an authorization was let go: one of a payment at most."""
-    if not any(it.may_be_release for it in facts.refunds.values()):
+    if not any(refund.may_be_release for refund in facts.refunds.values()):
         return facts.refunds  # as nearly always
     releases: dict[PaymentKey, ObjectKey] = {}
-    for key, refund in sorted(facts.refunds.items(), key=lambda it: it[0]):
+    for key, refund in sorted(facts.refunds.items(), key=lambda item: item[0]):
         if refund.may_be_release and _is_as_released(facts.payments.get((key[0], refund.payment_ref or "")), refund):
             releases.setdefault((key[0], refund.payment_ref), key)
     return {key: refund for key, refund in facts.refunds.items() if key not in releases.values()}
