@@ -123,8 +123,10 @@ class OrderState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return self.closed_at is not None and not self.traits.moving
 
     def ladder(self, policy: Policy) -> Ladder:
-        """Returns the policy's ladder for it.  A closing that nobody can ask for is put again by itself, in the place of
-        all later ones."""
+        """Returns the policy's ladder for it.
+
+        A closing that nobody can ask for is put again by itself, in place of all later ones.
+        """
         ladder = self._whole_ladder(policy)
         if not self.progress.unanswered:
             return ladder
