@@ -20,7 +20,7 @@ ENDS: Final[Mapping[SilenceKind, AccountTopic]] = MappingProxyType(
 
 
 def silence_begins(account: str, silence_id: int, change: Begins, answers: Answers, *, now: datetime) -> Notice:
-    """Returns the notice that the account is silent, or that its gateway does not answer."""
+    """Makes the notice that the account fell silent, or that its gateway does not answer."""
     about: dict[str, object] = {"reason": answers.reason}
     if change.usual_share is not None:
         about = {
@@ -32,7 +32,7 @@ def silence_begins(account: str, silence_id: int, change: Begins, answers: Answe
 
 
 def silence_ends(account: str, silence_id: int, change: Ends, *, since: datetime) -> Notice:
-    """Returns the notice that the account's webhooks come again, or that its gateway answers again."""
+    """Makes the notice that deliveries come again, or that the gateway answers again."""
     told = {"since": since, "until": change.until, "minutes": _minutes(change.until - since)}
     return _of_silence(account, silence_id, ENDS[change.kind], told)
 
@@ -51,7 +51,7 @@ def _of_silence(account: str, silence_id: int, topic: AccountTopic, told: Mappin
 
 
 def unknown_word_notice(account: str, field: str, word: str) -> Notice:
-    """Returns the notice that the account's gateway sent an unknown word."""
+    """Makes the notice that the gateway sent a word that stands in no list of ours."""
     return Notice(
         key=f"unknown_word/{account}/{field}/{word}",
         audience=Audience.OPS,

@@ -33,7 +33,7 @@ class Backoff(msgspec.Struct, frozen=True, kw_only=True):
     give_up_after: timedelta = NEVER
 
     def pause(self, failures: int, jitter: Jitter | None = None) -> timedelta:
-        """Returns the pause after a number of failures in a row, 1 or more; without chance, the longest one."""
+        """Returns the pause after so many failures in a row, 1 or more; without jitter the whole of it."""
         whole = self.pauses[min(failures, len(self.pauses)) - 1]
         return whole if jitter is None else jitter(*self.spread) * whole
 
@@ -43,7 +43,7 @@ class Backoff(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def constant(pause_s: float, *, spread: Spread = WHOLE) -> Backoff:
-    """Builds a schedule with the same pause after every failure."""
+    """Makes a policy with the same pause after every failure."""
     return Backoff(pauses=(timedelta(seconds=pause_s),), spread=spread)
 
 

@@ -41,14 +41,14 @@ class Item(Arrival, kw_only=True, gc=False):
 
     @property
     def digest(self) -> bytes:
-        """A fingerprint of what its event means."""
+        """Returns the fingerprint of what its event means."""
         if self.fingerprint is None:
             self.fingerprint = digest_of(self.event)
         return self.fingerprint
 
     @property
     def key(self) -> EventKey:
-        """The key of its event."""
+        """Returns the account and id that name its event."""
         return self.event.account, self.event.event_id
 
 
@@ -72,7 +72,7 @@ class Batch(msgspec.Struct, kw_only=True):
     arrivals: list[Item] = msgspec.field(default_factory=list)  # of all these, those that orders receive, in order
 
     def by_order(self) -> Mapping[int, list[Item]]:
-        """Returns the arrivals of each order, in order.  Events without an order wait for one."""
+        """Returns the events of each order, in turn.  An event without an order waits for one."""
         found = defaultdict[int, list[Item]](list)
         for item in self.arrivals:
             if item.order_id is not None:
@@ -83,7 +83,7 @@ class Batch(msgspec.Struct, kw_only=True):
 
 
 def digest_of(event: PaymentEvent) -> bytes:
-    """Returns a fingerprint of an event's meaning, whatever its evidence.
+    """Returns a fingerprint of what an event means, whatever brought it.
 
     Its time, and why and how something failed or was paid, are left out: some gateways sign neither, and write them
     otherwise when they repeat a delivery (Adyen's eventDate and reason).  A repetition changes nothing either way.
@@ -158,7 +158,7 @@ def _reused(item: Item) -> CaseReason:
 
 
 def sort_out(items: Sequence[Item], waited: Sequence[Item], known: Mapping[int, KnownEvent]) -> Batch:
-    """Sorts the events of a batch; `known` is by position in `items`."""
+    """Says of each event of a batch whether it is new, known or waited; `known` is by position in `items`."""
     batch = Batch(waited=list(waited), arrivals=list(waited))
     seen, taken_up = set[EventKey](), {item.key for item in waited}
     for position, item in enumerate(items):
@@ -178,7 +178,7 @@ def sort_out(items: Sequence[Item], waited: Sequence[Item], known: Mapping[int, 
 
 
 def _sort_known(batch: Batch, item: Item, row: KnownEvent | None) -> None:
-    """Counts a duplicate; an answer that repeats a known event makes that valid for the later moment."""
+    """Counts a duplicate; an answer that repeats what is known confirms it as of its later moment."""
     if item.delivery:
         batch.duplicates[item.delivery] += 1
     elif row and row.known_at is not None and row.known_at < item.event.known_at:

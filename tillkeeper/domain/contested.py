@@ -20,9 +20,7 @@ from tillkeeper.domain.order.receiving import Outcome
 from tillkeeper.domain.order.state import OrderState
 from tillkeeper.domain.references import Reference
 
-NAMED_ELSEWHERE: Final = (
-    "named_elsewhere"  # the reason of an event that waits although an object that it names is known
-)
+NAMED_ELSEWHERE: Final = "named_elsewhere"  # why an event waits although its object is known
 
 
 class KeptEvent(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,7 +53,7 @@ class Contest(msgspec.Struct, kw_only=True):
 
     @property
     def events(self) -> dict[EventKey, PaymentEvent]:
-        """Returns each event once, as it was first reported, for the latest moment for which it was."""
+        """Returns each event once, as it was first received, as of the latest moment for which it was."""
         told = {key: row.event for key, row in self.kept.items()}
         for item in self.items:
             before = told.setdefault(item.key, item.event)
@@ -162,7 +160,7 @@ def _conflict(
     refs: tuple[str, ...],
     placement: Placement,
 ) -> tuple[int | None, CaseReason]:
-    """Returns the case of a payment, at the order that it belongs to."""
+    """Makes the case of a payment, at the order that it belongs to."""
     name, _, ref = subject.partition(":")
     homes = {
         placement.events[key].order_ref

@@ -61,14 +61,14 @@ class EnvelopeKeys:
         self._keys = tuple(key.encode() for key in keys)
 
     def seal(self, envelope: Envelope) -> bytes:
-        """Packs and signs the envelope for a lane; the same envelope always gives the same bytes."""
+        """Writes the envelope as a message for a lane; the same envelope gives the same bytes."""
         packed = pack(envelope)
         if not self._keys:
             return packed
         return MARK + hmac.digest(self._keys[0], packed, "sha256") + packed
 
     def open(self, message: bytes) -> Envelope:
-        """Verifies and unpacks a message.  Raises NotAuthentic, or msgspec.MsgspecError for what is no envelope."""
+        """Reads the envelope in a message.  Raises NotAuthentic, or msgspec.MsgspecError for what is no envelope."""
         if not message.startswith(MARK):
             if self._keys:
                 raise NotAuthentic("it is not signed, and a receiver of ours signs: see envelope_keys")
@@ -80,7 +80,7 @@ class EnvelopeKeys:
 
 
 def unproven(message: bytes) -> Envelope:
-    """Unpacks a message without verifying it, for showing, not for applying.  Raises msgspec.MsgspecError."""
+    """Reads a message whoever sent it: to be shown, not to be applied.  Raises msgspec.MsgspecError."""
     return unpack(_parted(message)[1] if message.startswith(MARK) else message)
 
 
@@ -94,12 +94,12 @@ _decoder = msgspec.msgpack.Decoder(Envelope)
 
 
 def pack(envelope: Envelope) -> bytes:
-    """Packs an envelope into bytes."""
+    """Writes an envelope as bytes for a lane."""
     return _encoder.encode(envelope)
 
 
 def unpack(body: bytes) -> Envelope:
-    """Unpacks the envelope in a message.  Raises msgspec.MsgspecError for anything else."""
+    """Reads the envelope in a message.  Raises msgspec.MsgspecError for anything else."""
     try:
         return _decoder.decode(body)
     except (UnicodeDecodeError, RecursionError) as error:  # msgspec does not catch these two

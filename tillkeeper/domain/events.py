@@ -32,17 +32,17 @@ class Kind(StrEnum):
 
     @property
     def is_payment(self) -> bool:
-        """Whether it is about a payment itself."""
+        """Returns True for what happens to a payment itself."""
         return self.startswith("payment.")
 
     @property
     def is_refund(self) -> bool:
-        """Whether it is about a refund, or a payment's running total of refunds."""
+        """Returns True for what happens to a refund, or to a payment's running total of refunds."""
         return self.startswith("refund.")
 
     @property
     def is_dispute(self) -> bool:
-        """Whether it is about a dispute."""
+        """Returns True for what happens to a dispute."""
         return self.startswith("dispute.")
 
 
@@ -98,18 +98,18 @@ class PaymentEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     may_be_release: bool = False
 
     def __post_init__(self) -> None:
-        """Masks personal data in the gateway's own words."""
+        """Removes contacts from what a gateway wrote in its own words."""
         if self.failure_code is not None and (kept := masked(self.failure_code)) != self.failure_code:
             msgspec.structs.force_setattr(self, "failure_code", kept)
 
     @property
     def known_at(self) -> datetime:
-        """The moment for which it holds: of two events about one thing the later one counts."""
+        """Returns the moment as of which it holds: of two events about one thing the later one counts."""
         return self.occurred_at if self.as_of is None else self.as_of
 
 
 def problem_with(event: PaymentEvent) -> str | None:
-    """Returns what is wrong with an event, or None.  Gateways check this before they pass an event on."""
+    """Says what is wrong with an event, or returns None.  Gateways ask this before they return an event."""
     if event.payment_ref is None and (event.kind.is_payment or event.total is not None):
         return f"{event.kind} needs payment_ref"
     if event.refund_ref is None and event.kind.is_refund and event.total is None:

@@ -226,7 +226,7 @@ GUIDANCE: Final[Mapping[FailureClass, Guidance]] = MappingProxyType(
 
 
 def guidance_for(failure: str | None) -> Guidance:
-    """Returns the advice for a class by its name; for an unknown name, that of `unknown`."""
+    """Returns the advice for a class by its name, and that of `unknown` for a name that is not known."""
     try:
         return GUIDANCE[FailureClass(failure)] if failure else _NO_REASON
     except ValueError:

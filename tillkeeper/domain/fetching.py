@@ -60,7 +60,7 @@ Step: TypeAlias = Later | Finished | GivenUp
 
 
 def next_step(progress: Progress, outcome: Found | Literal["no_answer"], *, now: datetime, jitter: Jitter) -> Step:
-    """Decides what follows from the answer to a query, or from there being none."""
+    """Returns what follows from how the query was answered."""
     requested_at = progress.requested_at
     if outcome == "found":
         return Finished("found")
@@ -78,7 +78,7 @@ def next_step(progress: Progress, outcome: Found | Literal["no_answer"], *, now:
 
 
 def problem_with_fetch(fetch: Fetch) -> str | None:
-    """Returns what is wrong with a query, or None: it must name an object, in characters that fit any key."""
+    """Says why a query cannot be put, or returns None: it needs a reference, in printable characters of ASCII."""
     if fetch.about == "refund" and fetch.refund_ref is None:
         return "a refund to ask about needs refund_ref"
     refs = [ref for ref in (fetch.payment_ref, fetch.refund_ref, fetch.order_ref) if ref is not None]
@@ -93,18 +93,18 @@ FETCH_FAILED: Final = "fetch_failed"
 
 
 def unanswered_key(account: str, fetch: Fetch) -> CaseKey:
-    """Returns the key of the case of an unanswered query."""
+    """Names the case of a query that was not answered."""
     refs = "/".join(ref or "-" for ref in (fetch.payment_ref, fetch.refund_ref, fetch.order_ref))
     return FETCH_FAILED, f"fetch:{account}/{fetch.about}/{refs}"
 
 
 def unaskable_key(account: str) -> CaseKey:
-    """Returns the key of the case of an account that cannot be queried."""
+    """Names the case of an account that cannot be asked."""
     return FETCH_FAILED, f"account:{account}"
 
 
 def unanswered(account: str, fetch: Fetch, progress: Progress, *, delivery: tuple[UUID, int], why: str) -> CaseReason:
-    """Returns the case of a query that had no answer in time; `delivery` is the last that requested it."""
+    """Makes the case of a query that had no answer in all its time; `delivery` is the last that requested it."""
     kind, subject = unanswered_key(account, fetch)
     details: dict[str, object] = {
         "about": fetch.about,
@@ -121,6 +121,6 @@ def unanswered(account: str, fetch: Fetch, progress: Progress, *, delivery: tupl
 
 
 def unaskable(account: str, *, why: str) -> CaseReason:
-    """Returns the case of an account that cannot be queried, which waiting does not change."""
+    """Makes the case of an account that cannot be asked, which waiting does not change."""
     kind, subject = unaskable_key(account)
     return CaseReason(kind=kind, subject=subject, account=account, details={"why": why})

@@ -104,7 +104,7 @@ class Done(msgspec.Struct, frozen=True):
 
 
 def next_step(ladder: Ladder, phase: Phase, now: datetime) -> Due | Wait | Done:
-    """Returns the step that is due, or when the next one will be."""
+    """Returns what this phase is due for."""
     due: list[Step] = []
     coming: list[datetime] = []
     for steps in ladder.actions:
@@ -119,7 +119,7 @@ def next_step(ladder: Ladder, phase: Phase, now: datetime) -> Due | Wait | Done:
 
 
 def first_due(ladder: Ladder, phase: Phase, now: datetime) -> datetime | None:
-    """Returns when the first step of this phase is due; None where it has none."""
+    """Returns when the sweep must look at this phase, or None where it never has to."""
     if phase.began_at == now and not (phase.last_steps or phase.expires_at or phase.next_due_at):  # as nearly all begin
         return None if ladder.soonest is None else now + ladder.soonest
     decision = next_step(ladder, phase, now)
@@ -129,7 +129,7 @@ def first_due(ladder: Ladder, phase: Phase, now: datetime) -> datetime | None:
 
 
 def _look(steps: ActionSteps, phase: Phase, now: datetime) -> tuple[Step | None, datetime | None]:
-    """Returns the due step of one action, and the moment of the one after `now`."""
+    """Returns the step of one action that is due, and the moment of the one after `now`."""
     after = phase.last_steps.get(steps.action)
     moments = sorted({at for time in steps.times if (at := _moment(steps.action, time, phase)) is not None})
     missed, level, ahead = None, 0, None
@@ -147,9 +147,7 @@ def _look(steps: ActionSteps, phase: Phase, now: datetime) -> tuple[Step | None,
     return Step(action=steps.action, at=missed, level=level), ahead
 
 
-AT_THE_CHECKOUT: Final = timedelta(
-    minutes=10
-)  # a payer who has just ordered or paid a part needs no reminder of a date
+AT_THE_CHECKOUT: Final = timedelta(minutes=10)  # a payer who has just ordered or paid needs no reminder of a date
 
 
 def _moment(action: Action, time: StepTime, phase: Phase) -> datetime | None:
@@ -159,8 +157,8 @@ def _moment(action: Action, time: StepTime, phase: Phase) -> datetime | None:
 
 
 def _is_stale(action: Action, time: StepTime, at: datetime, phase: Phase) -> bool:
-    """Returns whether a reminder of a date is from before the phase began, or from its first minutes, and is useless:
-    an order that lives for an hour needs none an hour before it expires.  All other steps from before are made good: an
-    order that is overdue already must still be handled.
+    """Returns True for a reminder of a date from before the phase began or from its first minutes: an order that lives
+    for an hour needs none an hour before it expires.  Everything else from before is made good: who is overdue
+    already must still be looked at.
     """
     return action is Action.REMIND and time.anchor is not Anchor.START and at < phase.began_at + AT_THE_CHECKOUT

@@ -24,14 +24,14 @@ _PHONE: Final = re.compile(
 
 
 def without_contacts(text: str) -> str:
-    """Masks mail addresses and card numbers, for log lines, where references must stay readable."""
+    """Removes mail addresses and card numbers, for log lines, where references must stay readable."""
     if "@" in text:
         text = _EMAIL.sub("<email>", text)
     return _CARD.sub(_card_or_not, text)
 
 
 def masked(text: str) -> str:
-    """Shortens a text for storage, and masks mail addresses, card and phone numbers."""
+    """Shortens a text, and removes mail addresses, card and phone numbers, so that it may be kept."""
     text = text[:TEXT_CHARS_MAX]
     while (without := _PHONE.sub("<phone>", without_contacts(text))[:TEXT_CHARS_MAX]) != text:
         text = without  # cutting may leave another number; each time there is less to mask
@@ -39,7 +39,7 @@ def masked(text: str) -> str:
 
 
 def plain_text(text: str) -> str:
-    """Masks a text likewise, and reduces it to one line of visible characters."""
+    """Does as `masked`, and makes it one line of printable characters."""
     return masked("".join(char if char.isprintable() else " " for char in text[:TEXT_CHARS_MAX]))
 
 

@@ -32,7 +32,7 @@ def exponent(currency: str) -> int:
 
 
 def minor_from_major(text: str, currency: str) -> int:
-    """Converts a decimal string in major units exactly into minor units: ("12.30", "CNY") gives 1230.
+    """Converts a decimal string in major units to exact minor units: ("12.30", "CNY") is 1230.
 
     Digits beyond the currency's exponent must be zero, for money is never rounded.  Raises BadMoney.
     """
@@ -48,13 +48,13 @@ def minor_from_major(text: str, currency: str) -> int:
 
 
 def minor(value: object) -> int:
-    """Reads a whole, non-negative amount of minor units from parsed JSON.  Raises BadMoney for anything else."""
+    """Reads a whole, non-negative amount of minor units out of parsed JSON.  Raises BadMoney for anything else."""
     if type(value) is not int or not 0 <= value <= AMOUNT_MINOR_MAX:
         raise BadMoney("an amount in minor units is a whole number, zero or more")
     return value
 
 
 def format_minor(amount: int, currency: str) -> str:
-    """Writes an amount for people: (1230, "CNY") gives "12.30 CNY"."""
+    """Writes an amount for people: (1230, "CNY") is "12.30 CNY"."""
     digits = exponent(currency)
     return f"{Decimal(amount).scaleb(-digits):,.{digits}f} {currency}"

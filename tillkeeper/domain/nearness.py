@@ -19,7 +19,7 @@ ALIKE: Final = 0.85  # one typing error in seven characters
 
 
 def is_near(one: str, other: str) -> bool:
-    """Returns whether the two differ only in case, spaces and signs, or by a prefix or suffix."""
+    """Returns True if the two differ only in case, spaces and signs, or in a prefix or suffix."""
     short, long = sorted((_plain(one), _plain(other)), key=len)
     if short == long or len(short) < PART_CHARS_MIN:
         return bool(short) and short == long
@@ -28,12 +28,12 @@ def is_near(one: str, other: str) -> bool:
 
 
 def _one_number(left: str, right: str) -> bool:
-    """Returns whether a number continues from one to the other: 100 is no part of 1001."""
+    """Returns True if a number goes on from one to the other: 100 is no part of 1001."""
     return left[-1:].isdigit() and right[:1].isdigit()
 
 
 def is_alike(one: str, other: str) -> bool:
-    """Returns whether they differ by a typing error, which counts only where the amounts are equal as well."""
+    """Returns True if one may be the other with a typing error, which is enough only where the amounts are the same."""
     return SequenceMatcher(None, _plain(one), _plain(other)).ratio() >= ALIKE
 
 
@@ -52,7 +52,7 @@ class WaitingMoney(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def waiting_nearby(order: Order, waiting: Iterable[WaitingMoney]) -> Iterator[str]:
-    """Describes the waiting payments that may be meant for the order, by a similar reference."""
+    """Describes the payments that may be meant for it: under a similar reference, or one alike at the same amount."""
     for money in waiting:
         is_due = (money.amount, money.currency) == (order.amount, order.currency)
         if is_near(order.order_ref, money.order_ref) or (is_due and is_alike(order.order_ref, money.order_ref)):

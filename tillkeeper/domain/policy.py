@@ -56,7 +56,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     hints: HintPolicy = HintPolicy()
 
     def ladder(self, status: Status, account: str | None = None, method: str | None = None) -> Ladder:
-        """Returns the ladder of a status at an account, for a payment method there."""
+        """Returns the ladder of a status, as it is at an account and for a way of paying there."""
         at_account = self.accounts.get(account) if account is not None else None
         if at_account is not None:
             by_method = at_account.methods.get(method) if method is not None else None

@@ -44,7 +44,7 @@ class Activity(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def is_silent(activity: Activity, policy: SilencePolicy, now: datetime) -> bool:
-    """Returns whether the account is silent for longer than usual."""
+    """Returns True if nothing came from the account for longer than chance explains."""
     quiet = now - activity.last_at
     if policy.after is not None:
         return quiet >= policy.after
@@ -54,7 +54,7 @@ def is_silent(activity: Activity, policy: SilencePolicy, now: datetime) -> bool:
 
 
 def log_chance(activity: Activity, now: datetime, *, enough: float = -math.inf) -> float:
-    """Returns the logarithm of the probability of no delivery since the last one; stops counting at `enough`.
+    """Returns the logarithm of the chance that nothing came since the last time; it stops counting at `enough`.
 
     The best of what the clocks may have done: nothing, changed before the gap, or changed within it.
     """
@@ -77,7 +77,7 @@ def log_chance(activity: Activity, now: datetime, *, enough: float = -math.inf) 
 
 
 def usual_share(activity: Activity, hour: datetime) -> float:
-    """Returns the usual share of active minutes in an hour, which is never 1.
+    """Returns the share of an hour's minutes in which something comes, never all of them.
 
     The smaller one of two: at this hour of all days, and of the same days of the week.  A shop that rests on Sundays
     is not missed on one, nor a shop that sleeps missed at night.  The present gap is no example of itself.
@@ -93,12 +93,12 @@ def usual_share(activity: Activity, hour: datetime) -> float:
 
 
 def _share(heard: list[int]) -> float:
-    """Returns the share with one inactive minute added: an hour that was always active is not certain to be so."""
+    """Counts one more quiet minute than there were: an hour that was always busy is not certain to be so."""
     return sum(heard) / (len(heard) * MINUTES + 1)
 
 
 def hour_of(at: datetime) -> datetime:
-    """Returns the beginning of the hour."""
+    """Returns the beginning of its hour."""
     return at.replace(minute=0, second=0, microsecond=0)
 
 
@@ -111,16 +111,16 @@ class Answers(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None = None
 
     def after_answer(self, now: datetime) -> "Answers":
-        """Returns the state after a query with an answer."""
+        """Returns what is known once a query was answered."""
         return together(self, Answers(answered_at=now))
 
     def after_failure(self, now: datetime, reason: str) -> "Answers":
-        """Returns the state after a query without an answer."""
+        """Returns what is known once a query had no answer."""
         return together(self, Answers(failing_since=now, failed_at=now, reason=reason))
 
 
 def together(one: Answers, other: Answers) -> Answers:
-    """Merges what two sweepers saw, in any order: an answer to either ends the failures before it."""
+    """Joins what two sweepers saw, in whichever order; an answer to either ends the failures before it."""
     answered_at = max((seen.answered_at for seen in (one, other) if seen.answered_at), default=None)
     failing = [
         (seen.failed_at, seen.reason, seen.failing_since)
@@ -140,7 +140,7 @@ def together(one: Answers, other: Answers) -> Answers:
 
 
 def is_unanswering(answers: Answers, policy: SilencePolicy) -> bool:
-    """Returns whether every query failed for too long.  A single failure never counts."""
+    """Returns True if every query failed for too long.  One failure alone is not enough."""
     if answers.failing_since is None or answers.failed_at is None:
         return False
     return answers.failed_at - answers.failing_since >= policy.unanswering
@@ -165,7 +165,7 @@ class Ends(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def change_in_answers(answers: Answers, policy: SilencePolicy, *, is_open: bool) -> Begins | Ends | None:
-    """Returns what is to be told of how the gateway answers; `is_open` where it was told that it does not."""
+    """Returns what must be told of how the gateway answers; `is_open` where it was told that it does not."""
     if not is_open and answers.failing_since is not None and is_unanswering(answers, policy):
         return Begins(kind="unanswering", since=answers.failing_since)
     if is_open and answers.failing_since is None and answers.answered_at is not None:
@@ -176,7 +176,7 @@ def change_in_answers(answers: Answers, policy: SilencePolicy, *, is_open: bool)
 def change_in_activity(
     activity: Activity | None, policy: SilencePolicy, *, silent_since: datetime | None, now: datetime
 ) -> Begins | Ends | None:
-    """Returns what is to be told of what comes from the gateway; `silent_since` where it was told that nothing does."""
+    """Returns what must be told of what comes from the gateway; `silent_since` where it was told that nothing does."""
     if activity is None:
         return None
     is_quiet = is_silent(activity, policy, now)

@@ -63,7 +63,7 @@ def _take_steps(changes: Changes, policy: Policy, lease: timedelta, now: datetim
 
 
 def next_look(order: OrderState, policy: Policy, now: datetime) -> datetime | None:
-    """Returns when the order is due next; now, where a step is due."""
+    """Returns when to look at it next: now, where a step is due."""
     decision = next_step(order.ladder(policy), order.present_phase(), now)
     return now if isinstance(decision, Due) else _next_look(order, decision)
 
@@ -124,12 +124,12 @@ def _write(
 
 
 def phase_subject(order: OrderState) -> str:
-    """Returns the subject of a phase's case."""
+    """Names the case of a phase."""
     return f"order:{order.order.order_ref}/phase:{order.phase}"
 
 
 def stuck(order: OrderState) -> CaseReason:
-    """Returns the case that a ladder opens for a stuck order."""
+    """Makes the case that a ladder opens for it."""
     summary = order.summary
     return CaseReason(
         kind=STUCK,
@@ -146,7 +146,7 @@ def stuck(order: OrderState) -> CaseReason:
 
 
 def what_comes_next(order: OrderState, *, policy: Policy, now: datetime) -> tuple[str, datetime] | None:
-    """Returns what the sweep does next, and when; None where it never will."""
+    """Returns what the sweep does next, and when, or None where it never looks again."""
     if order.held_until is not None and order.is_held(now):
         return "hold ends", order.held_until
     coming = [] if order.ask_at is None else [("asked for", order.ask_at)]

@@ -38,7 +38,7 @@ class QueryOutcome(msgspec.Struct, frozen=True, kw_only=True):
     unaskable: frozenset[str] = frozenset()  # accounts
 
     def retry_at(self, now: datetime) -> datetime | None:
-        """Returns when the query is repeated."""
+        """Returns when it is put again."""
         if self.answered:
             return None
         if self.result == CANNOT_ASK:

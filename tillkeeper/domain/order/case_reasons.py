@@ -48,22 +48,22 @@ class CaseReason(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def key(self) -> tuple[str, str]:
-        """The key of its case."""
+        """Returns the kind and subject that name its case."""
         return self.kind, self.subject
 
     def sum(self, name: str) -> int | None:
-        """Returns one of the sums that it is about, if any."""
+        """Returns one of the sums that it is about, where it is about sums."""
         amount = self.details.get(name)
         return amount if isinstance(amount, int) else None
 
 
 def event_subject(account: str, event_id: str) -> str:
-    """Returns the subject of an event's case."""
+    """Names an event for its case."""
     return f"event:{account}/{event_id}"
 
 
 def mismatch_of(order: Order, event: PaymentEvent) -> Mismatch | None:
-    """Returns why the event does not count at this order, or None."""
+    """Returns why the event counts for nothing at this order, or None."""
     if event.account not in order.accounts:
         return Mismatch.UNEXPECTED_ACCOUNT
     if event.currency is not None and event.currency != order.currency:
@@ -72,7 +72,7 @@ def mismatch_of(order: Order, event: PaymentEvent) -> Mismatch | None:
 
 
 def reasons_in(order: Order, facts: OrderFacts, summary: Summary | None = None) -> Iterator[CaseReason]:
-    """Yields the reasons for cases in these facts, each with a key by which its case opens once.
+    """Yields everything about these facts that opens a case, each named so that it opens once.
 
     `summary` is that of the facts, from a caller that has it already.
     """
@@ -121,7 +121,7 @@ class _Stands(msgspec.Struct, frozen=True, kw_only=True):
     moved: Sequence[Sum | None]
 
     def state(self, *, but: str | None = None) -> str:
-        """Returns the state in words, without amounts in the currency `but`, which are right."""
+        """Describes where it stands, without amounts in the currency `but`, which are as they should be."""
         if self.status not in AT_STAKE:
             return ""
         sums = Counter[str]()
@@ -167,7 +167,7 @@ def _sums_that_disagree(order: Order, facts: OrderFacts, summary: Summary) -> It
 
 
 def _was_captured(order: Order, facts: OrderFacts) -> bool:
-    """Returns whether any money that counts was captured, reversed since or not."""
+    """Returns True if any money came in that counts, reversed since or not."""
     return any(
         capture.currency == order.currency
         for (account, _), payment in facts.payments.items()
@@ -177,8 +177,7 @@ def _was_captured(order: Order, facts: OrderFacts) -> bool:
 
 
 def _reversed_payments(order: Order, facts: OrderFacts, summary: Summary) -> Iterator[CaseReason]:
-    """Yields payments that their gateway reversed, so that delivered goods are not paid; none once the order is
-    paid."""
+    """Yields successes that their gateway reversed, until the order is paid: goods may be delivered for them."""
     undone_of = {
         key: undone
         for key, payment in facts.payments.items()
@@ -198,7 +197,7 @@ def _reversed_payments(order: Order, facts: OrderFacts, summary: Summary) -> Ite
 
 
 def _failed_refunds(order: Order, facts: OrderFacts, summary: Summary) -> Iterator[CaseReason]:
-    """Yields failed refunds, which the payer waits for."""
+    """Yields refunds that failed: the payer waits for the money."""
     all_is_back = summary.refunded >= summary.captured > 0
     if all_is_back or not facts.refunds:
         return
@@ -215,7 +214,7 @@ def _failed_refunds(order: Order, facts: OrderFacts, summary: Summary) -> Iterat
 
 
 def _refunds_unknown(order: Order, facts: OrderFacts) -> Iterator[CaseReason]:
-    """Yields payments with unknown refunds: the gateway says that there are some, and only its bill says which."""
+    """Yields payments of which the gateway says that something was refunded, but not what: its statement tells."""
     for (account, payment_ref), payment in facts.payments.items():
         if payment.refunds_told_at is None or payment.given_back is not None or account not in order.accounts:
             continue
@@ -228,7 +227,7 @@ def _refunds_unknown(order: Order, facts: OrderFacts) -> Iterator[CaseReason]:
 
 
 def unmatched(event: PaymentEvent) -> CaseReason:
-    """Returns the case of money that waits too long for its order."""
+    """Makes the case of money that waits too long for its order."""
     return CaseReason(
         kind=UNMATCHED,
         subject=event_subject(event.account, event.event_id),

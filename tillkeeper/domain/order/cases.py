@@ -66,12 +66,12 @@ class KnownCase(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def key(self) -> CaseKey:
-        """Its key."""
+        """Returns the kind and subject that name it."""
         return self.kind, self.subject
 
     @property
     def is_open(self) -> bool:
-        """Whether it is open."""
+        """Returns True until it is closed."""
         return self.closed_by is None
 
 
@@ -86,9 +86,7 @@ class CaseChanges(msgspec.Struct, kw_only=True):
     """The changes of an order's cases."""
 
     opened: dict[CaseKey, CaseReason] = msgspec.field(default_factory=dict)  # new or reopened
-    first_alone: set[CaseKey] = msgspec.field(
-        default_factory=set
-    )  # of these, those that open only if they do not exist
+    first_alone: set[CaseKey] = msgspec.field(default_factory=set)  # those that open only if they do not exist
     noted: list[Noted] = msgspec.field(default_factory=list)
     closed: list[CaseKey] = msgspec.field(default_factory=list)
     gone: list[CaseKey] = msgspec.field(default_factory=list)  # resolved, and their cause is gone
@@ -146,7 +144,7 @@ class CaseChanges(msgspec.Struct, kw_only=True):
 
 
 def _is_news(case: KnownCase, order_id: int | None, reason: CaseReason) -> bool:
-    """Returns whether the reason is new for a closed case."""
+    """Returns True if there is a new reason for a case that is closed."""
     if case.closed_by == SYSTEM:
         return True
     if reason.state and ((case.state is not None and case.state != reason.state) or case.order_id != order_id):
@@ -157,7 +155,7 @@ def _is_news(case: KnownCase, order_id: int | None, reason: CaseReason) -> bool:
 
 
 def level_after_follow_up(kind: str, level: int, *, owner: str | None, levels: int) -> int:
-    """The level of a case that is due and not resolved: one up, of `levels`.
+    """Returns the level of a case that is due and not resolved: one up, of `levels`.
 
     One that has an owner stays theirs, and those of stuck orders go up by their own ladder.
     """

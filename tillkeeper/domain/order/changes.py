@@ -62,32 +62,32 @@ class Changes(msgspec.Struct, kw_only=True, gc=False):
 
     @classmethod
     def of(cls, order: OrderState) -> "Changes":
-        """Returns an empty set of changes."""
+        """Begins with no changes."""
         return cls(before=order, after=order)
 
     @property
     def has_new_facts(self) -> bool:
-        """Whether an event brought something new."""
+        """Returns True once an event told something new."""
         return self.after.facts is not self.before.facts
 
     @property
     def has_moved(self) -> bool:
-        """Whether the status or a sum has changed, so that a new phase begins."""
+        """Returns True once the status or a sum is another: a new phase begins."""
         return self.has_new_facts and self.after.summary != self.before.stored
 
     @property
     def is_another_version(self) -> bool:
-        """Whether receivers of notices must see a new version of the order."""
+        """Returns True if the order has another version now."""
         return self.after.version != self.before.version
 
     @property
     def has_closed(self) -> bool:
-        """Whether the order has closed."""
+        """Returns True if these changes close the order."""
         return self.after.closed_at is not None and self.before.closed_at is None
 
     @property
     def cases(self) -> CaseChanges:
-        """The changes of its cases."""
+        """Returns what becomes of its cases."""
         if self.decided_cases is None:
             self.decided_cases = CaseChanges()
         return self.decided_cases

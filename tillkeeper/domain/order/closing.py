@@ -41,7 +41,7 @@ def close(changes: Changes, *, by: str, note: str, now: datetime) -> None:
 
 
 def may_close_by_itself(order: OrderState) -> bool:
-    """Returns whether no known money was captured or is on its way."""
+    """Returns True if no money is there or on its way, as far as is known."""
     return order.traits.empty and order.closed_at is None
 
 
@@ -64,7 +64,7 @@ def close_or_doubt(
 
 
 def doubt(order: OrderState, result: str, *, answered: bool) -> CaseReason:
-    """Returns the case of an expired order that cannot be closed although its gateways were queried."""
+    """Makes the case of an expired order that cannot be closed although its gateways were asked."""
     details: dict[str, object] = {
         "status": order.summary.status,
         "expired_at": order.expires_at and order.expires_at.isoformat(),
@@ -74,18 +74,18 @@ def doubt(order: OrderState, result: str, *, answered: bool) -> CaseReason:
 
 
 def account_subject(account: str) -> str:
-    """Returns the subject of the case of an account that cannot be queried."""
+    """Names the case of an account that cannot be asked."""
     return f"account:{account}"
 
 
 def account_doubt(order: OrderState, account: str) -> CaseReason:
-    """Returns the case of an account that cannot be queried: one for the account, not one for each order."""
+    """Makes the case of an account that cannot be asked: one for the account, not one for each of its orders."""
     why: dict[str, object] = {"why": CANNOT_ASK, "first": order.order.order_ref}
     return CaseReason(kind=DOUBT, subject=account_subject(account), account=account, details=why)
 
 
 def doubts(order: OrderState) -> Iterator[str]:
-    """Yields the reasons why closing the order now could leave a payer's money behind."""
+    """Yields the reasons why closing it now could leave somebody's money behind."""
     for (account, payment_ref), payment in sorted(order.facts.payments.items()):
         if payment.status in ON_ITS_WAY:
             yield f"payment {payment_ref} at {account} is {payment.status}: its money may be on its way"
@@ -105,7 +105,7 @@ def doubts(order: OrderState) -> Iterator[str]:
 
 
 def kept_after_closing(order: OrderState) -> list[CaseReason]:
-    """Returns the reason for a case while a closed order keeps money."""
+    """Returns the reason for a case that a closed order is while it keeps money."""
     if order.closed_at is None:
         return []
     summary = order.summary

@@ -115,7 +115,7 @@ class PaymentFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
     @property
     def status(self) -> ObjectStatus:
-        """Its status; `created` until the gateway says more."""
+        """Returns its status, which is `created` until the gateway says more."""
         if self.latest is None:
             return ObjectStatus.CREATED
         if self.latest.status is ObjectStatus.SUCCEEDED and self.reversals and not self.kept_captures:
@@ -124,14 +124,14 @@ class PaymentFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
     @property
     def _is_retried(self) -> bool:
-        """Whether it is pending again after its success was reversed, as a debit that is collected again."""
+        """Returns True if it is on its way again since its success was reversed, as a debit that is collected anew."""
         if self.pending_at is None or (self.let_go_at is not None and self.let_go_at >= self.pending_at):
             return False
         return self.pending_at >= max(self.reversals.values())
 
     @property
     def is_held(self) -> bool:
-        """Whether it is authorized; one that was released at the same instant is not."""
+        """Returns True if it is authorized, also where it was released at the same instant."""
         return self.authorized_at is not None and (self.let_go_at is None or self.let_go_at < self.authorized_at)
 
     @property
@@ -166,12 +166,12 @@ class ReturnFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
     @property
     def first_failed_at(self) -> datetime:
-        """The earliest date of its failure."""
+        """Returns the earliest date of its failure."""
         return min((at for at in (self.failed_at, self.failure_dated_at) if at is not None), default=self.latest.at)
 
     @property
     def failed_for_good_at(self) -> datetime:
-        """When a failed refund failed: before it was ever paid out, or by the latest event since.
+        """Returns when a failed refund failed: before it was ever given, or by the last event since.
 
         An answer that dates the refund's beginning does not date its failure, which is only known as of the answer.
         """
@@ -192,14 +192,14 @@ class OrderFacts(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def has_returns(self) -> bool:
-        """Whether there are refunds, disputes or reversals, which few orders have."""
+        """Returns True if anything is refunded, disputed or reversed, which is so of few orders."""
         if self.refunds or self.disputes:
             return True
         return any(payment.given_back is not None or payment.reversals for payment in self.payments.values())
 
 
 def apply(facts: OrderFacts, event: PaymentEvent) -> OrderFacts:
-    """Merges an event into the facts.  Returns `facts` itself when nothing is new."""
+    """Returns the facts with `event` merged into them, and `facts` itself when nothing is new."""
     merged = facts
     if event.payment_ref is not None:
         merged = _with_payment(merged, (event.account, event.payment_ref), event)
@@ -261,7 +261,7 @@ def _merge_payment(known: PaymentFacts, event: PaymentEvent) -> PaymentFacts:
 
 
 def _with_authorization(payment: PaymentFacts, event: PaymentEvent) -> PaymentFacts:
-    """Merges an authorization: a success does not end it, for it may be the first of several captures."""
+    """Merges what is held: a success does not end it, for it may be the first of several captures."""
     match event.kind:
         case Kind.PAYMENT_AUTHORIZED:
             held = (

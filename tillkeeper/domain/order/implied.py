@@ -23,7 +23,7 @@ class Implied(msgspec.Struct, frozen=True, kw_only=True, order=True):
 
 
 def implied(order: Order, facts: OrderFacts) -> tuple[Implied, ...]:
-    """Returns all objects to query because the facts imply unknown money, each once and sorted."""
+    """Returns everything that must be asked about because the facts imply money that is not known, once and sorted."""
     if not facts.has_returns:
         return ()
     found = set[Implied]()
@@ -54,7 +54,7 @@ def _of_payment(order: Order, facts: OrderFacts, key: ObjectKey, payment: Paymen
 
 
 def _of_unseen(facts: OrderFacts, account: str, payment_ref: str | None) -> Iterator[Implied]:
-    """Yields the payment itself where it is named; else each of its refunds, and the order for a dispute."""
+    """Yields the payment itself where it is named; else each refund of it, and the order for a dispute."""
     if payment_ref is not None:
         yield Implied(account=account, payment_ref=payment_ref)
         return

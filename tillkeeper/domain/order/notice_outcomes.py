@@ -86,7 +86,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def is_final(self) -> bool:
-        """Whether no more attempts follow."""
+        """Returns True where nothing more will be tried."""
         return self.outcome in FINAL
 
 
@@ -101,7 +101,7 @@ _FINAL_STATES: Final[Mapping[type, ChannelState]] = MappingProxyType(
 
 
 def entry_of(outcome: SendOutcome, before: Entry | None, *, give_up_after: timedelta, now: datetime) -> Entry:
-    """Returns a channel's entry for an outcome: a failure is retried on the schedule until its time is over."""
+    """Returns the row's entry for an outcome: a failure is tried again on the schedule, until its time has run out."""
     if isinstance(outcome, Failed):
         return _failed(outcome, before, give_up_after, now)
     why = None if isinstance(outcome, Sent) else _short(outcome.why)
@@ -141,7 +141,7 @@ class RowState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def state_of(entries: Mapping[str, Entry]) -> RowState:
-    """Derives the row's state from its channels' entries."""
+    """Returns what the channels' entries make of their row."""
     last_error = _last_error(entries.values())
     waiting = [entry.next_at for entry in entries.values() if entry.next_at is not None and not entry.is_final]
     if waiting:
@@ -164,7 +164,7 @@ def _short(why: str) -> str:
 def undeliverable(
     entries: Mapping[str, Entry], *, key: str, audience: Audience, topic: str, now: datetime
 ) -> Iterator[CaseReason]:
-    """Yields a case for each payer who could not be reached; for a channel that takes nothing, one a day."""
+    """Yields a case for each payer who cannot be told from `now` on, and one a day for a channel that takes nothing."""
     for channel, entry in entries.items():
         if entry.outcome is not ChannelState.DEAD or entry.at < now:
             continue
@@ -174,7 +174,7 @@ def undeliverable(
 
 
 def gone_receivers(entries: Mapping[str, Entry], *, now: datetime) -> Iterator[Notice]:
-    """Yields a notice to ops, once a day, about a receiver that says it is gone."""
+    """Yields a notice to ops, once a day, for each receiver that says it is gone."""
     for channel, entry in entries.items():
         if entry.outcome is ChannelState.DROPPED and entry.why == GONE:
             yield Notice(

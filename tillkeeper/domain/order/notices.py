@@ -31,7 +31,7 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def merchant_notice(before: OrderState, after: OrderState, topic: MerchantTopic) -> Notice:
-    """Returns the notice to the merchant's systems: the order as of the commit."""
+    """Makes the notice to the merchant's systems: the order as it is once the transaction is committed."""
     version = before.version + 1
     return Notice(
         key=f"order/{after.id}/{version}/{topic}",
@@ -51,7 +51,7 @@ def merchant_notice(before: OrderState, after: OrderState, topic: MerchantTopic)
 def payer_notices(
     before: OrderState, after: OrderState, topic: Topic | None, *, occasion: str = "", **more: object
 ) -> list[Notice]:
-    """Returns the notices to the payer, if there is a topic and an address.
+    """Makes the notice to the payer, if there is something to tell and an address to send it to.
 
     The same topic about the same sums is the same fact, sent once; `occasion` distinguishes what may be sent again,
     such as a second reminder.
@@ -79,7 +79,7 @@ def payer_notices(
 
 
 def latest_failure(state: OrderState) -> str | None:
-    """Returns the reason of the latest failed payment, if there is one."""
+    """Returns why the payment that failed last did so, where one stands failed."""
     failed = [
         (payment.latest, payment)
         for (account, _), payment in state.facts.payments.items()
@@ -91,7 +91,7 @@ def latest_failure(state: OrderState) -> str | None:
 
 
 def of_movement(before: OrderState, after: OrderState) -> list[Notice]:
-    """Returns the notices that follow at once when an order's money has moved."""
+    """Makes the notices that are sent at once when an order's money has moved."""
     has_changed = after.summary.status != before.stored.status
     topic = MerchantTopic.STATUS_CHANGED if has_changed else MerchantTopic.AMOUNTS_CHANGED
     told = [merchant_notice(before, after, topic)]
@@ -99,8 +99,7 @@ def of_movement(before: OrderState, after: OrderState) -> list[Notice]:
 
 
 def _told_at_once(before: OrderState, after: OrderState) -> Topic | None:
-    """Returns the topic of the payer's notice that follows at once; for a closed order, that money goes back or came
-    late.
+    """Returns what its payer is told at once.  Of a closed order: that money goes back, or that it came too late.
 
     There is none where a gateway reversed a payment: the payer is asked to pay only after a query confirmed that.
     """
@@ -117,7 +116,7 @@ def _told_at_once(before: OrderState, after: OrderState) -> Topic | None:
 
 
 def of_failed_refunds(before: OrderState, after: OrderState, reasons: list[CaseReason]) -> list[Notice]:
-    """Returns notices about failed refunds, which earlier notices may have announced."""
+    """Makes the notices of refunds that failed: the payer may have been told that these are on their way."""
     failed = [reason for reason in reasons if reason.kind == REFUND_FAILED]
     if not failed or not after.has_mail:
         return []
@@ -145,7 +144,7 @@ class CaseRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def case_notice(case: CaseRow, topic: CaseTopic, *, now: datetime) -> Notice:
-    """Returns the notice to people on duty about a case."""
+    """Makes the notice to people on duty about a case."""
     return Notice(
         key=f"case/{case.id}/{topic}/{now:%Y%m%dT%H%M%S.%f}",
         audience=Audience.OPS,

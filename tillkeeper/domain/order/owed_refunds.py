@@ -41,7 +41,7 @@ class _Given(msgspec.Struct, kw_only=True):
 
 
 def owed_refunds(order: Order, facts: OrderFacts) -> Iterator[tuple[ObjectKey, ReturnFacts]]:
-    """Yields the failed refunds that are not replaced.  Mismatched ones have a case of their own."""
+    """Yields the refunds that failed and are not made good.  Those that are mismatched have a case as such."""
     failed, given = defaultdict[PaymentKey, list[_Failed]](list), defaultdict[PaymentKey, list[_Given]](list)
     for key, refund in refunds_of_money(facts).items():
         if not refund_counts(order, key[0], refund):
@@ -59,14 +59,14 @@ def owed_refunds(order: Order, facts: OrderFacts) -> Iterator[tuple[ObjectKey, R
 
 
 def _is_back(order: Order, facts: OrderFacts, key: PaymentKey) -> bool:
-    """Returns whether the payment was refunded whole."""
+    """Returns True if all that the payment brought in went back."""
     account, payment_ref = key
     payment = facts.payments.get((account, payment_ref)) if payment_ref else None
     return payment is not None and refunded_of(order, facts, key) >= captured_of(order, account, payment) > 0
 
 
 def _not_made_good(failed: Iterable[_Failed], given: list[_Given]) -> Iterator[tuple[ObjectKey, ReturnFacts]]:
-    """Yields the failed refunds that are not replaced; the earliest failure is replaced first."""
+    """Yields the failed refunds that none of the given ones makes good; what failed first is made good first."""
     given.sort(key=lambda refund: (refund.began_at, refund.left))
     oldest_first = sorted(failed, key=lambda refund: (refund.at, refund.key))
     for refund in [refund for refund in oldest_first if not _by_one(refund, given)]:

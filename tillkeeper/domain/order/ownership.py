@@ -40,7 +40,7 @@ class Placement(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def place(events: Iterable[PaymentEvent], *, registered: Collection[str], claims: Mapping[ObjectKey, str]) -> Placement:
-    """Places each event.  `events` are all known ones of the objects that they name."""
+    """Returns the order of each event.  `events` are all that is known of the objects that they name."""
     known = {(event.account, event.event_id): event for event in events}
     told = _by_payment(known.values())
     owners = {
@@ -110,7 +110,7 @@ def _by_payment(events: Iterable[PaymentEvent]) -> dict[ObjectKey, list[PaymentE
 def _owner_of(
     told: Collection[PaymentEvent], everything: Collection[PaymentEvent], registered: Collection[str]
 ) -> str | None:
-    """Returns the order that a payment's events name."""
+    """Returns the order that a payment's events say it is of."""
     naming = [event for event in told if event.order_ref is not None]
     succeeded = [(event.occurred_at, event.order_ref or "") for event in naming if event.kind is Kind.PAYMENT_SUCCEEDED]
     if succeeded:
@@ -128,7 +128,7 @@ def _owner_of(
 
 
 def _weight(event: PaymentEvent, name: str, registered: Collection[str]) -> tuple[object, ...]:
-    """Returns the weight of an event for the ownership of its object; the greatest decides."""
+    """Returns how much an event counts in the question whose its object is: the greatest decides."""
     of_payment = event.kind.is_payment or event.payment_ref is not None
     return name in registered, event.kind.is_payment, of_payment, event.known_at, RANKS.get(event.kind, 0), name
 

@@ -29,7 +29,7 @@ class StepTaken(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_question(self) -> bool:
-        """Whether it makes queries."""
+        """Returns True if gateways are asked for it."""
         return self.step.action in (Action.QUERY, Action.CLOSE)
 
 
@@ -52,21 +52,21 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def retry(self) -> Retry | None:
-        """The query to repeat: that of the latest step."""
+        """Returns the query that is put again: the one of the latest step."""
         return max(self.unanswered.values(), key=lambda retry: retry.step.at, default=None)
 
     @property
     def retry_at(self) -> datetime | None:
-        """When that is due."""
+        """Returns when a query is put again."""
         return self.retry.at if self.retry else None
 
     def with_last(self, step: Step) -> "Progress":
-        """Returns the progress as if the step had been taken."""
+        """Returns the progress as if the step had been taken, though nothing is written of it."""
         last_at = max(step.at, self.last_steps.get(step.action, step.at))
         return msgspec.structs.replace(self, last_steps={**self.last_steps, step.action: last_at})
 
     def with_taken(self, taken: StepTaken) -> "Progress":
-        """Returns the progress with a taken step, or with its result."""
+        """Returns the progress once a step is written, or written anew with its result."""
         action, at = taken.step.action, taken.step.at
         progress = self.with_last(taken.step)
         if at < progress.last_steps[action]:

@@ -61,7 +61,7 @@ _NONE: Final[AllAbilities] = MappingProxyType({})  # for an unknown account, eve
 
 
 def queries_for(order: OrderState, *, abilities: AllAbilities, now: datetime) -> list[AccountQuery]:
-    """Returns the first queries about a due order."""
+    """Returns what is asked first about an order that is due."""
     return first_queries(order.order, order.facts, age=now - order.phase_since, abilities=abilities)
 
 
@@ -73,8 +73,7 @@ def queries_then(
     abilities: AllAbilities,
     now: datetime,
 ) -> list[AccountQuery]:
-    """Returns the queries after the first answers brought the events `told`; `missed` are accounts without an
-    object."""
+    """Returns what is asked once the first answers `told` these events; `missed` are accounts that lacked something."""
     ours = (event for event in told if event.order_ref in (None, order.order.order_ref))
     facts = reduce(apply, ours, order.facts)
     moved = summarize(order.order, facts).status is not order.summary.status
@@ -85,7 +84,7 @@ def queries_then(
 def first_queries(
     order: Order, facts: OrderFacts, *, age: timedelta = timedelta(0), abilities: AllAbilities = _NONE
 ) -> list[AccountQuery]:
-    """Returns the first queries, in a stable order.  `age` is the time since the order's money moved last."""
+    """Returns what is asked first, in a steady order.  `age` is the time since the order's money moved last."""
     status = summarize(order, facts).status
     statuses = MAY_CHANGE[status]
     if ObjectStatus.SUCCEEDED in statuses and age < PAID_LATELY:
@@ -111,7 +110,7 @@ def further_queries(
     age: timedelta = timedelta(0),
     abilities: AllAbilities = _NONE,
 ) -> list[AccountQuery]:
-    """Returns the further queries for the present facts, to accounts that may know of further payments.
+    """Returns what is asked then, of the facts as they are by now: accounts that may know of further payments.
 
     Where an order reference names one payment at most, a query about a known payment covers it, unless it was `missed`.
     An order that the first answers moved (`moved`) is left to the ladder of its new status.
@@ -128,7 +127,7 @@ def further_queries(
 
 
 def _may_be_tried(status: Status, age: timedelta) -> bool:
-    """Returns whether there may be an unknown payment."""
+    """Returns True if there may be an attempt of which no event came."""
     match status:
         case Status.PROCESSING:
             return age >= PENDS_LONG
@@ -182,7 +181,7 @@ def _latest_first(payments: Iterable[tuple[ObjectKey, PaymentFacts]]) -> list[tu
 
 
 def _gave_back_unseen(order: Order, facts: OrderFacts, key: ObjectKey, payment: PaymentFacts) -> bool:
-    """Returns whether its running total exceeds the known refunds, so that a query shows more."""
+    """Returns True if its total says more than the refunds that are known."""
     if payment.given_back is None or payment.given_back.currency != order.currency:
         return False
     known = sum(refund.amount.minor for refund in refunds_of(order, facts, key) if refund.amount is not None)
@@ -190,7 +189,7 @@ def _gave_back_unseen(order: Order, facts: OrderFacts, key: ObjectKey, payment: 
 
 
 def _refunds(order: Order, facts: OrderFacts, status: Status, abilities: AllAbilities) -> Iterator[AccountQuery]:
-    """Yields queries about pending refunds, and others that may have changed."""
+    """Yields the queries about refunds that are pending, and about all others whose status may have changed."""
     wanted = (
         (key, refund)
         for key, refund in sorted(
@@ -204,7 +203,7 @@ def _refunds(order: Order, facts: OrderFacts, status: Status, abilities: AllAbil
 
 
 def _payment_refs(facts: OrderFacts, account: str, refund: ReturnFacts, abilities: AllAbilities) -> list[str | None]:
-    """Returns the payment of a refund, or all candidates where none is named and the gateway needs one."""
+    """Returns the payment of a refund; each that may be, where none is named and the gateway finds it by that alone."""
     payment_ref = payment_ref_of(facts, account, refund)
     if payment_ref is not None or not _needs_payment(abilities, account):
         return [payment_ref]
@@ -228,7 +227,7 @@ def _may_move(facts: OrderFacts, account: str, refund: ReturnFacts, status: Stat
 def _refund(
     order: Order, account: str, refund_ref: str, payment_ref: str | None, abilities: AllAbilities
 ) -> AccountQuery:
-    """Returns the query about the refund, or, where that is not possible, about its payment with its total."""
+    """Asks about the refund itself, or else about its payment, which tells what it gave back in all."""
     if "refund" in _queryable(abilities, account):
         ref = order.order_ref
         return account, Query(about="refund", order_ref=ref, payment_ref=payment_ref, refund_ref=refund_ref)
@@ -237,7 +236,7 @@ def _refund(
 
 
 def _some_of_each(wanted: Iterable[tuple[ObjectKey, object]], limit: int) -> Iterator[ObjectKey]:
-    """Yields the first queries of each account."""
+    """Returns the first of each account."""
     counts: dict[str, int] = {}
     for key, _ in wanted:
         counts[key[0]] = counts.get(key[0], 0) + 1

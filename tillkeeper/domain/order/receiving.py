@@ -73,7 +73,7 @@ def receive(
 
 
 def _settle(changes: Changes, arrival: Arrival) -> CaseReason | None:
-    """Settles an arrival's outcome; returns the reason for a case where the event does not count."""
+    """Settles the arrival's outcome, and returns a reason for a case where it counts for nothing."""
     if not arrival.placed:
         facts = apply(changes.after.facts, arrival.event)
         is_new = facts is not changes.after.facts
@@ -91,7 +91,7 @@ def _settle(changes: Changes, arrival: Arrival) -> CaseReason | None:
 
 
 def _mismatched(event: PaymentEvent, mismatch: Mismatch) -> CaseReason:
-    """Returns the case of a mismatched event, with the key that its object's facts would give it."""
+    """Makes its case under the name that its object's facts would have.  A late event leaves no fact behind."""
     name, ref = ("dispute", event.dispute_ref) if event.kind.is_dispute else ("refund", event.refund_ref)
     if event.kind.is_payment or ref is None:
         name, ref = "payment", event.payment_ref
@@ -104,7 +104,7 @@ def _mismatched(event: PaymentEvent, mismatch: Mismatch) -> CaseReason:
 
 
 def _follow(changes: Changes, policy: Policy, now: datetime) -> list[CaseReason]:
-    """Does what follows from new facts; returns the reasons for cases."""
+    """Does what follows from new facts, and returns the reasons for cases that they are."""
     reasons = changes.after.case_reasons()
     if changes.has_moved:
         reasons += _after_closing(changes, policy, now)
@@ -140,7 +140,7 @@ def _ask_for_implied(changes: Changes, now: datetime) -> None:
 
 
 def _after_closing(changes: Changes, policy: Policy, now: datetime) -> list[CaseReason]:
-    """Handles money that came in after closing: the policy reopens the order, or a case opens."""
+    """Reopens an order that was paid after it was closed, or returns the reason for a case, as the policy says."""
     order = changes.after
     if order.closed_at is None or order.summary.captured <= changes.before.stored.captured:
         return []

@@ -44,12 +44,12 @@ class KnownRefund(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_gateways(self) -> bool:
-        """Whether the gateway has reported it."""
+        """Returns True if the gateway has said something of it."""
         return self.told_at >= BEFORE_GATEWAYS + REQUESTS_MAX * REQUEST_GAP
 
     @property
     def number(self) -> int:
-        """The number of the merchant's request that counts."""
+        """Returns the number of the merchant's request that counts."""
         return (self.told_at - BEFORE_GATEWAYS) // REQUEST_GAP
 
 

@@ -74,7 +74,7 @@ def refuse_difference(registration: Registration, known: Registration) -> None:
 
 
 def next_instalment(instalments: Sequence[Instalment], captured: int) -> Instalment | None:
-    """Returns the first instalment by deadline that is not covered; None where all are, or where there is no plan.
+    """Returns the first, by deadline, that is not covered; None where all are, or where there is no plan.
 
     Its amount is the part that is still missing.
     """
@@ -93,7 +93,7 @@ def next_due_at(instalments: Sequence[Instalment], captured: int) -> datetime | 
 
 
 def first_look(registration: Registration, *, policy: Policy, now: datetime) -> datetime | None:
-    """Returns when the sweep must first handle an order without events."""
+    """Returns when the sweep must look at an order of which no event comes."""
     accounts = set(registration.accounts)
     ladder = policy.ladder(Status.UNPAID, accounts.pop() if len(accounts) == 1 else None)
     due_at = next_due_at(registration.instalments, captured=0)

@@ -16,7 +16,7 @@ from tillkeeper.domain.topics import Topic
 
 
 def comes_first(order: OrderState, step: Step) -> Literal["ask", "wait"] | None:
-    """Returns what must come before a notice that asks to pay: an answer of the gateway from the step's moment on."""
+    """Returns what must come before a payer is told who might pay then: an answer of the gateway, or a person's."""
     if not asks_to_pay(order, step):
         return None
     progress = order.progress
@@ -30,7 +30,7 @@ def comes_first(order: OrderState, step: Step) -> Literal["ask", "wait"] | None:
 
 
 def asks_to_pay(order: OrderState, step: Step) -> bool:
-    """Returns whether the notice asks to pay, or reports a failed payment."""
+    """Returns True if the step tells the payer to pay, or that their payment failed."""
     if step.action is Action.REMIND:
         is_due = order.next_instalment() is not None if order.instalments else order.remaining > 0
         return order.traits.awaited and is_due and not order.is_under_way
@@ -38,8 +38,8 @@ def asks_to_pay(order: OrderState, step: Step) -> bool:
 
 
 def reminder(order: OrderState, step: Step) -> list[Notice]:
-    """Returns the reminder to the payer, if any."""
-    # Keyed by its number: after a change of policy, the same reminder at another moment is not sent again.
+    """Makes what a reminder says to the payer, if anything."""
+    # By its number: the same reminder at another moment, as a changed policy has it, is not sent again.
     occasion = f"phase {order.phase} no {step.level}"
     if not asks_to_pay(order, step):
         # Authorized money comes when the merchant captures it: there is nothing to remind of.
@@ -54,5 +54,5 @@ def reminder(order: OrderState, step: Step) -> list[Notice]:
 
 
 def failure(order: OrderState) -> list[Notice]:
-    """Returns the notice that a payment failed, once its grace period is over."""
+    """Makes the notice that a payment failed, which is sent once its grace is over."""
     return payer_notices(order, order, Topic.FAILED, occasion=f"phase {order.phase}")

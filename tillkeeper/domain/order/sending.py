@@ -73,8 +73,8 @@ def may_tell_payer(
     limits: MailLimits,
     now: datetime,
 ) -> Verdict:
-    """Decides about a mail now.  `said` is the order as the notice describes it; `warned` means that it warns not to
-    pay while a payment is under way."""
+    """Decides what to do with a mail now.  `said` is the order as the notice speaks of it; `warned`, that it says not
+    to pay while a payment is under way."""
     why = _why_not(topic, order, said, limits.per_order_max)
     if why is None and topic in ASKS_TO_PAY and expires_at is not None and expires_at <= now:
         why = "the order's time to pay is over"

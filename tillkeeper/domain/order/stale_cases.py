@@ -7,7 +7,7 @@ from tillkeeper.domain.order.state import OrderState
 
 
 def stale_cases(order: OrderState) -> list[KnownCase]:
-    """Returns the order's open cases whose cause the facts no longer show."""
+    """Returns the order's cases that are open although the facts no longer show their cause."""
     shown = [case for case in order.cases.values() if case.is_open and case.kind in SHOWN_BY_FACTS]
     if not shown:
         return []

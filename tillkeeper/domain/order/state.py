@@ -51,12 +51,12 @@ class OrderState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return self.derived
 
     def view(self) -> OrderView:
-        """Returns the view of it that is shown everywhere."""
+        """Returns it as it is shown wherever an order is."""
         return view_of(self.order, self.summary, charged_back=self.charged_back)
 
     @property
     def traits(self) -> Traits:
-        """The traits of its status."""
+        """Returns what its status means."""
         return TRAITS[self.summary.status]
 
     def with_facts(self, facts: OrderFacts) -> "OrderState":
@@ -67,38 +67,38 @@ class OrderState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def covered(self) -> int:
-        """The part of its amount that needs no payment any more, in minor units."""
+        """Returns what of its amount needs no payment any more, in minor units."""
         return self.summary.captured + self.summary.discount
 
     @property
     def charged_back(self) -> int:
-        """What its payers got back through disputes."""
+        """Returns what its payers got back through disputes."""
         return charged_back(self.order, self.facts)
 
     @property
     def remaining(self) -> int:
-        """What its payer may be asked for: what is neither captured nor authorized."""
+        """Returns what its payer may be asked for: not what was captured, nor what is held to be captured."""
         return max(0, self.order.amount - self.covered - held_in_all(self.order, self.facts))
 
     def next_instalment(self) -> Instalment | None:
-        """Returns the next instalment with its missing part; None while that is authorized."""
+        """Returns the next part of its plan that is not covered, as far as it is missing; None while that is held."""
         due = next_instalment(self.instalments, self.covered)
         beyond = next_instalment(self.instalments, self.covered + held_in_all(self.order, self.facts))
         return beyond if due is not None and beyond is not None and beyond.due_at == due.due_at else None
 
     @property
     def next_due_at(self) -> datetime | None:
-        """When the next part of its plan that is not covered is due."""
+        """Returns when the next part of its plan that is not covered is due."""
         return next_due_at(self.instalments, self.covered) if self.instalments else None
 
     @property
     def is_under_way(self) -> bool:
-        """Whether money is on its way, whatever its status says."""
+        """Returns True if money is on its way to it, whatever its status says."""
         return is_under_way(self.order, self.facts)
 
     @property
     def money_is_unclear(self) -> bool:
-        """Whether an open case or a parked event makes its money unclear.
+        """Returns True if an open case says so, or an event of it is parked.
 
         There may be money that does not count: the payer is not asked to pay, and the order does not close.
         """
@@ -108,22 +108,25 @@ class OrderState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def open_case_kinds(self) -> frozenset[str]:
-        """The kinds of its cases that are open."""
+        """Returns the kinds of its cases that are open."""
         return frozenset(case.kind for case in self.cases.values() if case.is_open)
 
     def case_reasons(self) -> list[CaseReason]:
-        """Returns the reasons for cases in its facts."""
+        """Returns what about its facts needs a person."""
         return list(reasons_in(self.order, self.facts, self.summary))
 
     # --- its ladder ---------------------------------------------------------------------------------------------------
 
     @property
     def is_over(self) -> bool:
-        """Whether it is closed and none of its money is moving: queries look for late money alone."""
+        """Returns True for a closed order none of whose money is moving: only late money is looked for."""
         return self.closed_at is not None and not self.traits.moving
 
     def ladder(self, policy: Policy) -> Ladder:
-        """Returns its ladder.  A closing whose accounts cannot be queried is repeated instead of all later ones."""
+        """Returns the policy's ladder for it.
+
+        A closing that nobody can ask for is put again by itself, in place of all later ones.
+        """
         ladder = self._whole_ladder(policy)
         if not self.progress.unanswered:
             return ladder
@@ -149,11 +152,11 @@ class OrderState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         )
 
     def is_held(self, now: datetime) -> bool:
-        """Returns whether it is on hold."""
+        """Returns True while a person has it on hold."""
         return self.held_until is not None and self.held_until > now
 
     def first_due_of_phase(self, policy: Policy, *, now: datetime) -> datetime | None:
-        """Returns when it would be due if its phase began now.  A held order waits for the end of the hold."""
+        """Returns when the sweep must look at it if its phase begins now.  A held order waits for its time."""
         if self.is_over:
             phase = Phase(began_at=now)
         else:
@@ -163,13 +166,13 @@ class OrderState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 def earliest(*moments: datetime | None) -> datetime | None:
-    """Returns the earliest of the known moments."""
+    """Returns the earliest of those that are known."""
     known = [at for at in moments if at is not None]
     return min(known) if known else None
 
 
 def paid_through(order: Order, facts: OrderFacts) -> tuple[str | None, str | None]:
-    """Returns the account and the method of the latest payment, whose ladder applies to the order.
+    """Returns the account, and there the way of paying, of the latest payment: whose ladder an order goes up.
 
     Before any payment is known it is the account where payment is expected, if there is only one.
     """

@@ -68,7 +68,7 @@ STATUS_TABLE: Final[tuple[StatusRule, ...]] = (
 
 
 def summarize(order: Order, facts: OrderFacts) -> Summary:
-    """Derives the status and the sums; nothing else sets a status."""
+    """Derives the status; no other function does."""
     sums = add_up(order, facts)
     status = next(rule.status for rule in STATUS_TABLE if rule.holds(sums))
     return Summary(
@@ -81,8 +81,8 @@ def summarize(order: Order, facts: OrderFacts) -> Summary:
 
 
 def is_under_way(order: Order, facts: OrderFacts) -> bool:
-    """Returns whether a payment that counts is pending, authorized or implied, which a status about captured money may
-    hide."""
+    """Returns True if a payment that counts is pending or authorized, or must have been made, which a status for what
+    came in already may hide."""
     return bool(unseen_payments(order, facts)) or any(
         payment.status in ON_ITS_WAY and payment_counts(order, account, payment)
         for (account, _), payment in facts.payments.items()

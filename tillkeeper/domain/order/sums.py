@@ -54,7 +54,7 @@ def add_up(order: Order, facts: OrderFacts) -> Sums:
 
 
 def payment_counts(order: Order, account: str, payment: PaymentFacts) -> bool:
-    """Returns false where all that is known of it is in another currency, or where it is not expected."""
+    """Returns False where all that is known of it is in another currency, or where it is not expected."""
     if account not in order.accounts:
         return False
     if payment.asked is None and not payment.captures:
@@ -64,12 +64,12 @@ def payment_counts(order: Order, account: str, payment: PaymentFacts) -> bool:
 
 
 def refund_counts(order: Order, account: str, refund: ReturnFacts) -> bool:
-    """Returns false where it is in another currency, or where it is not expected."""
+    """Returns False where it is in another currency, or where it is not expected."""
     return account in order.accounts and (refund.amount is None or refund.amount.currency == order.currency)
 
 
 def refunded_in_all(order: Order, facts: OrderFacts) -> int:
-    """Returns what was refunded of all payments."""
+    """Returns what all payments together gave back."""
     keys: set[PaymentKey] = {key for key, payment in facts.payments.items() if payment.given_back is not None}
     keys |= {
         (account, payment_ref_of(facts, account, refund)) for (account, _), refund in refunds_of_money(facts).items()
@@ -86,8 +86,7 @@ def captured_of(order: Order, account: str, payment: PaymentFacts) -> int:
 
 
 def _told_along(payment: PaymentFacts, kept: list[Sum]) -> int:
-    """Returns what was given on top and stands in the capture's amount all the same, by a report that knows of no fee
-    or tip.
+    """Returns what was paid on top and is part of the capture's amount all the same, by a report without fee or tip.
 
     Such a report comes beside one that tells both amounts: the sum of those is how it is known.
     """
@@ -99,7 +98,7 @@ def _told_along(payment: PaymentFacts, kept: list[Sum]) -> int:
 
 
 def held_of(order: Order, account: str, payment: PaymentFacts) -> int:
-    """Returns what an authorization still holds besides its captures, and may be captured yet.
+    """Returns what an authorization still holds beside what was captured of it, and may be captured yet.
 
     A capture without a name is its payment's only one and ends the authorization, unless that was said since to stand
     beside it.
@@ -114,12 +113,12 @@ def held_of(order: Order, account: str, payment: PaymentFacts) -> int:
 
 
 def held_in_all(order: Order, facts: OrderFacts) -> int:
-    """Returns what the authorizations of partly captured payments still hold."""
+    """Returns what the authorizations of payments that were captured in part still hold."""
     return sum(held_of(order, account, payment) for (account, _), payment in facts.payments.items())
 
 
 def charged_back(order: Order, facts: OrderFacts) -> int:
-    """Returns what payers got back through lost disputes."""
+    """Returns what payers got back through disputes that were lost."""
     if not facts.disputes:
         return 0  # as nearly always
     return sum(
@@ -133,7 +132,7 @@ def charged_back(order: Order, facts: OrderFacts) -> int:
 
 
 def discount_of(order: Order, account: str, payment: PaymentFacts) -> int:
-    """Returns the gateway's discount on one payment, while any of its captures stands."""
+    """Returns the discount that a gateway granted with one payment, while anything that this captured still stands."""
     granted = payment.discount
     if granted is None or account not in order.accounts or granted.currency != order.currency:
         return 0
@@ -141,7 +140,7 @@ def discount_of(order: Order, account: str, payment: PaymentFacts) -> int:
 
 
 def refunds_of(order: Order, facts: OrderFacts, key: PaymentKey) -> list[ReturnFacts]:
-    """Returns the refunds of one payment with known amounts in the order's currency."""
+    """Returns the refunds of one payment whose amounts are known and in the order's currency."""
     return [
         refund
         for (account, _), refund in refunds_of_money(facts).items()
@@ -153,7 +152,7 @@ def refunds_of(order: Order, facts: OrderFacts, key: PaymentKey) -> list[ReturnF
 
 
 def refunded_of(order: Order, facts: OrderFacts, key: PaymentKey) -> int:
-    """Returns what was refunded of one payment (account, payment reference or None).
+    """Returns what one payment (account, payment reference or None) gave back.
 
     The greater of the sum of its succeeded refunds, and the gateway's running total less the known refunds that are
     pending or that failed once the total was reported: a total counts refunds from the moment they are made.  What was
@@ -181,7 +180,7 @@ def _given_back(order: Order, facts: OrderFacts, key: PaymentKey, payment: Payme
 
 
 def unseen_payments(order: Order, facts: OrderFacts) -> frozenset[PaymentKey]:
-    """Returns the payments with refunds or disputes although their success is not known."""
+    """Returns the payments that are refunded or disputed although no success of theirs is known."""
     if not facts.has_returns:
         return frozenset()
     told = {key for key, payment in facts.payments.items() if payment.given_back and payment.given_back.minor}
@@ -198,7 +197,7 @@ def _returns(order: Order, facts: OrderFacts) -> Iterator[tuple[ObjectKey, Retur
 
 
 def _is_seen(order: Order, facts: OrderFacts, key: PaymentKey) -> bool:
-    """Returns whether it succeeded; where it is not named, whether any payment of its account did."""
+    """Returns True if it succeeded; where it is not named, if any of its account brought in money that counts."""
     account, payment_ref = key
     if payment_ref is None:
         return any(captured_of(order, account, payment) for key, payment in facts.payments.items() if key[0] == account)
@@ -207,7 +206,7 @@ def _is_seen(order: Order, facts: OrderFacts, key: PaymentKey) -> bool:
 
 
 def refunds_of_money(facts: OrderFacts) -> Mapping[ObjectKey, ReturnFacts]:
-    """Returns the refunds without those that only report the release of an authorization, one of a payment at most."""
+    """Returns the refunds less those that only release an authorization: one of a payment at most."""
     if not any(refund.may_be_release for refund in facts.refunds.values()):
         return facts.refunds  # as nearly always
     releases: dict[PaymentKey, ObjectKey] = {}
@@ -223,7 +222,7 @@ def _is_as_released(payment: PaymentFacts | None, refund: ReturnFacts) -> bool:
 
 
 def payment_ref_of(facts: OrderFacts, account: str, refund: ReturnFacts) -> str | None:
-    """Returns the payment of a refund: where none is named, the only successful one at its account."""
+    """Returns the payment of a refund; where none is named, the only one at its account that brought money in."""
     if refund.payment_ref is not None:
         return refund.payment_ref
     paid = [ref for (at_account, ref), payment in facts.payments.items() if at_account == account and payment.captures]

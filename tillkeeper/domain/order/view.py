@@ -30,12 +30,12 @@ class OrderView(msgspec.Struct, frozen=True, kw_only=True):
     charged_back: Minor = 0
 
     def fields(self) -> dict[str, object]:
-        """By their published names."""
+        """Returns them by their published names."""
         return msgspec.structs.asdict(self)
 
     @property
     def summary(self) -> Summary:
-        """The status and sums that it was made of."""
+        """Returns the status and sums that it was made of."""
         return Summary(
             status=self.status,
             captured=self.paid,
