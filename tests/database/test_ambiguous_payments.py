@@ -38,7 +38,7 @@ async def end_of(pool, *order_refs):
         tally, _ = await take_up_left_over(conn, after=0, policy=POLICY, limit=10, now=NOON)
         assert tally.outcomes == {}
     return (
-        [(it["status"], it["paid"], it["refunded"], [r["refund_ref"] for r in it["refunds"]]) for it in orders if it],
+        [(str(it["status"]), it["paid"], it["refunded"], [r["refund_ref"] for r in it["refunds"]]) for it in orders if it],
         settled,
         [tuple(row) for row in cases],
     )
