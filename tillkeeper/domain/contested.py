@@ -62,7 +62,7 @@ class Contest(msgspec.Struct, kw_only=True):
         return told
 
 
-class Settled(msgspec.Struct, kw_only=True):
+class SettledContests(msgspec.Struct, kw_only=True):
     """Where everything belongs."""
 
     facts: dict[int, OrderFacts] = msgspec.field(default_factory=dict)  # of the orders concerned, after placing anew
@@ -72,13 +72,13 @@ class Settled(msgspec.Struct, kw_only=True):
     names: list[tuple[str, str, str]] = msgspec.field(default_factory=list)  # (order reference, account, payment)
 
 
-def settle_contest(contest: Contest, orders: dict[int, OrderState]) -> Settled:
+def settle_contest(contest: Contest, orders: dict[int, OrderState]) -> SettledContests:
     """Places all events anew, and marks the items.  Cases of the objects move to their present orders."""
     events = contest.events
     placement = place(events.values(), registered=contest.order_ids, claims=contest.claims)
     facts = _facts_placed_anew(contest, events, orders, placement)
     placed = {order_id: orders[order_id].with_facts(told) for order_id, told in facts.items()}
-    settled = Settled(facts=facts)
+    settled = SettledContests(facts=facts)
     for key, event in events.items():
         _settle_event(contest, event, placement.events[key], orders | placed, settled)
     settled.found = [
@@ -122,7 +122,7 @@ def _facts_placed_anew(
 
 
 def _settle_event(
-    contest: Contest, event: PaymentEvent, placed: Placed, orders: Mapping[int, OrderState], settled: Settled
+    contest: Contest, event: PaymentEvent, placed: Placed, orders: Mapping[int, OrderState], settled: SettledContests
 ) -> None:
     key = (event.account, event.event_id)
     order_id = None if placed.order_ref is None else contest.order_ids[placed.order_ref]
@@ -173,7 +173,7 @@ def _conflict(
     return order_id, CaseReason(kind=REFERENCE_CONFLICT, subject=subject, state=state, account=account, details=details)
 
 
-def _move_cases(orders: dict[int, OrderState], settled: Settled) -> None:
+def _move_cases(orders: dict[int, OrderState], settled: SettledContests) -> None:
     """Moves cases to the orders that have their objects now; in `orders`, for nothing is written yet."""
     homes = {reason.key: order_id for order_id, reason in settled.found if order_id is not None}
     objects = {subject: order_id for order_id, facts in settled.facts.items() for subject in _subjects_in(facts)}

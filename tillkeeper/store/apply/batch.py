@@ -25,7 +25,7 @@ from tillkeeper.domain.batch import (
     hand_over,
     sort_out,
 )
-from tillkeeper.domain.contested import Settled
+from tillkeeper.domain.contested import SettledContests
 from tillkeeper.domain.delivery import Delivery, EnvelopeKeys
 from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.domain.order.case_reasons import CaseReason, event_subject
@@ -69,7 +69,7 @@ class Loaded(msgspec.Struct, kw_only=True):
 
     batch: Batch
     orders: dict[int, OrderState]
-    settled: Settled = msgspec.field(default_factory=Settled)  # payments that several orders claim
+    settled: SettledContests = msgspec.field(default_factory=SettledContests)  # payments that several orders claim
     found: list[tuple[int | None, CaseReason]] = msgspec.field(default_factory=list)  # besides those of orders
 
 
@@ -181,7 +181,7 @@ async def load(
     waited = await _meet(conn, items, bindings, set(appearing))
     known, reused = await _known(conn, items)
     everything = [*items, *waited]
-    settled = Settled()
+    settled = SettledContests()
     contested = contested_in(everything, bindings) | await named_with(conn, registered)
     if contested:
         orders, settled = await settle_contested(conn, contested, everything)

@@ -6,7 +6,7 @@ from datetime import datetime
 import msgspec
 
 from tillkeeper.domain.batch import EventKey, Item
-from tillkeeper.domain.contested import Contest, KeptEvent, Settled, settle_contest
+from tillkeeper.domain.contested import Contest, KeptEvent, SettledContests, settle_contest
 from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.domain.order.registration import ClaimedPayment
 from tillkeeper.domain.order.state import OrderState
@@ -29,7 +29,7 @@ async def named_with(conn: Conn, order_refs: Collection[str]) -> set[Reference]:
 
 async def settle_contested(
     conn: Conn, contested: set[Reference], items: Sequence[Item]
-) -> tuple[dict[int, OrderState], Settled]:
+) -> tuple[dict[int, OrderState], SettledContests]:
     """Loads the orders of all items and of the contested objects, with these placed anew.  Raises WriteConflict."""
     known = await _gather(conn, contested, items)
     await lock(conn, waiting={reference for event in known.events.values() for reference in references_of(event)})
@@ -113,7 +113,7 @@ ON CONFLICT DO NOTHING
 """
 
 
-async def write_contested(conn: Conn, settled: Settled, *, now: datetime) -> None:
+async def write_contested(conn: Conn, settled: SettledContests, *, now: datetime) -> None:
     """Writes where events belong now, and which orders their payments were named with."""
     if settled.moved:
         rows = [
