@@ -18,7 +18,7 @@ from tillkeeper.domain.order.cases import SHOWN_BY_FACTS, SHOWN_WITHIN_A_PHASE
 from tillkeeper.domain.order.changes import Act, ActKind, Changes
 from tillkeeper.domain.order.closing import kept_after_closing
 from tillkeeper.domain.order.facts import OrderFacts, apply
-from tillkeeper.domain.order.implied import implied
+from tillkeeper.domain.order.implied_money import implied_money
 from tillkeeper.domain.order.notices import change_notices, failed_refund_notices, merchant_notice
 from tillkeeper.domain.order.progress import Progress
 from tillkeeper.domain.order.state import OrderState, earliest
@@ -42,7 +42,7 @@ class Arrival(msgspec.Struct, kw_only=True, gc=False):
     """An event at its order, with its outcome."""
 
     event: PaymentEvent
-    placed: bool = False  # its outcome and its order's facts are settled already (contested.py)
+    placed: bool = False  # its outcome and its order's facts are settled already (ambiguous_payments.py)
     repeats: bool = False  # it repeats a known event, which is valid for this later moment
     outcome: Outcome | None = None
     reason: str | None = None
@@ -134,8 +134,8 @@ def _begin_phase(changes: Changes, policy: Policy, now: datetime) -> None:
 def _ask_for_implied(changes: Changes, now: datetime) -> None:
     """Requests queries at once about money that the facts newly imply."""
     order, before = changes.after, changes.before
-    implies = implied(order.order, order.facts)
-    if implies and not set(implies) <= set(implied(before.order, before.facts)):
+    implies = implied_money(order.order, order.facts)
+    if implies and not set(implies) <= set(implied_money(before.order, before.facts)):
         changes.set(ask_at=earliest(order.ask_at, now), due_at=earliest(order.due_at, now))
 
 
