@@ -29,11 +29,8 @@ from tillkeeper.gateways.errors import (
 )
 from tillkeeper.gateways.kit.unknown_words import unknown_words
 from tillkeeper.gateways.paystack.objects import FAILURES, REFUND_STATUSES, RESOLUTIONS, TRANSACTION_STATUSES, UNDATED
-from tillkeeper.sandbox.simulators.paystack.objects import (
-    number_of,
-    paystack_dispute,
-    time_text,
-)
+from tillkeeper.sandbox.formats import utc_milliseconds
+from tillkeeper.sandbox.simulators.paystack.objects import number_of, paystack_dispute
 from tillkeeper.sandbox.simulators.paystack.signing import paystack_body, paystack_signed
 
 OLDER = "sk_test_older_77"
@@ -120,7 +117,7 @@ def test_the_status_decides_and_not_the_events_name(status, kind):
 
 
 def test_a_failed_charge_that_was_never_paid_stands_when_it_was_made():
-    event = event_of("charge.failed", a_transaction(status="failed", paid_at=None, created_at=time_text(NOW)))
+    event = event_of("charge.failed", a_transaction(status="failed", paid_at=None, created_at=utc_milliseconds(NOW)))
     assert (event.kind, event.occurred_at) == (Kind.PAYMENT_FAILED, NOW)
 
 
@@ -196,7 +193,7 @@ def test_a_refund_that_names_neither_itself_nor_its_transaction_is_refused():
     ],
 )
 def test_a_dispute_ends_by_its_resolution(more, kind):
-    event = event_of("charge.dispute.resolve", a_dispute(resolvedAt=time_text(NOW), **more))
+    event = event_of("charge.dispute.resolve", a_dispute(resolvedAt=utc_milliseconds(NOW), **more))
     assert (event.kind, event.payment_ref, event.order_ref) == (kind, "REF-1", "REF-1")
     assert event.dispute_ref == str(number_of("dispute", "REF-1"))
     assert event.event_id == f"charge.dispute.resolve:{event.dispute_ref}"
@@ -206,7 +203,7 @@ def test_a_dispute_ends_by_its_resolution(more, kind):
 
 def test_a_reminder_says_the_same_of_a_dispute_each_time():
     first = event_of("charge.dispute.remind", a_dispute())
-    assert event_of("charge.dispute.remind", a_dispute(updated_at=time_text(NOW))) == first
+    assert event_of("charge.dispute.remind", a_dispute(updated_at=utc_milliseconds(NOW))) == first
 
 
 def test_a_dispute_without_a_sum_or_a_transaction_is_an_event_all_the_same():

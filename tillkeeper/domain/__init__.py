@@ -1,1 +1,1 @@
-"""The rules, pure: no I/O, no clock, no database."""
+"""The business rules, as pure functions and values: no I/O, no clock, no database."""

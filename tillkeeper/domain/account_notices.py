@@ -1,4 +1,4 @@
-"""What people on duty are told of an account: it fell silent, does not answer, or says a word that is not known."""
+"""Writes the notices to people on duty about an account: it is silent, does not answer, or sent an unknown word."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -9,7 +9,7 @@ from tillkeeper.domain.order.notices import Audience, Notice
 from tillkeeper.domain.silence import Answers, Begins, Ends, SilenceKind
 from tillkeeper.domain.topics import AccountTopic
 
-ENTRY_LEVEL: Final = 1  # whoever is on duty
+ENTRY_LEVEL: Final = 1  # that of the people on duty
 
 BEGINS: Final[Mapping[SilenceKind, AccountTopic]] = MappingProxyType(
     {"silent": AccountTopic.SILENT, "unanswering": AccountTopic.UNANSWERING}
@@ -20,7 +20,7 @@ ENDS: Final[Mapping[SilenceKind, AccountTopic]] = MappingProxyType(
 
 
 def silence_begins(account: str, silence_id: int, change: Begins, answers: Answers, *, now: datetime) -> Notice:
-    """That the account fell silent, or that its gateway does not answer."""
+    """Makes the notice that the account fell silent, or that its gateway does not answer."""
     about: dict[str, object] = {"reason": answers.reason}
     if change.usual_share is not None:
         about = {
@@ -32,7 +32,7 @@ def silence_begins(account: str, silence_id: int, change: Begins, answers: Answe
 
 
 def silence_ends(account: str, silence_id: int, change: Ends, *, since: datetime) -> Notice:
-    """That the account is heard again, or that its gateway answers again."""
+    """Makes the notice that deliveries come again, or that the gateway answers again."""
     told = {"since": since, "until": change.until, "minutes": _minutes(change.until - since)}
     return _of_silence(account, silence_id, ENDS[change.kind], told)
 
@@ -51,7 +51,7 @@ def _of_silence(account: str, silence_id: int, topic: AccountTopic, told: Mappin
 
 
 def unknown_word_notice(account: str, field: str, word: str) -> Notice:
-    """That its gateway sent a word that stands in no list of ours."""
+    """Makes the notice that the gateway sent a word that stands in no list of ours."""
     return Notice(
         key=f"unknown_word/{account}/{field}/{word}",
         audience=Audience.OPS,

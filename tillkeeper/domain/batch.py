@@ -1,8 +1,8 @@
-"""A batch of events between their lane and their orders: which are new, which are known, and which waited.
+"""Sorts a batch of events before they are applied: new, known, or waiting ones.
 
     known under its id, with the same meaning       ──> a duplicate; an answer stands as of its later moment
-    known under its id, with another meaning        ──> both were signed, so both count, and a person is told of both
-    known, and without an order so far              ──> its order's by now: it waited
+    known under its id, with another meaning        ──> both were signed, so both count, with a case
+    known, and without an order so far              ──> it waited, and its order is known by now
     not known                                       ──> new
 
 The order of a batch is the order of its list: the same event twice is new once, and a duplicate the second time.
@@ -32,7 +32,7 @@ EventKey = tuple[str, str]  # (account, event id)
 
 
 class Item(Arrival, kw_only=True, gc=False):
-    """One event of a batch; `waited` when its row stands in the inbox without an order already."""
+    """An event of a batch; `waited` means that its row is in the inbox already, without an order."""
 
     delivery: DeliveryKey | None = None
     waited: bool = False
@@ -41,38 +41,38 @@ class Item(Arrival, kw_only=True, gc=False):
 
     @property
     def digest(self) -> bytes:
-        """A fingerprint of what its event means."""
+        """Returns the fingerprint of what its event means."""
         if self.fingerprint is None:
             self.fingerprint = digest_of(self.event)
         return self.fingerprint
 
     @property
     def key(self) -> EventKey:
-        """How its event is named."""
+        """Returns the account and id that name its event."""
         return self.event.account, self.event.event_id
 
 
 class KnownEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """What is kept under an event's id: its inbox row, an open parked row, or both."""
+    """What is stored under an event's id: its inbox row, an open parked row, or both."""
 
     digest: bytes | None
     waits: bool
     parked_id: int | None
-    known_at: datetime | None = None  # the moment for which it was said last
+    known_at: datetime | None = None  # the latest moment for which it was reported
 
 
 class Batch(msgspec.Struct, kw_only=True):
-    """Events sorted out, before their orders are handed theirs."""
+    """The sorted events of a batch, before they are applied to their orders."""
 
     new: list[Item] = msgspec.field(default_factory=list)
     waited: list[Item] = msgspec.field(default_factory=list)
     duplicates: Counter[DeliveryKey] = msgspec.field(default_factory=Counter)
     superseded: list[int] = msgspec.field(default_factory=list)  # parked rows
-    repeated: list[Item] = msgspec.field(default_factory=list)  # known, and said again for a later moment
-    arrivals: list[Item] = msgspec.field(default_factory=list)  # of all these, what orders are handed, in turn
+    repeated: list[Item] = msgspec.field(default_factory=list)  # known, and reported again for a later moment
+    arrivals: list[Item] = msgspec.field(default_factory=list)  # of all these, those that orders receive, in order
 
     def by_order(self) -> Mapping[int, list[Item]]:
-        """What each order is handed, in turn.  What has no order waits for one."""
+        """Returns the events of each order, in turn.  An event without an order waits for one."""
         found = defaultdict[int, list[Item]](list)
         for item in self.arrivals:
             if item.order_id is not None:
@@ -83,7 +83,7 @@ class Batch(msgspec.Struct, kw_only=True):
 
 
 def digest_of(event: PaymentEvent) -> bytes:
-    """A fingerprint of what an event means, whatever brought it.
+    """Returns a fingerprint of what an event means, whatever brought it.
 
     Its time, and why and how something failed or was paid, are left out: some gateways sign neither, and write them
     otherwise when they repeat a delivery (Adyen's eventDate and reason).  A repetition changes nothing either way.
@@ -105,7 +105,7 @@ def digest_of(event: PaymentEvent) -> bytes:
 
 
 def find_orders(items: Sequence[Item], bindings: Bindings) -> list[Item]:
-    """Gives items their orders, again while one event's references help another; returns those that stay without."""
+    """Assigns items to orders, and repeats that while one event's references help another; returns those without."""
     alone = list(items)
     while True:
         still: list[Item] = []
@@ -118,8 +118,8 @@ def find_orders(items: Sequence[Item], bindings: Bindings) -> list[Item]:
         alone = still
 
 
-def contested_in(items: Iterable[Item], bindings: Bindings) -> set[Reference]:
-    """The objects of events whose references lead to more than one order."""
+def ambiguous_in(items: Iterable[Item], bindings: Bindings) -> set[Reference]:
+    """Returns the objects of events whose references lead to more than one order."""
     return {
         reference
         for item in items
@@ -131,16 +131,16 @@ def contested_in(items: Iterable[Item], bindings: Bindings) -> set[Reference]:
 def give_ids_of_their_own(
     items: Sequence[Item], known: Mapping[int, KnownEvent]
 ) -> tuple[list[int], list[tuple[Item, CaseReason]]]:
-    """Gives events that say something else than is known under their ids ids of their own, and a case each.
+    """Gives events that differ from the known ones under the same ids new ids, and a case each.
 
-    Returns their positions, of which `known` tells nothing any more.  Which of the two came first says nothing.
+    Returns their positions, where `known` no longer applies.  Which of the two came first does not matter.
     """
     first: dict[EventKey, bytes] = {}
     positions, reused = list[int](), list[tuple[Item, CaseReason]]()
     for position, item in enumerate(items):
         row = known.get(position)
         before = first.setdefault(item.key, row.digest if row and row.digest else item.digest)
-        if before != item.digest and item.delivery:  # ids of answers are made by us, of what they say
+        if before != item.digest and item.delivery:  # we make the ids of answers from their content
             reused.append((item, _reused(item)))
             event_id = f"{item.event.event_id}~{item.digest.hex()[:16]}"
             item.event = msgspec.structs.replace(item.event, event_id=event_id)
@@ -158,7 +158,7 @@ def _reused(item: Item) -> CaseReason:
 
 
 def sort_out(items: Sequence[Item], waited: Sequence[Item], known: Mapping[int, KnownEvent]) -> Batch:
-    """What each event of a batch is; `known` is by position in `items`."""
+    """Says of each event of a batch whether it is new, known or waited; `known` is by position in `items`."""
     batch = Batch(waited=list(waited), arrivals=list(waited))
     seen, taken_up = set[EventKey](), {item.key for item in waited}
     for position, item in enumerate(items):
@@ -178,7 +178,7 @@ def sort_out(items: Sequence[Item], waited: Sequence[Item], known: Mapping[int, 
 
 
 def _sort_known(batch: Batch, item: Item, row: KnownEvent | None) -> None:
-    """A duplicate, or an answer that says again what is known: so it stands as of this later answer."""
+    """Counts a duplicate; an answer that repeats what is known confirms it as of its later moment."""
     if item.delivery:
         batch.duplicates[item.delivery] += 1
     elif row and row.known_at is not None and row.known_at < item.event.known_at:
@@ -196,9 +196,9 @@ def hand_over(
     policy: Policy,
     now: datetime,
 ) -> list[Changes]:
-    """Hands each order its events, and returns what that changes.
+    """Applies each order's events, and returns the changes.
 
-    `placed_facts` are the facts of orders whose contested payments are placed anew, and `found` the reasons for cases
+    `placed_facts` are the facts of orders whose ambiguous payments are placed anew, and `found` the reasons for cases
     that the batch found besides, each with its order.
     """
     arrivals, reasons = batch.by_order(), defaultdict[int | None, list[CaseReason]](list)

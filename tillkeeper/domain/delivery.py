@@ -1,7 +1,7 @@
-"""Deliveries, and the envelopes in which they travel from receiver to worker.
+"""Defines deliveries, and the envelopes in which they travel from receiver to worker.
 
-An envelope carries events that a receiver verified, and a worker believes them.  So receivers sign what they send
-with a key that workers know: who may only publish to the exchange, or only write to the spool, pays for nothing.
+Workers trust the events of an envelope, because a receiver verified them.  So receivers sign envelopes with a key that
+workers know: somebody who may only publish to the exchange, or write to the spool, cannot mark an order paid.
 
     message = MARK, HMAC-SHA256 of the packed envelope, packed envelope
 """
@@ -19,10 +19,10 @@ from tillkeeper.domain.fetching import Fetch
 
 
 class Delivery(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One accepted request of a gateway: its raw bytes, the events made from them, and what to ask the gateway.
+    """An accepted request of a gateway: its raw bytes, its events, and the queries that it causes.
 
-    `run` names the receiver process that accepted it and `number` counts that run's deliveries from 1 without gaps:
-    together they identify the delivery on both lanes, and let `audit` see one that never arrived.
+    `run` is the receiver process that accepted it, and `number` counts that run's deliveries from 1 without gaps:
+    together they identify the delivery on both lanes, and let `audit` find one that never arrived.
     """
 
     run: UUID
@@ -35,40 +35,40 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     events: tuple[PaymentEvent, ...]
     fetches: tuple[Fetch, ...] = ()
     query: str = ""
-    unknown: tuple[tuple[str, str], ...] = ()  # (field, word): what stands in no list of ours
+    unknown: tuple[tuple[str, str], ...] = ()  # (field, word) of unknown words
 
 
 class Envelope(msgspec.Struct, frozen=True, kw_only=True):
-    """One message.  `void` lists numbers of `run` that were answered 503, so that audit does not miss them."""
+    """A message.  `void` lists numbers of `run` that were answered 503, so that audit does not miss them."""
 
     run: UUID
     deliveries: tuple[Delivery, ...]
     void: tuple[int, ...] = ()
 
 
-MARK: Final = b"TK\x01"  # no packed envelope begins so: these bytes are numbers in MessagePack
+MARK: Final = b"TK\x01"  # no packed envelope begins with these bytes, which are numbers in MessagePack
 MAC_BYTES: Final = 32
 
 
 class NotAuthentic(Exception):
-    """No receiver of ours is known to have sent this message."""
+    """No known receiver signed this message."""
 
 
 class EnvelopeKeys:
-    """What receivers and workers share: the first key signs, each of them verifies.  Without any, all is believed."""
+    """The keys that receivers and workers share: the first signs, each verifies.  Without keys, all is trusted."""
 
     def __init__(self, keys: Sequence[str] = ()) -> None:
         self._keys = tuple(key.encode() for key in keys)
 
     def seal(self, envelope: Envelope) -> bytes:
-        """The envelope as a message for a lane; the same bytes for the same envelope."""
+        """Writes the envelope as a message for a lane; the same envelope gives the same bytes."""
         packed = pack(envelope)
         if not self._keys:
             return packed
         return MARK + hmac.digest(self._keys[0], packed, "sha256") + packed
 
     def open(self, message: bytes) -> Envelope:
-        """The envelope in a message.  Raises NotAuthentic, or msgspec.MsgspecError for what is no envelope."""
+        """Reads the envelope in a message.  Raises NotAuthentic, or msgspec.MsgspecError for what is no envelope."""
         if not message.startswith(MARK):
             if self._keys:
                 raise NotAuthentic("it is not signed, and a receiver of ours signs: see envelope_keys")
@@ -80,7 +80,7 @@ class EnvelopeKeys:
 
 
 def unproven(message: bytes) -> Envelope:
-    """The envelope in a message whoever sent it: to be shown, not to be applied.  Raises msgspec.MsgspecError."""
+    """Reads a message whoever sent it: to be shown, not to be applied.  Raises msgspec.MsgspecError."""
     return unpack(_parted(message)[1] if message.startswith(MARK) else message)
 
 
@@ -94,13 +94,13 @@ _decoder = msgspec.msgpack.Decoder(Envelope)
 
 
 def pack(envelope: Envelope) -> bytes:
-    """An envelope as bytes for a lane."""
+    """Writes an envelope as bytes for a lane."""
     return _encoder.encode(envelope)
 
 
 def unpack(body: bytes) -> Envelope:
-    """The envelope in a message.  Raises msgspec.MsgspecError for anything else."""
+    """Reads the envelope in a message.  Raises msgspec.MsgspecError for anything else."""
     try:
         return _decoder.decode(body)
-    except (UnicodeDecodeError, RecursionError) as error:  # msgspec lets these two through
+    except (UnicodeDecodeError, RecursionError) as error:  # msgspec does not catch these two
         raise msgspec.DecodeError(str(error)) from error

@@ -1,4 +1,4 @@
-"""The canonical event: what every gateway's delivery, query or statement line becomes."""
+"""Defines the canonical event, which every gateway's delivery, query answer or statement line becomes."""
 
 import re
 from datetime import datetime
@@ -32,17 +32,17 @@ class Kind(StrEnum):
 
     @property
     def is_payment(self) -> bool:
-        """True for what happens to a payment itself."""
+        """Returns True for what happens to a payment itself."""
         return self.startswith("payment.")
 
     @property
     def is_refund(self) -> bool:
-        """True for what happens to a refund, or to a payment's running total of refunds."""
+        """Returns True for what happens to a refund, or to a payment's running total of refunds."""
         return self.startswith("refund.")
 
     @property
     def is_dispute(self) -> bool:
-        """True for what happens to a dispute."""
+        """Returns True for what happens to a dispute."""
         return self.startswith("dispute.")
 
 
@@ -89,7 +89,7 @@ class PaymentEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     currency: str | None = None
     failure: FailureClass | None = None
     failure_code: str | None = None
-    method: str | None = None  # how the payer pays, in the gateway's own word: card, sepa_debit, JSAPI
+    method: str | None = None  # the payment method in the gateway's own word: card, sepa_debit, JSAPI
     as_of: datetime | None = None
     discount: int | None = None
     has_refunds: bool = False
@@ -98,18 +98,18 @@ class PaymentEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     may_be_release: bool = False
 
     def __post_init__(self) -> None:
-        """What a gateway wrote in words of its own is kept without whom it is about."""
+        """Removes contacts from what a gateway wrote in its own words."""
         if self.failure_code is not None and (kept := masked(self.failure_code)) != self.failure_code:
             msgspec.structs.force_setattr(self, "failure_code", kept)
 
     @property
     def known_at(self) -> datetime:
-        """The moment for which it is said: of two words about one thing the later one stands."""
+        """Returns the moment as of which it holds: of two events about one thing the later one counts."""
         return self.occurred_at if self.as_of is None else self.as_of
 
 
 def problem_with(event: PaymentEvent) -> str | None:
-    """What keeps an event from meaning anything, or None.  Gateways ask this before they hand an event on."""
+    """Says what is wrong with an event, or returns None.  Gateways ask this before they return an event."""
     if event.payment_ref is None and (event.kind.is_payment or event.total is not None):
         return f"{event.kind} needs payment_ref"
     if event.refund_ref is None and event.kind.is_refund and event.total is None:
@@ -147,6 +147,6 @@ def _problem_with_references(event: PaymentEvent) -> str | None:
             continue
         if not 0 < len(value) <= REF_CHARS_MAX:
             return f"{name} must have 1 to {REF_CHARS_MAX} characters"
-        if not value.isprintable() and _UNKEEPABLE.search(value):  # printable text, as nearly all is, is told faster
+        if not value.isprintable() and _UNKEEPABLE.search(value):  # faster for printable text, as nearly all is
             return f"{name} holds a character that no database can keep"
     return None

@@ -1,7 +1,7 @@
-"""Why payments fail: thirteen classes that every gateway's codes are mapped to, and what to tell the payer of each.
+"""Lists thirteen classes of payment failures, to which every gateway's codes are mapped, with advice for the payer.
 
-One rule stands above the table: what is suspected of fraud is told in the very words of what nobody knows the reason
-of.  Words of its own, however mild, would tell a thief which card is burnt and an honest payer that they are a suspect.
+One rule stands above the table: a suspicion of fraud gets the same words as an unknown reason.  Words of its own,
+however mild, would tell a thief which card is burnt, and an honest payer that they are a suspect.
 """
 
 from collections.abc import Mapping
@@ -31,7 +31,7 @@ class FailureClass(StrEnum):
 
 
 class Retry(StrEnum):
-    """Whether the payer does well to try again."""
+    """Whether the payer should try again."""
 
     NOW = "now"  # the same way, at once
     LATER = "later"  # the same way, after a while
@@ -40,7 +40,7 @@ class Retry(StrEnum):
 
 
 class Method(StrEnum):
-    """Other ways to pay that are worth naming."""
+    """Other payment methods that are worth naming."""
 
     OTHER_CARD = "other_card"
     WALLET = "wallet"
@@ -48,14 +48,14 @@ class Method(StrEnum):
 
 
 class Words(msgspec.Struct, frozen=True):
-    """A text in the two languages that payers are told in."""
+    """A text in the two languages of payers."""
 
     zh: str
     en: str
 
 
 class Guidance(msgspec.Struct, frozen=True, kw_only=True):
-    """What a payer is told of one class.  Steps in the order in which to take them; the best alternative first."""
+    """The advice for one class: steps in the order in which to take them, and the best alternative first."""
 
     retry: Retry
     reason: Words
@@ -226,7 +226,7 @@ GUIDANCE: Final[Mapping[FailureClass, Guidance]] = MappingProxyType(
 
 
 def guidance_for(failure: str | None) -> Guidance:
-    """The advice for a class by its name; for a name that nobody knows, that of `unknown`."""
+    """Returns the advice for a class by its name, and that of `unknown` for a name that is not known."""
     try:
         return GUIDANCE[FailureClass(failure)] if failure else _NO_REASON
     except ValueError:

@@ -1,6 +1,6 @@
-"""What a gateway must be asked because a delivery says only that something changed, and when it is asked again.
+"""Decides about queries that deliveries cause, which say only that something changed: when each is repeated or ends.
 
-asked ──┬─ found ───────────────────────────────> finished
+query ──┬─ found ───────────────────────────────> finished
         ├─ not found ── thrice more, 36 min ────> finished as such: anybody can post a reference that is none
         └─ no answer ── growing pauses, 3 days ─> given up, and a case
 """
@@ -16,13 +16,13 @@ from tillkeeper.domain.order.case_reasons import CaseReason
 from tillkeeper.domain.order.cases import CaseKey
 
 REF_CHARS_MAX: Final = 255
-UNPROVEN_REST: Final = timedelta(seconds=30)  # between questions about one thing that unsigned deliveries caused
+UNPROVEN_REST: Final = timedelta(seconds=30)  # between queries about one object that unsigned deliveries cause
 
 Found: TypeAlias = Literal["found", "not_found"]
 
 
 class Fetch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One payment or refund that a delivery says to ask about.  `proven` is False where anybody could have said so."""
+    """A payment or refund to query because of a delivery.  `proven` is False where the gateway signs nothing."""
 
     about: Literal["payment", "refund"]
     payment_ref: str | None = None
@@ -32,7 +32,7 @@ class Fetch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
-    """How far a query got before: when it was first wanted, and what came of it since."""
+    """The progress of a query: when it was first requested, and its results since."""
 
     requested_at: datetime
     failures: int = 0
@@ -40,27 +40,27 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Later(msgspec.Struct, frozen=True, kw_only=True):
-    """Ask again then."""
+    """The query is repeated then."""
 
     at: datetime
     progress: Progress
 
 
 class Finished(msgspec.Struct, frozen=True):
-    """The gateway said it."""
+    """The gateway answered."""
 
     outcome: Found
 
 
 class GivenUp(msgspec.Struct, frozen=True):
-    """It did not say it in all the time that it had."""
+    """The gateway did not answer in time."""
 
 
 Step: TypeAlias = Later | Finished | GivenUp
 
 
 def next_step(progress: Progress, outcome: Found | Literal["no_answer"], *, now: datetime, jitter: Jitter) -> Step:
-    """What follows from how the query was answered."""
+    """Returns what follows from how the query was answered."""
     requested_at = progress.requested_at
     if outcome == "found":
         return Finished("found")
@@ -70,9 +70,7 @@ def next_step(progress: Progress, outcome: Found | Literal["no_answer"], *, now:
         tried = Progress(requested_at=requested_at, failures=progress.failures, misses=progress.misses + 1)
         return Later(at=now + FETCH_NOT_FOUND.pause(tried.misses, jitter), progress=tried)
     ends_at = requested_at + FETCH.give_up_after
-    if now >= ends_at and progress.failures >= len(
-        FETCH.pauses
-    ):  # it may have waited for days until somebody asked at all
+    if now >= ends_at and progress.failures >= len(FETCH.pauses):  # it may have waited for days before the first query
         return GivenUp()
     tried = Progress(requested_at=requested_at, failures=progress.failures + 1, misses=progress.misses)
     at = now + FETCH.pause(tried.failures, jitter)
@@ -80,7 +78,7 @@ def next_step(progress: Progress, outcome: Found | Literal["no_answer"], *, now:
 
 
 def problem_with_fetch(fetch: Fetch) -> str | None:
-    """What keeps a query from being put, or None: it names something, in characters of which any key can be made."""
+    """Says why a query cannot be put, or returns None: it needs a reference, in printable characters of ASCII."""
     if fetch.about == "refund" and fetch.refund_ref is None:
         return "a refund to ask about needs refund_ref"
     refs = [ref for ref in (fetch.payment_ref, fetch.refund_ref, fetch.order_ref) if ref is not None]
@@ -95,18 +93,18 @@ FETCH_FAILED: Final = "fetch_failed"
 
 
 def unanswered_key(account: str, fetch: Fetch) -> CaseKey:
-    """How the case of a query is named that nobody answered."""
+    """Names the case of a query that was not answered."""
     refs = "/".join(ref or "-" for ref in (fetch.payment_ref, fetch.refund_ref, fetch.order_ref))
     return FETCH_FAILED, f"fetch:{account}/{fetch.about}/{refs}"
 
 
 def unaskable_key(account: str) -> CaseKey:
-    """How the case of an account is named that cannot be asked."""
+    """Names the case of an account that cannot be asked."""
     return FETCH_FAILED, f"account:{account}"
 
 
 def unanswered(account: str, fetch: Fetch, progress: Progress, *, delivery: tuple[UUID, int], why: str) -> CaseReason:
-    """A case for a query that had no answer in all its time; `delivery` is the last that wanted it."""
+    """Makes the case of a query that had no answer in all its time; `delivery` is the last that requested it."""
     kind, subject = unanswered_key(account, fetch)
     details: dict[str, object] = {
         "about": fetch.about,
@@ -117,12 +115,12 @@ def unanswered(account: str, fetch: Fetch, progress: Progress, *, delivery: tupl
         "since": progress.requested_at.isoformat(),
         "delivery": [str(part) for part in delivery],
     }
-    # What is requested for anew and not answered either is told again, whoever resolved the case before.
+    # A new request that is not answered either is reported again, whoever resolved the case before.
     state = f"since {progress.requested_at.isoformat()}"
     return CaseReason(kind=kind, subject=subject, state=state, account=account, details=details)
 
 
 def unaskable(account: str, *, why: str) -> CaseReason:
-    """A case for an account that cannot be asked; waiting mends nothing."""
+    """Makes the case of an account that cannot be asked, which waiting does not change."""
     kind, subject = unaskable_key(account)
     return CaseReason(kind=kind, subject=subject, account=account, details={"why": why})

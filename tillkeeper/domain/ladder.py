@@ -1,12 +1,12 @@
-"""What becomes of an order that is stuck: ladders of steps, declared as data, and what of them is due.
+"""Defines ladders, the steps that are taken for a stuck order, as data, and finds the step that is due.
 
-A phase is the time from one movement of an order's money to the next.  Each step of its ladder has a moment: so long
+A phase is the time from one movement of an order's money to the next.  Each step of its ladder has a moment: a time
 after the phase began, or before or after the order expires, or before or after the next instalment is due.
 
     phase began ──2m── query ──5m── query ──15m── query, remind ──30m── case ──24h── query, escalate ── …
 
-After a silence of the sweeper's own (it was down) of each action only the latest missed step is taken, and asking
-comes before all that rests on the answer.
+After a downtime of the sweeper only the latest missed step of each action is taken, and queries come before everything
+that depends on the answer.
 """
 
 from collections.abc import Mapping
@@ -19,36 +19,36 @@ import msgspec
 
 
 class Action(StrEnum):
-    """What a step does.  They are ordered: of several that are due, the first goes first."""
+    """The actions of steps, in the order in which several due ones are taken."""
 
-    QUERY = "query"  # ask the gateway
-    GRACE = "grace"  # a failure was given time to turn into a success: now the payer may be told
-    REMIND = "remind"  # tell the payer where it stands
-    CASE = "case"  # a person must look
-    ESCALATE = "escalate"  # a person further up must look
-    CLOSE = "close"  # no payment is expected any more, if the gateway says that none is on its way
+    QUERY = "query"  # query the gateway
+    GRACE = "grace"  # the time for a failure to turn into a success is over: the payer may be notified
+    REMIND = "remind"  # notify the payer
+    CASE = "case"  # open a case
+    ESCALATE = "escalate"  # raise the case to the next level
+    CLOSE = "close"  # close the order, if the gateway knows of no payment under way
 
 
 RANK: Final[Mapping[Action, int]] = MappingProxyType({action: rank for rank, action in enumerate(Action)})
 
 
 class Anchor(StrEnum):
-    """What a step's offset counts from."""
+    """The moment that a step's offset counts from."""
 
-    START = "start"  # of the phase
-    EXPIRY = "expiry"  # of the order
-    DUE = "due"  # the next instalment that is not covered
+    START = "start"  # the phase begins
+    EXPIRY = "expiry"  # the order expires
+    DUE = "due"  # the next instalment that is not covered is due is due
 
 
 class StepTime(msgspec.Struct, frozen=True, kw_only=True):
-    """One moment of a ladder."""
+    """A moment of a ladder."""
 
     offset: timedelta
     anchor: Anchor = Anchor.START
 
 
 class ActionSteps(msgspec.Struct, frozen=True, kw_only=True):
-    """All moments of one action, earliest first; `every` goes on after the last of them without an end."""
+    """The moments of one action, earliest first; `every` repeats after the last one without an end."""
 
     action: Action
     times: tuple[StepTime, ...]
@@ -56,30 +56,30 @@ class ActionSteps(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Ladder(msgspec.Struct, frozen=True, kw_only=True):
-    """What is done while an order stays in one status, by action.
+    """The steps while an order stays in one status, by action.
 
-    `soonest` is the least offset from the start, reckoned once: it is asked for at every movement of every order.
+    `soonest` is the least offset from the start, computed once: it is needed at every movement of every order.
     """
 
     actions: tuple[ActionSteps, ...] = ()
     soonest: timedelta | None = None
 
     def __post_init__(self) -> None:
-        """Reckons what follows from the actions."""
+        """Computes what follows from the actions."""
         offsets = [time.offset for steps in self.actions for time in steps.times if time.anchor is Anchor.START]
         msgspec.structs.force_setattr(self, "soonest", min(offsets, default=None))
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
-    """One step of one phase: (action, at) names it."""
+    """A step of a phase, identified by (action, at)."""
 
     action: Action
     at: datetime
-    level: int = 1  # which escalation it is: 1 for the first
+    level: int = 1  # the number of the escalation, 1 for the first
 
 
 class Phase(msgspec.Struct, frozen=True, kw_only=True):
-    """What a ladder starts from.  `last_steps` is the moment of the last step taken of each action."""
+    """A phase of an order.  `last_steps` holds the moment of the last step taken of each action."""
 
     began_at: datetime
     expires_at: datetime | None = None
@@ -94,17 +94,17 @@ class Due(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Wait(msgspec.Struct, frozen=True, kw_only=True):
-    """Nothing to do before `until`."""
+    """There is nothing to do before `until`."""
 
     until: datetime
 
 
 class Done(msgspec.Struct, frozen=True):
-    """Nothing more to do in this phase."""
+    """There is nothing more to do in this phase."""
 
 
 def next_step(ladder: Ladder, phase: Phase, now: datetime) -> Due | Wait | Done:
-    """What this phase is due for.  Changes nothing."""
+    """Returns what this phase is due for."""
     due: list[Step] = []
     coming: list[datetime] = []
     for steps in ladder.actions:
@@ -119,7 +119,7 @@ def next_step(ladder: Ladder, phase: Phase, now: datetime) -> Due | Wait | Done:
 
 
 def first_due(ladder: Ladder, phase: Phase, now: datetime) -> datetime | None:
-    """When the sweep must look at this phase; None where it never has to."""
+    """Returns when the sweep must look at this phase, or None where it never has to."""
     if phase.began_at == now and not (phase.last_steps or phase.expires_at or phase.next_due_at):  # as nearly all begin
         return None if ladder.soonest is None else now + ladder.soonest
     decision = next_step(ladder, phase, now)
@@ -129,7 +129,7 @@ def first_due(ladder: Ladder, phase: Phase, now: datetime) -> datetime | None:
 
 
 def _look(steps: ActionSteps, phase: Phase, now: datetime) -> tuple[Step | None, datetime | None]:
-    """The step of one action that is due, and the moment of the one after `now`."""
+    """Returns the step of one action that is due, and the moment of the one after `now`."""
     after = phase.last_steps.get(steps.action)
     moments = sorted({at for time in steps.times if (at := _moment(steps.action, time, phase)) is not None})
     missed, level, ahead = None, 0, None
@@ -147,7 +147,7 @@ def _look(steps: ActionSteps, phase: Phase, now: datetime) -> tuple[Step | None,
     return Step(action=steps.action, at=missed, level=level), ahead
 
 
-AT_THE_CHECKOUT: Final = timedelta(minutes=10)  # who has just come, or just paid a part, needs no reminder of a date
+AT_THE_CHECKOUT: Final = timedelta(minutes=10)  # a payer who has just ordered or paid needs no reminder of a date
 
 
 def _moment(action: Action, time: StepTime, phase: Phase) -> datetime | None:
@@ -157,8 +157,8 @@ def _moment(action: Action, time: StepTime, phase: Phase) -> datetime | None:
 
 
 def _is_stale(action: Action, time: StepTime, at: datetime, phase: Phase) -> bool:
-    """A reminder of a date, from before the phase began or from its first minutes, has nothing to say: an order that
-    lives for an hour needs none an hour before it expires.  Everything else from before is made good: who is overdue
+    """Returns True for a reminder of a date from before the phase began or from its first minutes: an order that lives
+    for an hour needs none an hour before it expires.  Everything else from before is made good: who is overdue
     already must still be looked at.
     """
     return action is Action.REMIND and time.anchor is not Anchor.START and at < phase.began_at + AT_THE_CHECKOUT

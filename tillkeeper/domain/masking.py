@@ -1,7 +1,6 @@
-"""Free text of gateways without whom it is about: what payers typed, and what banks wrote, ends up in such fields.
+"""Masks personal data in free text of gateways, which may hold what payers typed and what banks wrote.
 
-The one place where that is decided: failure codes of events, unknown words, reasons of refusals and log lines all pass
-here.
+All failure codes of events, unknown words, reasons of refusals and log lines pass through here.
 """
 
 import re
@@ -10,12 +9,12 @@ from typing import Final
 TEXT_CHARS_MAX: Final = 200
 CARD_DIGITS: Final = range(13, 20)
 
-# A user in a URL is no address of a payer.
+# The user of a URL is no payer's address.
 _EMAIL: Final = re.compile(r"(?<![\w.+%/*-])[\w.+%-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}")
 _CARD: Final = re.compile(r"(?<![\d.])\d(?:[ -]?\d){12,18}(?![\d.]?\d)", re.ASCII)
-# As the schemes give them out: Visa, Mastercard, American Express, Discover, JCB, UnionPay.
+# The prefixes of card schemes: Visa, Mastercard, American Express, Discover, JCB, UnionPay.
 _ISSUER: Final = re.compile(r"4|5[1-5]|222[1-9]|22[3-9]|2[3-6]|27[01]|2720|3[47]|35|6011|64[4-9]|65|62", re.ASCII)
-# With a plus, a Chinese mobile number, or groups of digits that are held together by signs.
+# With a plus, a Chinese mobile number, or groups of digits that signs join.
 _PHONE: Final = re.compile(
     r"\+\d(?:[ ().-]{0,2}\d){6,14}"
     r"|(?<!\d)1[3-9]\d(?:[ -]?\d{4}){2}(?!\d)"
@@ -25,22 +24,22 @@ _PHONE: Final = re.compile(
 
 
 def without_contacts(text: str) -> str:
-    """The text without mail addresses and card numbers: for log lines, where references must stay readable."""
+    """Removes mail addresses and card numbers, for log lines, where references must stay readable."""
     if "@" in text:
         text = _EMAIL.sub("<email>", text)
     return _CARD.sub(_card_or_not, text)
 
 
 def masked(text: str) -> str:
-    """The text as it may be kept: short, and without mail addresses, card and phone numbers."""
+    """Shortens a text, and removes mail addresses, card and phone numbers, so that it may be kept."""
     text = text[:TEXT_CHARS_MAX]
     while (without := _PHONE.sub("<phone>", without_contacts(text))[:TEXT_CHARS_MAX]) != text:
-        text = without  # what is cut off may leave another number behind; each time there is less to take out
+        text = without  # cutting may leave another number; each time there is less to mask
     return text
 
 
 def plain_text(text: str) -> str:
-    """Likewise, and one line of what can be seen."""
+    """Does as `masked`, and makes it one line of printable characters."""
     return masked("".join(char if char.isprintable() else " " for char in text[:TEXT_CHARS_MAX]))
 
 

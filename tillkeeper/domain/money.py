@@ -1,4 +1,4 @@
-"""Money: an integer of minor units and an ISO 4217 currency with its own exponent."""
+"""Defines money: an integer of minor units and an ISO 4217 currency with its own exponent."""
 
 from decimal import Decimal, InvalidOperation
 from typing import Final
@@ -20,11 +20,11 @@ EXPONENTS: Final = {code: exponent for exponent, codes in _BY_EXPONENT.items() f
 
 
 class BadMoney(ValueError):
-    """An amount or currency that is not money as this module knows it; the text says what would be right."""
+    """The amount or currency is invalid; the text says what would be right."""
 
 
 def exponent(currency: str) -> int:
-    """The digits of a currency's minor unit.  Raises BadMoney for what ISO 4217 does not list."""
+    """Returns the digits of a currency's minor unit.  Raises BadMoney for what ISO 4217 does not list."""
     try:
         return EXPONENTS[currency]
     except KeyError:
@@ -32,7 +32,7 @@ def exponent(currency: str) -> int:
 
 
 def minor_from_major(text: str, currency: str) -> int:
-    """Exact minor units of a decimal string in major units: ("12.30", "CNY") is 1230.
+    """Converts a decimal string in major units to exact minor units: ("12.30", "CNY") is 1230.
 
     Digits beyond the currency's exponent must be zero, for money is never rounded.  Raises BadMoney.
     """
@@ -48,13 +48,13 @@ def minor_from_major(text: str, currency: str) -> int:
 
 
 def minor(value: object) -> int:
-    """A whole, non-negative amount of minor units out of parsed JSON.  Raises BadMoney for anything else."""
+    """Reads a whole, non-negative amount of minor units out of parsed JSON.  Raises BadMoney for anything else."""
     if type(value) is not int or not 0 <= value <= AMOUNT_MINOR_MAX:
         raise BadMoney("an amount in minor units is a whole number, zero or more")
     return value
 
 
 def format_minor(amount: int, currency: str) -> str:
-    """For people's eyes: (1230, "CNY") is "12.30 CNY"."""
+    """Writes an amount for people: (1230, "CNY") is "12.30 CNY"."""
     digits = exponent(currency)
     return f"{Decimal(amount).scaleb(-digits):,.{digits}f} {currency}"

@@ -1,4 +1,4 @@
-"""Everything that a merchant may decide about stuck orders, as data: ladders by status, and what goes with them."""
+"""Defines the policy for stuck orders as data: ladders by status, cases, closing, silences and hints."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -14,19 +14,19 @@ from tillkeeper.domain.statuses import Status
 class CasePolicy(msgspec.Struct, frozen=True, kw_only=True):
     """How cases are kept from being forgotten."""
 
-    follow_up: timedelta = timedelta(hours=24)  # people are told again so often, until it is resolved
+    follow_up: timedelta = timedelta(hours=24)  # how often people are reminded until it is resolved
     levels: int = 3  # how far up a case can go
 
 
 class SilencePolicy(msgspec.Struct, frozen=True, kw_only=True):
-    """When an account that should be talking is quiet for too long, and what is done meanwhile (domain/silence.py)."""
+    """When an account counts as silent, and what is done meanwhile (domain/silence.py)."""
 
     after: timedelta | None = None  # quiet for so long is silent; None: as each account's own history has it
     learning: timedelta = timedelta(days=7)  # how much of that history it takes
     false_alarm: float = 1e-6  # the chance of such a gap where nothing is wrong
-    least: timedelta = timedelta(minutes=10)  # nobody is told of a shorter one
+    least: timedelta = timedelta(minutes=10)  # a shorter one is not reported
     ask_every: timedelta = timedelta(minutes=10)  # how often open payments are asked about while it lasts
-    unanswering: timedelta = timedelta(minutes=15)  # questions that fail for so long on end are told, too
+    unanswering: timedelta = timedelta(minutes=15)  # queries that fail for so long without an answer are reported, too
 
 
 class HintPolicy(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,7 +56,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     hints: HintPolicy = HintPolicy()
 
     def ladder(self, status: Status, account: str | None = None, method: str | None = None) -> Ladder:
-        """The ladder of a status, as it is at an account and for a way of paying there."""
+        """Returns the ladder of a status, as it is at an account and for a way of paying there."""
         at_account = self.accounts.get(account) if account is not None else None
         if at_account is not None:
             by_method = at_account.methods.get(method) if method is not None else None

@@ -1,4 +1,4 @@
-"""What a gateway is asked: one payment or one refund, and what of that its API can be asked at all."""
+"""Defines a query about one payment or refund, and which queries a gateway's API supports."""
 
 from typing import Final, Literal
 

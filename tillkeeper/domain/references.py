@@ -1,4 +1,4 @@
-"""What events name, and which order that leads to: by a payment, refund or dispute that is known, else by order."""
+"""Finds the order of an event by its references: a known payment, refund or dispute, else the order reference."""
 
 import msgspec
 
@@ -8,7 +8,7 @@ Reference = tuple[str, ...]  # ("order", order_ref), or ("payment" | "refund" | 
 
 
 def references_of(event: PaymentEvent) -> list[Reference]:
-    """All that an event names; one without an order waits under each."""
+    """Returns all that an event names; an event without an order waits under each."""
     found = object_references_of(event)
     if event.order_ref is not None:
         found.append(("order", event.order_ref))
@@ -16,7 +16,7 @@ def references_of(event: PaymentEvent) -> list[Reference]:
 
 
 def object_references_of(event: PaymentEvent) -> list[Reference]:
-    """The gateway's own objects that an event names, the one that decides first."""
+    """Returns the gateway's own objects that an event names, the one that decides first."""
     found = list[Reference]()
     if event.payment_ref is not None:
         found.append(("payment", event.account, event.payment_ref))
@@ -34,7 +34,7 @@ class Bindings(msgspec.Struct, kw_only=True):
     new_objects: set[Reference] = msgspec.field(default_factory=set)  # bound here, not yet in the database
 
     def order_of(self, event: PaymentEvent) -> int | None:
-        """The order that an event belongs to; remembers its objects, so that events naming only those find it too."""
+        """Returns the order that an event belongs to, and remembers its objects for events that name only those."""
         objects = object_references_of(event)
         order_id = next((self.known[reference] for reference in objects if reference in self.known), None)
         if order_id is None and event.order_ref is not None:
@@ -48,7 +48,7 @@ class Bindings(msgspec.Struct, kw_only=True):
         return order_id
 
     def leads_elsewhere(self, event: PaymentEvent) -> bool:
-        """Whether an event's references lead to different orders, or to one while it names another."""
+        """Returns True if an event's references lead to different orders, or to one while it names another."""
         leads_to = {self.known.get(reference) for reference in references_of(event)} - {None}
         names_another = event.order_ref is not None and ("order", event.order_ref) not in self.known
         return len(leads_to) > 1 or (bool(leads_to) and names_another)

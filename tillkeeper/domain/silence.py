@@ -1,13 +1,14 @@
-"""How long an account may be quiet: by what it did at the same hours before, and how odd the present gap is by that.
+"""Decides whether an account is silent for too long, by its activity at the same hours of earlier days.
 
-Minutes in which something came are counted, not deliveries: one payment makes several within a second, and a promotion
-thousands an hour, but neither makes the next minute more certain.  Each minute of an hour is taken to be heard with the
-share of minutes that were heard at that hour before, whatever the others are.  So the chance of a gap is the product
-of the shares not heard, and what is told is a gap whose chance is below the policy's `false_alarm`.
+Minutes with deliveries are counted, not deliveries: one payment makes several within a second, and a promotion
+thousands an hour, but neither makes the next minute more certain.  Each minute of an hour is taken to be active with
+the share of minutes that were active at that hour before, independently of the others.  So the probability of a gap is
+the product of the shares of inactive minutes, and a gap is reported whose probability is below the policy's
+`false_alarm`.
 
-    heard in the hours before ──> share of each hour of the gap ──> chance of hearing nothing so far ──> silent or not
+    active minutes before ──> share of each hour of the gap ──> probability of the gap so far ──> silent or not
 
-Each heard minute begins a gap, and a day has 1,440: with a chance of one in a million that is less than one false alarm
+Each active minute begins a gap, and a day has 1,440: a probability of one in a million means less than one false alarm
 in two years for an account that never rests.  Days that are like no other (a holiday) are not learned, and may alarm.
 
 Hours are UTC's, and payers live by their own clocks, which change: for weeks afterwards everything comes an hour sooner
@@ -35,7 +36,7 @@ SHIFTS: Final = (-1, 0, 1)  # hours: what a change of clocks moves
 
 
 class Activity(msgspec.Struct, frozen=True, kw_only=True):
-    """What was heard of one account.  Hours are named by their beginning; one that is missing was quiet throughout."""
+    """The active minutes of one account.  Hours are named by their beginning; a missing one had no deliveries."""
 
     first_hour: datetime  # of all that is known
     last_at: datetime
@@ -43,7 +44,7 @@ class Activity(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def is_silent(activity: Activity, policy: SilencePolicy, now: datetime) -> bool:
-    """Whether the account is quiet for longer than it ever is by itself."""
+    """Returns True if nothing came from the account for longer than chance explains."""
     quiet = now - activity.last_at
     if policy.after is not None:
         return quiet >= policy.after
@@ -53,7 +54,7 @@ def is_silent(activity: Activity, policy: SilencePolicy, now: datetime) -> bool:
 
 
 def log_chance(activity: Activity, now: datetime, *, enough: float = -math.inf) -> float:
-    """The logarithm of the chance that nothing is heard from the last time until now; at `enough` it stops to count.
+    """Returns the logarithm of the chance that nothing came since the last time; it stops counting at `enough`.
 
     The best of what the clocks may have done: nothing, changed before the gap, or changed within it.
     """
@@ -76,7 +77,7 @@ def log_chance(activity: Activity, now: datetime, *, enough: float = -math.inf) 
 
 
 def usual_share(activity: Activity, hour: datetime) -> float:
-    """The share of an hour's minutes in which something is heard, never all of them.
+    """Returns the share of an hour's minutes in which something comes, never all of them.
 
     The smaller one of two: at this hour of all days, and of the same days of the week.  A shop that rests on Sundays
     is not missed on one, nor a shop that sleeps missed at night.  The present gap is no example of itself.
@@ -92,17 +93,17 @@ def usual_share(activity: Activity, hour: datetime) -> float:
 
 
 def _share(heard: list[int]) -> float:
-    """One minute more than there were is taken to be quiet: an hour that was always busy is not certain to be so."""
+    """Counts one more quiet minute than there were: an hour that was always busy is not certain to be so."""
     return sum(heard) / (len(heard) * MINUTES + 1)
 
 
 def hour_of(at: datetime) -> datetime:
-    """The beginning of its hour."""
+    """Returns the beginning of its hour."""
     return at.replace(minute=0, second=0, microsecond=0)
 
 
 class Answers(msgspec.Struct, frozen=True, kw_only=True):
-    """How an account's gateway answered: the last answer, and the questions after it that had none."""
+    """How an account's gateway answered: the last answer, and the queries after it that had none."""
 
     answered_at: datetime | None = None
     failing_since: datetime | None = None
@@ -110,16 +111,16 @@ class Answers(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None = None
 
     def after_answer(self, now: datetime) -> "Answers":
-        """What is known once a query was answered."""
+        """Returns what is known once a query was answered."""
         return together(self, Answers(answered_at=now))
 
     def after_failure(self, now: datetime, reason: str) -> "Answers":
-        """What is known once a query had no answer."""
+        """Returns what is known once a query had no answer."""
         return together(self, Answers(failing_since=now, failed_at=now, reason=reason))
 
 
 def together(one: Answers, other: Answers) -> Answers:
-    """What two sweepers saw: the order of seeing does not matter, and an answer to either ends the failures before."""
+    """Joins what two sweepers saw, in whichever order; an answer to either ends the failures before it."""
     answered_at = max((seen.answered_at for seen in (one, other) if seen.answered_at), default=None)
     failing = [
         (seen.failed_at, seen.reason, seen.failing_since)
@@ -139,7 +140,7 @@ def together(one: Answers, other: Answers) -> Answers:
 
 
 def is_unanswering(answers: Answers, policy: SilencePolicy) -> bool:
-    """Whether every query failed for so long that it is no hiccup.  One failure alone never is."""
+    """Returns True if every query failed for too long.  One failure alone is not enough."""
     if answers.failing_since is None or answers.failed_at is None:
         return False
     return answers.failed_at - answers.failing_since >= policy.unanswering
@@ -164,7 +165,7 @@ class Ends(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def change_in_answers(answers: Answers, policy: SilencePolicy, *, is_open: bool) -> Begins | Ends | None:
-    """What is to be told of how the gateway answers; `is_open` where it was told that it does not."""
+    """Returns what must be told of how the gateway answers; `is_open` where it was told that it does not."""
     if not is_open and answers.failing_since is not None and is_unanswering(answers, policy):
         return Begins(kind="unanswering", since=answers.failing_since)
     if is_open and answers.failing_since is None and answers.answered_at is not None:
@@ -175,7 +176,7 @@ def change_in_answers(answers: Answers, policy: SilencePolicy, *, is_open: bool)
 def change_in_activity(
     activity: Activity | None, policy: SilencePolicy, *, silent_since: datetime | None, now: datetime
 ) -> Begins | Ends | None:
-    """What is to be told of what comes from the gateway; `silent_since` where it was told that nothing does."""
+    """Returns what must be told of what comes from the gateway; `silent_since` where it was told that nothing does."""
     if activity is None:
         return None
     is_quiet = is_silent(activity, policy, now)

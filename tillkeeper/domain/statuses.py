@@ -31,10 +31,10 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
 
     zh: str  # as people read it in Chinese
     moving: bool = False  # money is on its way, in or out: somebody must see it arrive
-    awaited: bool = False  # the payer is asked for money, and may try to pay in ways that nobody told of
+    awaited: bool = False  # the payer is asked for money, and may start payments that are not known
     empty: bool = False  # no money is there or on its way, as far as anybody knows: the order may be closed
     returning: bool = False  # something goes back, or went back
-    told_at_once: Topic | None = None  # what its payer is told when it begins; of others a ladder tells
+    told_at_once: Topic | None = None  # the topic of the payer's notice when it begins; other notices come from ladders
     told_while_moving: Topic | None = None  # what a reminder says while money is on its way
 
 
@@ -62,7 +62,7 @@ TRAITS: Final[Mapping[Status, Traits]] = MappingProxyType(
 
 
 def statuses(has: Callable[[Traits], bool]) -> tuple[Status, ...]:
-    """The statuses that have a trait, in their order."""
+    """Returns the statuses that have a trait, in their order."""
     return tuple(status for status, traits in TRAITS.items() if has(traits))
 
 

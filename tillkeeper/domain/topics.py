@@ -1,11 +1,11 @@
-"""What notices are about: one name for each thing that a payer or the merchant's systems are told."""
+"""Lists the topics of notices to payers, to the merchant's systems and to people on duty."""
 
 from enum import StrEnum
 from typing import Final
 
 
 class Topic(StrEnum):
-    """What payers are told."""
+    """The topics of notices to payers."""
 
     PROCESSING = "payer.processing"
     PAID = "payer.paid"
@@ -21,7 +21,7 @@ class Topic(StrEnum):
     EXPIRED = "payer.expired"
 
 
-# Of money that moved a payer is told whatever else holds, each fact once by its key.  The others ask or warn.
+# Payers get notices about money that moved in any case, each fact once by its key.  The other topics ask or warn.
 OF_MONEY: Final = frozenset(
     {
         Topic.PAID,
@@ -33,14 +33,14 @@ OF_MONEY: Final = frozenset(
         Topic.REFUND_FAILED,
     }
 )
-# Each of these is told once for each sum; all others, reminders of a slow refund among them, end at the cap.
+# Each of these is sent once for each sum; all others, such as reminders of a slow refund, end at the cap.
 UNCAPPED: Final = OF_MONEY - {Topic.REFUNDING}
 # Where paying is right, so that a button leads there.
 ASKS_TO_PAY: Final = frozenset({Topic.PARTIALLY_PAID, Topic.FAILED, Topic.REMINDER, Topic.INSTALMENT_DUE})
 
 
 class MerchantTopic(StrEnum):
-    """What the merchant's systems are told of an order."""
+    """The topics of notices to the merchant's systems."""
 
     STATUS_CHANGED = "order.status_changed"
     AMOUNTS_CHANGED = "order.amounts_changed"
@@ -59,7 +59,7 @@ class AccountTopic(StrEnum):
 
 
 class CaseTopic(StrEnum):
-    """What people on duty are told of a case."""
+    """The topics of notices to people on duty about a case."""
 
     OPENED = "case.opened"
     ESCALATED = "case.escalated"

@@ -1,12 +1,11 @@
 """The objects of a simulated Braintree, in webhooks and in answers alike."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from decimal import Decimal
+from datetime import datetime
 from typing import Final, TypeAlias
 from xml.sax.saxutils import escape
 
-from tillkeeper.domain.money import exponent
+from tillkeeper.sandbox.formats import major_units, utc_seconds
 from tillkeeper.sandbox.story import Story, StoryEvent, bare
 
 Xml: TypeAlias = "str | Mapping[str, Xml] | list[tuple[str, Xml]] | None"
@@ -18,7 +17,8 @@ DISPUTE_STATUSES: Final = {"dispute_opened": "open", "dispute_won": "won", "disp
 
 def notification(kind: str, at: datetime, subject: Mapping[str, Xml]) -> bytes:
     """The notification around a subject."""
-    content = f'<timestamp type="datetime">{zulu(at)}</timestamp>{_element("kind", kind)}{_element("subject", subject)}'
+    timestamp = f'<timestamp type="datetime">{utc_seconds(at)}</timestamp>'
+    content = f"{timestamp}{_element('kind', kind)}{_element('subject', subject)}"
     return f'<?xml version="1.0" encoding="UTF-8"?>\n<notification>\n{content}\n</notification>\n'.encode()
 
 
@@ -37,19 +37,19 @@ def _element(name: str, content: Xml) -> str:
     return f"<{name}>\n{''.join(_element(*each) for each in content.items())}</{name}>\n"
 
 
-def zulu(at: datetime) -> str:
-    """2026-10-05T12:00:00Z."""
-    return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
-
-
 def major(amount: int, currency: str) -> str:
     """129.00, and 12900 where the currency has no decimals."""
-    return f"{Decimal(amount).scaleb(-exponent(currency)):f}"
+    return f"{major_units(amount, currency):f}"
 
 
 def sale(story: Story, amount: int, status: str, at: datetime) -> Transaction:
     """The transaction of a payment."""
-    step: Transaction = {"timestamp": zulu(at), "status": status, "amount": major(amount, story.currency), "user": None}
+    step: Transaction = {
+        "timestamp": utc_seconds(at),
+        "status": status,
+        "amount": major(amount, story.currency),
+        "user": None,
+    }
     return {
         "id": story.payment_ref,
         "status": status,
@@ -90,7 +90,7 @@ def dispute(story: Story, event: StoryEvent) -> Transaction:
         "kind": "chargeback",
         "reason": "fraud",
         "status": status,
-        "status-history": [("status-history", {"status": status, "timestamp": zulu(event.at)})],
+        "status-history": [("status-history", {"status": status, "timestamp": utc_seconds(event.at)})],
         "evidence": [],
         "transaction": {
             "id": story.payment_ref,

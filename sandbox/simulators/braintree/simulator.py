@@ -8,10 +8,11 @@ from typing import Final, cast
 
 import msgspec
 
+from tillkeeper.sandbox.formats import utc_seconds
 from tillkeeper.sandbox.signer import Signer
 from tillkeeper.sandbox.simulators.base import Secret, Setting, Simulator
 from tillkeeper.sandbox.simulators.braintree.api import BraintreeApi
-from tillkeeper.sandbox.simulators.braintree.objects import DISPUTE_STATUSES, dispute_ref_of, zulu
+from tillkeeper.sandbox.simulators.braintree.objects import DISPUTE_STATUSES, dispute_ref_of
 from tillkeeper.sandbox.simulators.braintree.signing import BraintreeSigner
 from tillkeeper.sandbox.simulators.braintree.templates import (
     DISBURSED,
@@ -48,7 +49,7 @@ def _event_id_of(story: Story, event: StoryEvent) -> str:
     refs = {REFUND_SETTLED: event.refund_ref, REFUND_FAILED: event.refund_ref}
     refs |= dict.fromkeys(DISPUTE_STATUSES, dispute_ref_of(story))
     kind = SETTLED if event.event_type == REFUND_SETTLED else event.event_type
-    return f"{kind}:{refs.get(event.event_type, story.payment_ref)}:{zulu(event.at)}"
+    return f"{kind}:{refs.get(event.event_type, story.payment_ref)}:{utc_seconds(event.at)}"
 
 
 SIMULATOR: Final = Simulator(

@@ -6,11 +6,11 @@ from typing import Final
 from urllib.parse import unquote
 
 from tillkeeper.sandbox.apis.base import ApiRequest, ApiResponse, SignedResponse, unsigned
-from tillkeeper.sandbox.formats import Json, compact_json
+from tillkeeper.sandbox.formats import Json, compact_json, utc_milliseconds
 from tillkeeper.sandbox.ledger.ledger import Ledger
 from tillkeeper.sandbox.ledger.payments import PaymentRecord, PaymentState, RefundRecord, RefundState
 from tillkeeper.sandbox.simulators.flutterwave.objects import flutterwave_charge, flutterwave_refund
-from tillkeeper.sandbox.simulators.flutterwave.signing import DECLINE, FlutterwaveSigner, time_text
+from tillkeeper.sandbox.simulators.flutterwave.signing import DECLINE, FlutterwaveSigner
 
 
 class FlutterwaveApi:
@@ -70,13 +70,13 @@ REFUND_STATUSES: Final[Mapping[RefundState, str]] = {
 def _charge_of(record: PaymentRecord) -> Json:
     story = record.story
     content = story.payment_ref, record.captured or story.amount, story.currency, story.order_ref
-    return flutterwave_charge(*content, created_datetime=time_text(story.started_at), **CHARGES[record.state])
+    return flutterwave_charge(*content, created_datetime=utc_milliseconds(story.started_at), **CHARGES[record.state])
 
 
 def _refund_of(record: PaymentRecord, refund: RefundRecord) -> Json:
     content = refund.refund_ref, record.story.payment_ref, refund.amount, record.story.currency
     return flutterwave_refund(
-        *content, status=REFUND_STATUSES[refund.state], created_datetime=time_text(refund.asked_at)
+        *content, status=REFUND_STATUSES[refund.state], created_datetime=utc_milliseconds(refund.asked_at)
     )
 
 

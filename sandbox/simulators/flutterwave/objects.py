@@ -1,22 +1,15 @@
 """The objects of a simulated Flutterwave, in webhooks and in answers alike."""
 
-from decimal import Decimal
 from typing import Any
 
-from tillkeeper.domain.money import exponent
-from tillkeeper.sandbox.formats import Json
-
-
-def major(amount: int, currency: str) -> Decimal:
-    """Minor units as the JSON number that is sent."""
-    return Decimal(amount).scaleb(-exponent(currency))
+from tillkeeper.sandbox.formats import Json, major_units
 
 
 def flutterwave_charge(charge_ref: str, amount: int, currency: str, reference: str, /, **more: Any) -> Json:
     """v4's charge that succeeded, unless `more` says otherwise."""
     return {
         "id": charge_ref,
-        "amount": major(amount, currency),
+        "amount": major_units(amount, currency),
         "currency": currency,
         "reference": reference,
         "status": "succeeded",
@@ -34,7 +27,7 @@ def flutterwave_refund(refund_ref: str, charge_ref: str, amount: int, currency: 
     return {
         "id": refund_ref,
         "charge_id": charge_ref,
-        "amount_refunded": major(amount, currency),
+        "amount_refunded": major_units(amount, currency),
         "currency": currency,
         "status": "succeeded",
         "reason": "requested_by_customer",

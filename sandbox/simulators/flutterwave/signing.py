@@ -7,8 +7,8 @@ from typing import Any, ClassVar, Final
 
 import msgspec
 
-from tillkeeper.sandbox.formats import Json, Signed, compact_json
-from tillkeeper.sandbox.simulators.flutterwave.objects import flutterwave_charge, flutterwave_refund, major
+from tillkeeper.sandbox.formats import Json, Signed, compact_json, major_units, utc_milliseconds
+from tillkeeper.sandbox.simulators.flutterwave.objects import flutterwave_charge, flutterwave_refund
 from tillkeeper.sandbox.story import Story, StoryEvent, bare
 
 DECLINE: Final[Json] = {"status": "failed", "processor_response": {"type": "insufficient_funds", "code": "51"}}
@@ -30,11 +30,6 @@ def flutterwave_body(event: str, at: datetime, data: Json, /, **more: Any) -> by
     """v4's event around an object."""
     content = {"id": "wbk_5QkPzUuaPFtcDmCGbOj1", "timestamp": int(at.timestamp() * 1000), "type": event, "data": data}
     return compact_json(content | more)
-
-
-def time_text(at: datetime) -> str:
-    """As Flutterwave writes a time."""
-    return f"{at:%Y-%m-%dT%H:%M:%S}.000Z"
 
 
 class FlutterwaveSigner(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,12 +58,12 @@ def _data(story: Story, event: StoryEvent) -> Json:
     match name.partition(".")[0]:
         case "charge":
             more = DECLINE if outcome else {"status": "pending"} if name == "charge.pending" else {}
-            more = {"created_datetime": time_text(story.started_at), **more}
+            more = {"created_datetime": utc_milliseconds(story.started_at), **more}
             return flutterwave_charge(charge, amount, currency, story.order_ref, **more)
         case "refund":
             return flutterwave_refund(event.refund_ref, charge, amount, currency, **status)
         case "chargeback":
-            more = {"status": "initiated", "amount": major(amount, currency)}
+            more = {"status": "initiated", "amount": major_units(amount, currency)}
             return flutterwave_refund(f"chb_{bare(story.order_ref)}", charge, amount, currency, **more)
         case _:
             return {"id": f"trf_{bare(story.order_ref)}", "status": "successful"}

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from tillkeeper.sandbox.apis.base import ApiRequest, ApiResponse, SignedResponse, unsigned
-from tillkeeper.sandbox.formats import Json
+from tillkeeper.sandbox.formats import Json, utc_milliseconds
 from tillkeeper.sandbox.ledger.ledger import Ledger
 from tillkeeper.sandbox.ledger.payments import PaymentRecord, RefundRecord, RefundState
 from tillkeeper.sandbox.simulators.gocardless.objects import (
@@ -14,7 +14,6 @@ from tillkeeper.sandbox.simulators.gocardless.objects import (
     gocardless_refund,
     refund_id,
     refund_ref_of,
-    time_text,
 )
 from tillkeeper.sandbox.simulators.gocardless.signing import ACTIONS, GoCardlessSigner, event_of
 from tillkeeper.sandbox.story import Story, StoryEvent
@@ -88,7 +87,7 @@ def payment_of(record: PaymentRecord, happened: Sequence[StoryEvent]) -> Json:
     """The payment after all that happened to it."""
     story = record.story
     status = next(status for it in reversed(happened) if (status := ACTIONS[it.event_type][1]) is not None)
-    more = {"status": status, "created_at": time_text(story.started_at), "amount_refunded": record.going_back}
+    more = {"status": status, "created_at": utc_milliseconds(story.started_at), "amount_refunded": record.going_back}
     return gocardless_payment(
         story.payment_ref, record.captured or story.amount, story.currency, story.order_ref, **more
     )
@@ -96,7 +95,7 @@ def payment_of(record: PaymentRecord, happened: Sequence[StoryEvent]) -> Json:
 
 def refund_of(story: Story, refund: RefundRecord) -> Json:
     """A refund."""
-    more = {"status": REFUND_STATUSES[refund.state], "created_at": time_text(refund.asked_at)}
+    more = {"status": REFUND_STATUSES[refund.state], "created_at": utc_milliseconds(refund.asked_at)}
     return gocardless_refund(refund_id(refund.refund_ref), story.payment_ref, refund.amount, story.currency, **more)
 
 

@@ -1,16 +1,16 @@
 """The objects of a simulated GoCardless, in webhooks and in answers alike."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
-from tillkeeper.sandbox.formats import Json
+from tillkeeper.sandbox.formats import Json, utc_milliseconds
 
 
 def gocardless_event(event_id: str, at: datetime, resource: str, action: str, /, **more: Any) -> Json:
     """One event; `more` are its fields, such as `links` or `details`."""
     return {
         "id": event_id,
-        "created_at": time_text(at),
+        "created_at": utc_milliseconds(at),
         "resource_type": resource,
         "action": action,
         "links": {},
@@ -51,11 +51,6 @@ def gocardless_refund(refund_ref: str, payment_ref: str, amount: int, currency: 
         "metadata": {},
         "links": {"payment": payment_ref, "mandate": "MD000TILL"},
     } | more
-
-
-def time_text(at: datetime) -> str:
-    """A time as GoCardless writes it."""
-    return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%S}.000Z"
 
 
 def refund_id(refund_ref: str) -> str:

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from tillkeeper.sandbox.apis.base import ApiRequest, ApiResponse, SignedResponse
-from tillkeeper.sandbox.formats import Json, compact_json, http_date
+from tillkeeper.sandbox.formats import Json, compact_json, http_date, shanghai_digits
 from tillkeeper.sandbox.keys import new_rsa_key
 from tillkeeper.sandbox.ledger.ledger import Ledger
 from tillkeeper.sandbox.ledger.payments import PaymentRecord, PaymentState, RefundState
@@ -20,7 +20,6 @@ from tillkeeper.sandbox.simulators.lakala.signing import (
     ORDER_STATUSES,
     SCHEME,
     LakalaSigner,
-    compact,
     nonce_of,
     pay_trade,
     refund_trade,
@@ -60,7 +59,9 @@ class LakalaApi:
             return self._failed("000002", "订单不存在", about="payment", ref=ref)
         content = self._order(record)
         return ApiResponse(
-            body=compact_json({"msg": "操作成功", "resp_time": compact(as_of), "code": "000000", "resp_data": content}),
+            body=compact_json(
+                {"msg": "操作成功", "resp_time": shanghai_digits(as_of), "code": "000000", "resp_data": content}
+            ),
             about="payment",
             ref=ref,
             order_ref=ref,

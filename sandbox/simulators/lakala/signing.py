@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from tillkeeper.sandbox.formats import SHANGHAI, Json, Signed, compact_json
+from tillkeeper.sandbox.formats import Json, Signed, compact_json, shanghai_digits
 from tillkeeper.sandbox.ledger.payments import PaymentState
 from tillkeeper.sandbox.simulators.lakala.templates import EVENT_TYPES, PAID, UNTOLD
 from tillkeeper.sandbox.story import Story, StoryEvent
@@ -81,8 +81,8 @@ class LakalaSigner(msgspec.Struct, frozen=True, kw_only=True):
             "order_status": status,
             "order_info": "till",
             "total_amount": story.amount,
-            "order_create_time": compact(story.started_at),
-            "order_efficient_time": compact(story.started_at + timedelta(hours=1)),
+            "order_create_time": shanghai_digits(story.started_at),
+            "order_efficient_time": shanghai_digits(story.started_at + timedelta(hours=1)),
         }
 
 
@@ -105,7 +105,7 @@ def _trade(trade_no: str, kind: str, amount: int, status: str, at: datetime) -> 
         "trade_amount": amount,
         "payer_amount": amount,
         "busi_type": "SCPAY",
-        "trade_time": "" if status == "P" else compact(at),
+        "trade_time": "" if status == "P" else shanghai_digits(at),
         "acc_trade_no": "2022011822001470651424354488",
         "acc_type": "00",
         "pay_mode": "ALIPAY",
@@ -117,11 +117,6 @@ def sign(key: RSAPrivateKey, lines: tuple[str, ...], body: bytes) -> str:
     """RSA over the lines and the body, each with its line end, in base64."""
     signed = b"".join(it + b"\n" for it in (*(line.encode() for line in lines), body))
     return b64encode(key.sign(signed, PKCS1v15(), SHA256())).decode()
-
-
-def compact(at: datetime) -> str:
-    """20261005200000."""
-    return f"{at.astimezone(SHANGHAI):%Y%m%d%H%M%S}"
 
 
 def nonce_of(event_id: str, again: int) -> str:

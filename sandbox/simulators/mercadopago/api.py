@@ -6,10 +6,10 @@ from typing import Final
 from urllib.parse import unquote
 
 from tillkeeper.sandbox.apis.base import ApiRequest, ApiResponse, SignedResponse, unsigned
-from tillkeeper.sandbox.formats import Json, compact_json
+from tillkeeper.sandbox.formats import Json, compact_json, major_units
 from tillkeeper.sandbox.ledger.ledger import Ledger
 from tillkeeper.sandbox.ledger.payments import PaymentRecord, PaymentState, RefundRecord, RefundState
-from tillkeeper.sandbox.simulators.mercadopago.objects import CLOCK, major, mercadopago_payment, mercadopago_refund
+from tillkeeper.sandbox.simulators.mercadopago.objects import CLOCK, mercadopago_payment, mercadopago_refund
 from tillkeeper.sandbox.simulators.mercadopago.signing import MercadoPagoSigner
 
 DISPUTED: Final[Mapping[str, Json]] = {
@@ -102,7 +102,7 @@ def _payment_of(record: PaymentRecord, as_of: datetime) -> Json:
         date_created=time_text(story.started_at),
         date_approved=None if record.paid_at is None else time_text(record.paid_at),
         date_last_updated=time_text(happened[-1].at),
-        transaction_amount_refunded=major(record.refunded, story.currency),
+        transaction_amount_refunded=major_units(record.refunded, story.currency),
         refunds=[_refund_of(record, it) for it in record.refunds],
         **outcome,
     )

@@ -1,18 +1,11 @@
 """The objects of a simulated Mercado Pago, in webhooks and in answers alike."""
 
 from datetime import datetime
-from decimal import Decimal
 from typing import Any, Final
 
-from tillkeeper.domain.money import exponent
-from tillkeeper.sandbox.formats import Json
+from tillkeeper.sandbox.formats import Json, major_units
 
 CLOCK: Final = datetime.fromisoformat("2026-01-01T00:00:00-04:00").tzinfo
-
-
-def major(amount: int, currency: str) -> Decimal:
-    """Minor units as the JSON number that is sent."""
-    return Decimal(amount).scaleb(-exponent(currency))
 
 
 def mercadopago_payment(payment_ref: str, amount: int, currency: str, order_ref: str | None, /, **more: Any) -> Json:
@@ -32,7 +25,7 @@ def mercadopago_payment(payment_ref: str, amount: int, currency: str, order_ref:
         "description": "Order at the till",
         "live_mode": True,
         "external_reference": order_ref,
-        "transaction_amount": major(amount, currency),
+        "transaction_amount": major_units(amount, currency),
         "transaction_amount_refunded": 0,
         "captured": True,
         "installments": 1,
@@ -45,7 +38,7 @@ def mercadopago_refund(refund_ref: object, payment_ref: str, amount: int, curren
     return {
         "id": refund_ref,
         "payment_id": payment_ref,
-        "amount": major(amount, currency),
+        "amount": major_units(amount, currency),
         "source": {"id": "724484980", "name": "Shop", "type": "collector"},
         "date_created": "2026-10-05T07:59:30.000-04:00",
         "unique_sequence_number": None,

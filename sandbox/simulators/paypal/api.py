@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Final
 
 from tillkeeper.sandbox.apis.base import ApiRequest, ApiResponse, SignedResponse, unsigned
-from tillkeeper.sandbox.formats import Json, compact_json
+from tillkeeper.sandbox.formats import Json, compact_json, utc_seconds
 from tillkeeper.sandbox.ledger.ledger import Ledger
 from tillkeeper.sandbox.ledger.payments import PaymentRecord, PaymentState, RefundRecord, RefundState
 from tillkeeper.sandbox.simulators.paypal.objects import (
@@ -14,7 +14,6 @@ from tillkeeper.sandbox.simulators.paypal.objects import (
     paypal_capture,
     paypal_order,
     paypal_refund,
-    rfc3339,
 )
 from tillkeeper.sandbox.simulators.paypal.signing import CAPTURE_MORE, PayPalSigner
 from tillkeeper.sandbox.simulators.paypal.templates import REVERSED
@@ -84,7 +83,7 @@ def _capture_of(record: PaymentRecord) -> Json:
     story, more = record.story, dict(CAPTURE_MORE.get(record.event_type, {}))
     amount = record.captured or story.amount
     made_at = next(it.at for it in story.events if it.event_type in CAPTURE_MORE)
-    more["create_time"] = rfc3339(made_at)
+    more["create_time"] = utc_seconds(made_at)
     if record.refunded:
         more["status"] = "REFUNDED" if record.refunded == record.captured else "PARTIALLY_REFUNDED"
     return paypal_capture(story.payment_ref, amount, story.currency, story.order_ref, at=record.at, **more)

@@ -1,10 +1,10 @@
 """The objects of a simulated PayPal, in webhooks and in answers alike."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 
-from tillkeeper.sandbox.formats import Json
+from tillkeeper.sandbox.formats import Json, utc_seconds
 
 CAPTURE_PREFIX: Final = "7CAP"
 
@@ -36,8 +36,8 @@ def paypal_capture(
         "custom_id": order_ref,
         "status": "COMPLETED",
         "supplementary_data": {"related_ids": {"order_id": order_id(capture_id)}},
-        "create_time": rfc3339(at),
-        "update_time": rfc3339(at),
+        "create_time": utc_seconds(at),
+        "update_time": utc_seconds(at),
         "links": [
             _link("self", f"/v2/payments/captures/{capture_id}"),
             _link("up", f"/v2/checkout/orders/{order_id(capture_id)}"),
@@ -52,8 +52,8 @@ def paypal_refund(refund_id: str, capture_id: str, amount: int, currency: str, /
         "amount": paypal_money(amount, currency),
         "seller_payable_breakdown": {"total_refunded_amount": paypal_money(amount, currency)},
         "status": "COMPLETED",
-        "create_time": rfc3339(at),
-        "update_time": rfc3339(at),
+        "create_time": utc_seconds(at),
+        "update_time": utc_seconds(at),
         "links": [
             _link("self", f"/v2/payments/refunds/{refund_id}"),
             _link("up", f"/v2/payments/captures/{capture_id}"),
@@ -70,7 +70,7 @@ def paypal_order(order_id: str, amount: int, currency: str, order_ref: str, /, *
         "purchase_units": [
             {"reference_id": "default", "amount": paypal_money(amount, currency), "custom_id": order_ref}
         ],
-        "create_time": rfc3339(at),
+        "create_time": utc_seconds(at),
         "links": [_link("self", f"/v2/checkout/orders/{order_id}")],
     } | more
 
@@ -81,8 +81,8 @@ def paypal_dispute(
     """A dispute that was opened, unless `more` says otherwise."""
     return {
         "dispute_id": dispute_id,
-        "create_time": rfc3339(at),
-        "update_time": rfc3339(at),
+        "create_time": utc_seconds(at),
+        "update_time": utc_seconds(at),
         "disputed_transactions": [{"seller_transaction_id": capture_id, "custom": order_ref}],
         "reason": "MERCHANDISE_OR_SERVICE_NOT_RECEIVED",
         "status": "OPEN",
@@ -103,8 +103,3 @@ def with_prefix(capture_id: str, prefix: str) -> str:
 
 def _link(rel: str, path: str) -> Json:
     return {"href": f"{API}{path}", "rel": rel, "method": "GET"}
-
-
-def rfc3339(at: datetime) -> str:
-    """A time as RFC 3339 writes it, in UTC."""
-    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

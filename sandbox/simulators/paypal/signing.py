@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from tillkeeper.sandbox.formats import Json, Signed, compact_json
+from tillkeeper.sandbox.formats import Json, Signed, compact_json, utc_seconds
 from tillkeeper.sandbox.keys import new_rsa_key
 from tillkeeper.sandbox.simulators.paypal.objects import (
     order_id,
@@ -22,7 +22,6 @@ from tillkeeper.sandbox.simulators.paypal.objects import (
     paypal_dispute,
     paypal_order,
     paypal_refund,
-    rfc3339,
     with_prefix,
 )
 from tillkeeper.sandbox.simulators.paypal.templates import (
@@ -88,7 +87,7 @@ def paypal_signed(
     transmission_id: str = "d5d54e60-c0f5-11f0-9a2d-5f3b1c7a9e42",
 ) -> Signed:
     """Any body with PayPal's headers."""
-    time = rfc3339(at)
+    time = utc_seconds(at)
     checksum = zlib.crc32(body) & 0xFFFFFFFF
     signature = key.sign("|".join([transmission_id, time, webhook_id, str(checksum)]).encode(), PKCS1v15(), SHA256())
     return {

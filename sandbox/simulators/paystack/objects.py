@@ -4,17 +4,12 @@ from datetime import datetime
 from hashlib import blake2b
 from typing import Any, Final
 
-from tillkeeper.sandbox.formats import Json
+from tillkeeper.sandbox.formats import Json, utc_milliseconds
 
 
 def number_of(*event_types: str) -> int:
     """Paystack's own number for something, the same for the same words."""
     return int.from_bytes(blake2b(" ".join(event_types).encode(), digest_size=4).digest())
-
-
-def time_text(at: datetime) -> str:
-    """As Paystack writes a time."""
-    return f"{at:%Y-%m-%dT%H:%M:%S}.000Z"
 
 
 def paystack_transaction(reference: str, amount: int, currency: str, at: datetime, /, **more: Any) -> Json:
@@ -27,8 +22,8 @@ def paystack_transaction(reference: str, amount: int, currency: str, at: datetim
         "amount": amount,
         "message": None,
         "gateway_response": "Approved",
-        "paid_at": time_text(at),
-        "created_at": time_text(at),
+        "paid_at": utc_milliseconds(at),
+        "created_at": utc_milliseconds(at),
         "channel": "card",
         "currency": currency,
         "ip_address": "102.89.0.1",
@@ -72,6 +67,6 @@ def paystack_dispute(reference: str, amount: int, currency: str, at: datetime, /
         "transaction_reference": None,
         "category": None,
         "resolvedAt": None,
-        "created_at": time_text(at),
-        "updated_at": time_text(at),
+        "created_at": utc_milliseconds(at),
+        "updated_at": utc_milliseconds(at),
     } | more

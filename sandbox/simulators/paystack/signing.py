@@ -6,14 +6,13 @@ from typing import ClassVar
 
 import msgspec
 
-from tillkeeper.sandbox.formats import Json, Signed, compact_json
+from tillkeeper.sandbox.formats import Json, Signed, compact_json, utc_milliseconds
 from tillkeeper.sandbox.simulators.paystack.objects import (
     DECLINE,
     number_of,
     paystack_dispute,
     paystack_refund,
     paystack_transaction,
-    time_text,
 )
 from tillkeeper.sandbox.story import Story, StoryEvent
 
@@ -56,7 +55,7 @@ def _data(story: Story, event: StoryEvent) -> Json:
             return paystack_refund(None, *content, status=outcome, refund_reference=reference)
         case "charge.dispute":
             transaction = paystack_transaction(*content, event.at, **order)
-            end = {"status": "resolved", "resolution": "merchant-accepted", "resolvedAt": time_text(event.at)}
+            end = {"status": "resolved", "resolution": "merchant-accepted", "resolvedAt": utc_milliseconds(event.at)}
             return paystack_dispute(
                 *content, event.at, transaction=transaction, **(end if outcome == "resolve" else {})
             )

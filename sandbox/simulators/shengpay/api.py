@@ -12,7 +12,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 
 from tillkeeper.sandbox.apis.base import ApiRequest, ApiResponse, SignedResponse
-from tillkeeper.sandbox.formats import Json, compact_json, http_date
+from tillkeeper.sandbox.formats import Json, compact_json, http_date, shanghai_digits
 from tillkeeper.sandbox.keys import new_rsa_key
 from tillkeeper.sandbox.ledger.ledger import Ledger
 from tillkeeper.sandbox.ledger.payments import PaymentRecord, PaymentState, RefundRecord
@@ -21,7 +21,6 @@ from tillkeeper.sandbox.simulators.shengpay.signing import (
     JSON_TYPE,
     REFUND,
     ShengPaySigner,
-    compact,
     refund_id_of,
     sign,
     text_of,
@@ -100,7 +99,7 @@ class ShengPayApi:
             "totalFee": record.captured or record.story.amount,
             "tradeState": state,
             "tradeStateDesc": "",
-            "timeEnd": "" if record.paid_at is None else compact(record.paid_at),
+            "timeEnd": "" if record.paid_at is None else shanghai_digits(record.paid_at),
         }
         return self._response(content, about="payment", ref=ref, record=record, summary=state)
 
@@ -136,7 +135,7 @@ def _refund_told(record: PaymentRecord, refund: RefundRecord) -> Json:
         "refundFee": str(refund.amount),
         "settlementRefundFee": str(refund.amount),
         "refundStatus": status,
-        "refundSuccessTime": compact(refund.at) if status == "SUCCESS" else "",
+        "refundSuccessTime": shanghai_digits(refund.at) if status == "SUCCESS" else "",
         "refundRequestSource": "API",
     }
 

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.hashes import SHA1, SHA256, HashAlgorithm
 
-from tillkeeper.sandbox.formats import SHANGHAI, Json, Signed, compact_json
+from tillkeeper.sandbox.formats import Json, Signed, compact_json, shanghai_digits
 from tillkeeper.sandbox.ledger.payments import RefundState
 from tillkeeper.sandbox.simulators.shengpay.templates import BOUND, EVENT_TYPES, PAID
 from tillkeeper.sandbox.story import Story, StoryEvent
@@ -70,7 +70,7 @@ class ShengPaySigner(msgspec.Struct, frozen=True, kw_only=True):
             "cardNo": "1234",
             "cardType": "DC",
         }
-        return content | ({"timeEnd": compact(event.at)} if event.event_type == PAID else {"timeEnd": ""})
+        return content | ({"timeEnd": shanghai_digits(event.at)} if event.event_type == PAID else {"timeEnd": ""})
 
     def refund(self, story: Story, event: StoryEvent) -> Json:
         """A refund's notice, with its amounts as texts."""
@@ -86,7 +86,7 @@ class ShengPaySigner(msgspec.Struct, frozen=True, kw_only=True):
             "refundFee": str(event.amount),
             "settlementRefundFee": str(event.amount),
             "refundStatus": status,
-            "refundSuccessTime": compact(event.at) if status == "SUCCESS" else "",
+            "refundSuccessTime": shanghai_digits(event.at) if status == "SUCCESS" else "",
             "refundRequestSource": "API",
         }
 
@@ -125,11 +125,6 @@ def text_of(fields: Mapping[str, object]) -> str:
 def sign(key: RSAPrivateKey, fields: Mapping[str, object], sign_type: str) -> str:
     """RSA over the text, in base64."""
     return b64encode(key.sign(text_of(fields).encode(), PKCS1v15(), HASHES[sign_type])).decode()
-
-
-def compact(at: datetime) -> str:
-    """20261005200000."""
-    return f"{at.astimezone(SHANGHAI):%Y%m%d%H%M%S}"
 
 
 def refund_id_of(refund_ref: str) -> str:

@@ -5,10 +5,10 @@ from datetime import datetime
 from typing import Final
 
 from tillkeeper.sandbox.apis.base import ApiRequest, ApiResponse, SignedResponse, unsigned
-from tillkeeper.sandbox.formats import Json
+from tillkeeper.sandbox.formats import Json, utc_milliseconds
 from tillkeeper.sandbox.ledger.ledger import Ledger
 from tillkeeper.sandbox.ledger.payments import PaymentRecord, PaymentState, RefundRecord
-from tillkeeper.sandbox.simulators.square.objects import DECLINE, rfc3339, square_payment, square_refund
+from tillkeeper.sandbox.simulators.square.objects import DECLINE, square_payment, square_refund
 from tillkeeper.sandbox.simulators.square.signing import DECLINED, SquareSigner
 
 
@@ -61,7 +61,7 @@ def _payment_of(record: PaymentRecord) -> Json:
     if record.refunds:
         more["refunded_money"] = {"amount": record.refunded, "currency": story.currency}
         more["refund_ids"] = [it.refund_ref for it in record.refunds]
-        more["updated_at"] = rfc3339(max(it.at for it in record.refunds))
+        more["updated_at"] = utc_milliseconds(max(it.at for it in record.refunds))
     amount = record.captured or story.amount
     return square_payment(story.payment_ref, amount, story.currency, story.order_ref, record.at, **more)
 

@@ -1,9 +1,9 @@
 """The objects of a simulated Square, in webhooks and in answers alike."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 
-from tillkeeper.sandbox.formats import Json
+from tillkeeper.sandbox.formats import Json, utc_milliseconds
 from tillkeeper.sandbox.story import bare
 
 
@@ -11,8 +11,8 @@ def square_payment(payment_ref: str, amount: int, currency: str, order_ref: str,
     """A payment by card that is completed, unless `more` says otherwise."""
     return {
         "id": payment_ref,
-        "created_at": rfc3339(at),
-        "updated_at": rfc3339(at),
+        "created_at": utc_milliseconds(at),
+        "updated_at": utc_milliseconds(at),
         "amount_money": {"amount": amount, "currency": currency},
         "total_money": {"amount": amount, "currency": currency},
         "status": "COMPLETED",
@@ -31,8 +31,8 @@ def square_refund(
     """A refund in a state."""
     return {
         "id": refund_ref,
-        "created_at": rfc3339(at),
-        "updated_at": rfc3339(at),
+        "created_at": utc_milliseconds(at),
+        "updated_at": utc_milliseconds(at),
         "amount_money": {"amount": amount, "currency": currency},
         "status": status,
         "location_id": "VJDQQP3CG14EY",
@@ -49,11 +49,11 @@ def square_dispute(
         "id": dispute_ref,
         "amount_money": {"amount": amount, "currency": currency},
         "card_brand": "VISA",
-        "created_at": rfc3339(at),
+        "created_at": utc_milliseconds(at),
         "disputed_payment": {"payment_id": payment_ref},
         "reason": "NOT_RECEIVED",
         "state": state,
-        "updated_at": rfc3339(at),
+        "updated_at": utc_milliseconds(at),
         "version": 2,
     } | more
 
@@ -62,8 +62,3 @@ DECLINE: Final[Json] = {
     "status": "FAILED",
     "errors": [{"category": "PAYMENT_METHOD_ERROR", "code": "INSUFFICIENT_FUNDS", "detail": "Authorization error"}],
 }
-
-
-def rfc3339(at: datetime) -> str:
-    """A time as RFC 3339 writes it, in UTC."""
-    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")

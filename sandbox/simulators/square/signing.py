@@ -8,8 +8,8 @@ from typing import ClassVar, Final
 
 import msgspec
 
-from tillkeeper.sandbox.formats import Json, Signed
-from tillkeeper.sandbox.simulators.square.objects import DECLINE, rfc3339, square_dispute, square_payment, square_refund
+from tillkeeper.sandbox.formats import Json, Signed, utc_milliseconds
+from tillkeeper.sandbox.simulators.square.objects import DECLINE, square_dispute, square_payment, square_refund
 from tillkeeper.sandbox.story import Story, StoryEvent, bare
 
 DECLINED: Final = "payment FAILED"
@@ -52,7 +52,7 @@ def square_body(event_type: str, name: str, subject: Json, *, event_id: str, at:
             "merchant_id": "MLEFBHHSJGVHD",
             "type": event_type,
             "event_id": event_id,
-            "created_at": rfc3339(at),
+            "created_at": utc_milliseconds(at),
             "data": {"type": name, "id": subject["id"], "object": {name: subject}},
         },
         ensure_ascii=False,

@@ -8,14 +8,13 @@ from datetime import datetime
 from typing import Final
 
 from tillkeeper.sandbox.apis.base import ApiRequest, ApiResponse, SignedResponse
-from tillkeeper.sandbox.formats import SHANGHAI, http_date
+from tillkeeper.sandbox.formats import SHANGHAI, http_date, shanghai_digits
 from tillkeeper.sandbox.ledger.ledger import Ledger
 from tillkeeper.sandbox.ledger.payments import PaymentRecord, PaymentState, RefundRecord, RefundState
 from tillkeeper.sandbox.simulators.wechatpay_v2.signing import (
     REFUND,
     Fields,
     WeChatPayV2Signer,
-    compact,
     refund_id_of,
     sign,
     xml,
@@ -97,7 +96,7 @@ class WeChatPayV2Api:
             "bank_type": "CMB_DEBIT",
             "fee_type": "CNY",
             "cash_fee": str(record.captured),
-            "time_end": compact(record.paid_at),
+            "time_end": shanghai_digits(record.paid_at),
         }
 
     def _refunds(self, asked: Fields, as_of: datetime) -> ApiResponse:

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import ECB
 
-from tillkeeper.sandbox.formats import SHANGHAI, Signed
+from tillkeeper.sandbox.formats import SHANGHAI, Signed, shanghai_digits
 from tillkeeper.sandbox.simulators.wechatpay_v2.templates import ACCEPTED_DEDUCTION, DECLINED, FAILED_DEDUCTION, PAID
 from tillkeeper.sandbox.story import Story, StoryEvent
 
@@ -68,7 +68,7 @@ class WeChatPayV2Signer(msgspec.Struct, frozen=True, kw_only=True):
             "cash_fee": str(event.amount),
             "transaction_id": story.payment_ref,
             "out_trade_no": story.order_ref,
-            "time_end": compact(event.at),
+            "time_end": shanghai_digits(event.at),
         }
         if event.event_type == DECLINED:
             content |= {"err_code": DECLINED_CODE, "err_code_des": "余额不足"}
@@ -133,11 +133,6 @@ def sealed_info(api_key: str, plain: bytes) -> str:
     pad = AES_BLOCK_BYTES - len(plain) % AES_BLOCK_BYTES
     encryptor = Cipher(AES(key), ECB()).encryptor()  # noqa: S305 - WeChat Pay's own
     return b64encode(encryptor.update(plain + bytes([pad]) * pad) + encryptor.finalize()).decode()
-
-
-def compact(at: datetime) -> str:
-    """20261005200000."""
-    return f"{at.astimezone(SHANGHAI):%Y%m%d%H%M%S}"
 
 
 def refund_id_of(refund_ref: str) -> str:

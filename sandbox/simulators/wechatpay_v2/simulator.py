@@ -6,10 +6,11 @@ from typing import Final, cast
 
 import msgspec
 
+from tillkeeper.sandbox.formats import shanghai_digits
 from tillkeeper.sandbox.signer import Signer
 from tillkeeper.sandbox.simulators.base import Secret, Setting, Simulator
 from tillkeeper.sandbox.simulators.wechatpay_v2.api import WeChatPayV2Api
-from tillkeeper.sandbox.simulators.wechatpay_v2.signing import DECLINED_CODE, REFUND, WeChatPayV2Signer, compact
+from tillkeeper.sandbox.simulators.wechatpay_v2.signing import DECLINED_CODE, REFUND, WeChatPayV2Signer
 from tillkeeper.sandbox.simulators.wechatpay_v2.templates import DECLINED, EVENT_TYPES, PAID, TEMPLATES
 from tillkeeper.sandbox.story import Story, StoryEvent
 
@@ -43,7 +44,7 @@ def _event_id_of(story: Story, event: StoryEvent) -> str:
     if event.event_type == PAID:
         return story.payment_ref
     event_type = DECLINED_CODE if event.event_type == DECLINED else event.event_type
-    return f"{story.payment_ref}:{event_type}:{compact(event.at)}"
+    return f"{story.payment_ref}:{event_type}:{shanghai_digits(event.at)}"
 
 
 SIMULATOR: Final = Simulator(

@@ -1,4 +1,4 @@
-"""What a person does to an order: hold it, release it, close it, have its gateways asked.
+"""Decides what people do to an order: hold, release, close, or request a query.
 
 Each is an act in the order's history.
 """
@@ -17,7 +17,7 @@ class Refused(Exception):
 
 
 def hold(order: OrderState, *, until: datetime, by: str, note: str, now: datetime) -> Changes:
-    """Has the sweep leave the order alone until then; events are applied all the same.  Raises Refused."""
+    """Puts the order on hold until then: the sweep skips it, but events are applied.  Raises Refused."""
     changes = _begin(order)
     changes.set(held_until=until, due_at=until)
     _say(changes, ActKind.HOLD, by, f"until {until:%Y-%m-%d %H:%M:%S}Z: {note}", now)
@@ -25,7 +25,7 @@ def hold(order: OrderState, *, until: datetime, by: str, note: str, now: datetim
 
 
 def release(order: OrderState, *, by: str, note: str, now: datetime) -> Changes:
-    """Has the sweep go on with a held order, at once.  Raises Refused."""
+    """Ends a hold at once.  Raises Refused."""
     changes = _begin(order)
     if not order.is_held(now):
         raise Refused("it is not held")
@@ -35,7 +35,7 @@ def release(order: OrderState, *, by: str, note: str, now: datetime) -> Changes:
 
 
 def ask(order: OrderState, *, by: str, note: str, now: datetime) -> Changes:
-    """Has the sweep ask its gateways next, whatever the ladder says; a closed order may have been paid.
+    """Requests a query from the sweep, whatever the ladder says; also for a closed order, which may have been paid.
 
     Raises Refused.
     """
@@ -48,9 +48,9 @@ def ask(order: OrderState, *, by: str, note: str, now: datetime) -> Changes:
 
 
 def close(order: OrderState, *, nearby: Sequence[str], force: bool, by: str, note: str, now: datetime) -> Changes:
-    """Expects no payment for the order any more.
+    """Closes the order: no payment is expected any more.
 
-    Refused while money is there, may be on its way, or waits `nearby` (in words, where money waits under a reference
+    Refused while money is captured, may be on its way, or waits `nearby` (in words, where money waits under a reference
     much like the order's), unless a person forces it.  Raises Refused.
     """
     changes = _begin(order)

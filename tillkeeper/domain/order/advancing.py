@@ -1,13 +1,13 @@
-"""The passing of time: the steps of its ladder that an order takes when it is due, up to the first question.
+"""Advances an order as time passes: takes the due steps of its ladder, up to the first query.
 
-    held ──────────────> looked at when the hold ends
-    somebody wants it ─> its gateways are asked, whatever the ladder says
-    a step is due ─────> taken: a question leaves, or somebody is told, or a case opens or goes up
-    a question waits ──> it is put again
+    on hold ───────────> due when the hold ends
+    query requested ───> its gateways are queried, whatever the ladder says
+    a step is due ─────> taken: a query, a notice, a case that opens, or one that goes up a level
+    a query to repeat ─> it is made again
     nothing is due ────> the moment at which something will be
 
-Each step of a phase is taken once: it is written before anything of it is asked or told, and a step that was taken is
-not due any more.  So however many sweepers run and die, nobody is told twice.
+Each step of a phase is taken once: it is committed before its query or notice leaves, and a step that was taken is not
+due any more.  So however many sweepers run and die, no notice is sent twice.
 """
 
 from datetime import datetime, timedelta
@@ -24,13 +24,13 @@ from tillkeeper.domain.order.progress import StepTaken
 from tillkeeper.domain.order.state import OrderState, earliest
 from tillkeeper.domain.policy import Policy
 
-STEPS_MAX: Final = 20  # of one order in one pass; six actions are taken at most once each
+STEPS_MAX: Final = 20  # of one order in one pass; each of the six actions is taken once at most
 
 
 def advance(order: OrderState, *, policy: Policy, lease: timedelta, now: datetime) -> Changes:
-    """Takes what is due, up to the first question; says when to look again.
+    """Takes the due steps, up to the first query, and sets when the order is due next.
 
-    Should the sweeper die that puts the question, the order goes on after `lease`.
+    Should the sweeper that makes the query die, the order is due again after `lease`.
     """
     changes = Changes.of(order)
     if order.is_held(now):
@@ -63,7 +63,7 @@ def _take_steps(changes: Changes, policy: Policy, lease: timedelta, now: datetim
 
 
 def next_look(order: OrderState, policy: Policy, now: datetime) -> datetime | None:
-    """When to look at it next; now, where a step is due."""
+    """Returns when to look at it next: now, where a step is due."""
     decision = next_step(order.ladder(policy), order.present_phase(), now)
     return now if isinstance(decision, Due) else _next_look(order, decision)
 
@@ -81,7 +81,7 @@ def _ask(changes: Changes, step: Step, lease: timedelta, now: datetime, *, tries
 
 
 def _ask_as_wanted(changes: Changes, at: datetime, lease: timedelta, now: datetime) -> None:
-    """Asks because somebody wants it, which stands until it is answered, whatever moves the order meanwhile."""
+    """Makes a requested query; the request stands until it is answered, whatever moves the order meanwhile."""
     retry = changes.after.progress.retry
     changes.set(ask_at=now + lease)
     if retry is not None and retry.at <= now:
@@ -91,7 +91,7 @@ def _ask_as_wanted(changes: Changes, at: datetime, lease: timedelta, now: dateti
 
 
 def _take(changes: Changes, step: Step, policy: Policy, now: datetime) -> None:
-    """Takes a step that asks nobody, with its effect."""
+    """Takes a step without a query, with its effect."""
     _write(changes, step, now, result="done")
     order = changes.after
     match step.action:
@@ -105,7 +105,7 @@ def _take(changes: Changes, step: Step, policy: Policy, now: datetime) -> None:
             level = min(policy.cases.levels, step.level + 1)
             changes.cases.escalate(order.cases, (STUCK, phase_subject(order)), level=level)
         case _:
-            raise AssertionError("a question is asked outside of the transaction")
+            raise AssertionError("a query is made outside of the transaction")
 
 
 def _write(
@@ -124,12 +124,12 @@ def _write(
 
 
 def phase_subject(order: OrderState) -> str:
-    """How the case of a phase is named."""
+    """Names the case of a phase."""
     return f"order:{order.order.order_ref}/phase:{order.phase}"
 
 
 def stuck(order: OrderState) -> CaseReason:
-    """The case that a ladder opens for it."""
+    """Makes the case that a ladder opens for it."""
     summary = order.summary
     return CaseReason(
         kind=STUCK,
@@ -146,7 +146,7 @@ def stuck(order: OrderState) -> CaseReason:
 
 
 def what_comes_next(order: OrderState, *, policy: Policy, now: datetime) -> tuple[str, datetime] | None:
-    """What the sweep does next, and when; None where it never looks again."""
+    """Returns what the sweep does next, and when, or None where it never looks again."""
     if order.held_until is not None and order.is_held(now):
         return "hold ends", order.held_until
     coming = [] if order.ask_at is None else [("asked for", order.ask_at)]

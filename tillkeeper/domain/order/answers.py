@@ -1,12 +1,12 @@
-"""What comes of asking for a step, once the answers' events are applied as any others.
+"""Settles a step after its queries, once the answers' events are applied.
 
-    an answer, whatever it said ──> the step is done; an expired order of which no money is known closes
-    no answer ────────────────────> it is put again, with growing pauses
-    nobody can be asked ──────────> that is over; an expired order is looked at again after a rest
-    an answer that the database refuses ──> a person sees it, and it is asked again
+    an answer, whatever it says ──────────> the step is done; an expired order without known money closes
+    no answer ────────────────────────────> the query is repeated, with growing pauses
+    no account can be queried ────────────> the step is done; an expired order is due again after a pause
+    an answer that the database refuses ──> a case, and the query is repeated
 
-An order that moved meanwhile is in another phase, and one whose lease ran out is another sweeper's: of those only the
-step's result is written, and that what somebody wanted is done.
+An order that moved meanwhile is in another phase, and one whose lease expired belongs to another sweeper: of those only
+the step's result is written, and that a requested query is done.
 """
 
 from datetime import datetime, timedelta
@@ -25,20 +25,20 @@ from tillkeeper.domain.order.progress import CANNOT_ASK, StepTaken
 from tillkeeper.domain.order.state import OrderState
 from tillkeeper.domain.policy import Policy
 
-UNASKABLE_REST: Final = timedelta(hours=24)  # then an expired order is looked at again: there may be keys by now
+UNASKABLE_REST: Final = timedelta(hours=24)  # then an expired order is due again: credentials may have been added
 
 
 class QueryOutcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of asking for a step."""
+    """The outcome of a step's queries."""
 
     query: DueQuery
     result: str
-    answered: bool  # every query had an answer, whatever it said, and it could be applied
-    unapplied: tuple[str, ...] = ()  # kinds of events that could not be
+    answered: bool  # every query had an answer that could be applied
+    unapplied: tuple[str, ...] = ()  # kinds of events that could not be applied applied
     unaskable: frozenset[str] = frozenset()  # accounts
 
     def retry_at(self, now: datetime) -> datetime | None:
-        """When it is put again."""
+        """Returns when it is put again."""
         if self.answered:
             return None
         if self.result == CANNOT_ASK:
@@ -47,7 +47,7 @@ class QueryOutcome(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def settle(order: OrderState, outcome: QueryOutcome, *, policy: Policy, now: datetime) -> Changes:
-    """Settles a step with what came of asking for it."""
+    """Settles a step with the outcome of its queries."""
     changes, query = Changes.of(order), outcome.query
     is_ours = order.due_at == query.leased_until
     was_wanted = order.ask_at == query.leased_until
@@ -79,9 +79,9 @@ def _write_result(changes: Changes, outcome: QueryOutcome, *, is_its_phase: bool
 
 
 def _mind_unapplied(changes: Changes, outcome: QueryOutcome) -> None:
-    """What a gateway said and the database refuses is seen by a person, until an answer can be applied."""
+    """Opens a case for an answer that the database refuses, and closes it once an answer can be applied."""
     if outcome.unapplied:
-        # The answer itself may hold what the database refuses: its kinds do not.
+        # The answer itself may hold what the database refuses; the kinds of its events do not.
         details: dict[str, object] = {"answers": list(outcome.unapplied)}
         state = " ".join(sorted(set(outcome.unapplied)))
         subject = f"order:{changes.before.order.order_ref}"

@@ -1,4 +1,4 @@
-"""What about an order's facts needs a person: each thing named so that its case opens once."""
+"""Finds what about an order's facts needs a person, each with a key by which its case opens once."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,24 +20,24 @@ STANDS: Final = "stands"  # the state of what either is so or is not; cases.py c
 
 
 class Mismatch(StrEnum):
-    """Why an event counts for nothing although its order is known."""
+    """Why an event does not count although its order is known."""
 
     UNEXPECTED_ACCOUNT = "unexpected_account"
     WRONG_CURRENCY = "wrong_currency"
 
 
-# Where an object stands when something is at stake.  One that failed, was won or has only begun moves no money.
+# The states of objects in which money is at stake.  One that failed, was won or has only begun moves no money.
 AT_STAKE: Final = frozenset(
     {ObjectStatus.PENDING, ObjectStatus.AUTHORIZED, ObjectStatus.SUCCEEDED, ObjectStatus.OPENED, ObjectStatus.LOST}
 )
 
 
 class CaseReason(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that a person must look at.  (kind, subject) names it once.
+    """A reason for a case, identified by (kind, subject).
 
-    `state` says in a few words how the world stands in this matter: a function of the facts, without times.  Whoever
-    resolves the case has settled that state; another one is told again.  "" is one in which nothing is at stake, and
-    None that the case is about something that happened once.
+    `state` is the present state in a few words: a function of the facts, without times.  A person who resolves the case
+    has settled that state; another state is reported again.  "" is a state in which nothing is at stake, and None means
+    that the case is about something that happened once.
     """
 
     kind: str
@@ -48,22 +48,22 @@ class CaseReason(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def key(self) -> tuple[str, str]:
-        """How its case is named."""
+        """Returns the kind and subject that name its case."""
         return self.kind, self.subject
 
     def sum(self, name: str) -> int | None:
-        """One of the sums that it is about, where it is about sums."""
+        """Returns one of the sums that it is about, where it is about sums."""
         amount = self.details.get(name)
         return amount if isinstance(amount, int) else None
 
 
 def event_subject(account: str, event_id: str) -> str:
-    """How a case names an event."""
+    """Names an event for its case."""
     return f"event:{account}/{event_id}"
 
 
 def mismatch_of(order: Order, event: PaymentEvent) -> Mismatch | None:
-    """Why the event counts for nothing at this order, or None."""
+    """Returns why the event counts for nothing at this order, or None."""
     if event.account not in order.accounts:
         return Mismatch.UNEXPECTED_ACCOUNT
     if event.currency is not None and event.currency != order.currency:
@@ -72,9 +72,9 @@ def mismatch_of(order: Order, event: PaymentEvent) -> Mismatch | None:
 
 
 def reasons_in(order: Order, facts: OrderFacts, summary: Summary | None = None) -> Iterator[CaseReason]:
-    """Everything about these facts that opens a case, each named so that it opens once.
+    """Yields everything about these facts that opens a case, each named so that it opens once.
 
-    `summary` is that of the facts, from whoever has it at hand.
+    `summary` is that of the facts, from a caller that has it already.
     """
     summary = summary or summarize(order, facts)
     yield from _mismatched_objects(order, facts)
@@ -115,13 +115,13 @@ def _is_as_expected(order: Order, account: str, told: Iterable[Sum | None]) -> b
 
 
 class _Stands(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a mismatched object stands, and which amounts it moved."""
+    """The state of a mismatched object, and the amounts that it moved."""
 
     status: ObjectStatus
     moved: Sequence[Sum | None]
 
     def state(self, *, but: str | None = None) -> str:
-        """In words; without amounts in the currency `but`, which are as they should be."""
+        """Describes where it stands, without amounts in the currency `but`, which are as they should be."""
         if self.status not in AT_STAKE:
             return ""
         sums = Counter[str]()
@@ -167,7 +167,7 @@ def _sums_that_disagree(order: Order, facts: OrderFacts, summary: Summary) -> It
 
 
 def _was_captured(order: Order, facts: OrderFacts) -> bool:
-    """Whether any money came in that counts, taken back since or not."""
+    """Returns True if any money came in that counts, reversed since or not."""
     return any(
         capture.currency == order.currency
         for (account, _), payment in facts.payments.items()
@@ -177,7 +177,7 @@ def _was_captured(order: Order, facts: OrderFacts) -> bool:
 
 
 def _reversed_payments(order: Order, facts: OrderFacts, summary: Summary) -> Iterator[CaseReason]:
-    """A success that its gateway took back: what was delivered for it is not paid.  Over once the order is."""
+    """Yields successes that their gateway reversed, until the order is paid: goods may be delivered for them."""
     undone_of = {
         key: undone
         for key, payment in facts.payments.items()
@@ -197,7 +197,7 @@ def _reversed_payments(order: Order, facts: OrderFacts, summary: Summary) -> Ite
 
 
 def _failed_refunds(order: Order, facts: OrderFacts, summary: Summary) -> Iterator[CaseReason]:
-    """Money that was to go back and did not: the payer waits for it."""
+    """Yields refunds that failed: the payer waits for the money."""
     all_is_back = summary.refunded >= summary.captured > 0
     if all_is_back or not facts.refunds:
         return
@@ -214,7 +214,7 @@ def _failed_refunds(order: Order, facts: OrderFacts, summary: Summary) -> Iterat
 
 
 def _refunds_unknown(order: Order, facts: OrderFacts) -> Iterator[CaseReason]:
-    """The gateway says that something was given back, and nobody knows what: its bill or the refund's number tells."""
+    """Yields payments of which the gateway says that something was refunded, but not what: its statement tells."""
     for (account, payment_ref), payment in facts.payments.items():
         if payment.refunds_told_at is None or payment.given_back is not None or account not in order.accounts:
             continue
@@ -227,7 +227,7 @@ def _refunds_unknown(order: Order, facts: OrderFacts) -> Iterator[CaseReason]:
 
 
 def unmatched(event: PaymentEvent) -> CaseReason:
-    """Money that waits too long for its order."""
+    """Makes the case of money that waits too long for its order."""
     return CaseReason(
         kind=UNMATCHED,
         subject=event_subject(event.account, event.event_id),

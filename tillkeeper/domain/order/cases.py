@@ -1,13 +1,13 @@
-"""Which cases open, open again, change and close: a function of the cases that there are and of the reasons for them.
+"""Decides which cases open, reopen, change and close, from the existing cases and the present reasons.
 
     no case yet                                 ── a reason ──> opens
-    open                                        ── its reason says something else ──> shows that
+    open                                        ── its reason has changed ──> is updated
     open, of a kind whose cause the facts show  ── its reason is gone ──> closes by itself
-    closed by itself                            ── its reason is back ──> opens again
-    resolved by a person                        ── another state, or more money than they knew of ──> opens again
-    resolved by a person                        ── its reason is gone ──> whatever comes then is a new reason
+    closed by itself                            ── its reason is back ──> reopens
+    resolved by a person                        ── another state, or more money than they knew of ──> reopens
+    resolved by a person                        ── its reason is gone ──> any later reason is new
 
-(kind, subject) names a case, so that each cause opens it once, however often it is seen.
+(kind, subject) identifies a case, so that each cause opens it once, however often it is seen.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -19,14 +19,14 @@ from tillkeeper.domain.order.case_reasons import CaseReason
 
 CaseKey = tuple[str, str]  # (kind, subject)
 
-SYSTEM: Final = "system"  # who closes a case whose cause is gone
+SYSTEM: Final = "system"  # closes cases whose cause is gone
 UNAPPLIED: Final = "answer_not_applied"
 DOUBT: Final = "close_in_doubt"
 STUCK: Final = "stuck"
 REFERENCE_CONFLICT: Final = "reference_conflict"
 PAID_AFTER_CLOSING: Final = "paid_after_closing"
 
-# While such a case is open, money may be there that does not count: nobody is asked to pay, and nothing is closed.
+# While such a case is open, there may be money that does not count: no payer is asked to pay, and no order closes.
 MONEY_UNCLEAR: Final = frozenset({UNAPPLIED, REFERENCE_CONFLICT, "unexpected_account", "wrong_currency"})
 
 # Kinds whose cause the facts show: they close by themselves once it is gone.
@@ -48,12 +48,12 @@ SHOWN_BY_FACTS: Final = (
 OF_A_PHASE: Final = frozenset({DOUBT, STUCK})
 SHOWN_WITHIN_A_PHASE: Final = tuple(kind for kind in SHOWN_BY_FACTS if kind not in OF_A_PHASE)
 
-# The sum that opens a resolved case again once it grows: what came in, or, where that is the cause, what went back.
+# The sum whose growth reopens a resolved case: what was captured, or, where that is the cause, what was refunded.
 _SUM_OF: Final[Mapping[str, str]] = {"refunded_more_than_captured": "refunded"}
 
 
 class KnownCase(msgspec.Struct, frozen=True, kw_only=True):
-    """A case as it is kept."""
+    """A stored case."""
 
     kind: str
     subject: str
@@ -66,30 +66,30 @@ class KnownCase(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def key(self) -> CaseKey:
-        """How it is named."""
+        """Returns the kind and subject that name it."""
         return self.kind, self.subject
 
     @property
     def is_open(self) -> bool:
-        """Whether it waits for somebody."""
+        """Returns True until it is closed."""
         return self.closed_by is None
 
 
 class Noted(msgspec.Struct, frozen=True, kw_only=True):
-    """An open case that shows from now on what its reason says now."""
+    """An update of an open case to its present reason."""
 
     reason: CaseReason
     is_another_state: bool  # which its history notes
 
 
 class CaseChanges(msgspec.Struct, kw_only=True):
-    """What becomes of an order's cases."""
+    """The changes of an order's cases."""
 
-    opened: dict[CaseKey, CaseReason] = msgspec.field(default_factory=dict)  # for the first time, or again
-    first_alone: set[CaseKey] = msgspec.field(default_factory=set)  # of these, those that open only where there is none
+    opened: dict[CaseKey, CaseReason] = msgspec.field(default_factory=dict)  # new or reopened
+    first_alone: set[CaseKey] = msgspec.field(default_factory=set)  # those that open only if they do not exist
     noted: list[Noted] = msgspec.field(default_factory=list)
     closed: list[CaseKey] = msgspec.field(default_factory=list)
-    gone: list[CaseKey] = msgspec.field(default_factory=list)  # resolved, and without a cause by now
+    gone: list[CaseKey] = msgspec.field(default_factory=list)  # resolved, and their cause is gone
     escalated: dict[CaseKey, int] = msgspec.field(default_factory=dict)  # to which level
 
     def open(
@@ -100,8 +100,7 @@ class CaseChanges(msgspec.Struct, kw_only=True):
         *,
         again: bool = True,
     ) -> None:
-        """Opens a case for each reason that has none.  Those that are closed open again where there is a new reason,
-        unless `again` is false."""
+        """Opens a case for each reason without one.  Closed ones reopen for a new reason, unless `again` is False."""
         once = {reason.key: reason for reason in reasons}
         for key, reason in once.items():
             case = cases.get(key)
@@ -125,19 +124,19 @@ class CaseChanges(msgspec.Struct, kw_only=True):
     def close(
         self, cases: Mapping[CaseKey, KnownCase], still: Iterable[CaseReason], kinds: Collection[str] = SHOWN_BY_FACTS
     ) -> None:
-        """Closes what stands open, of these kinds, and has no reason among those that still hold."""
+        """Closes open cases of these kinds that have none of the present reasons."""
         holding = {reason.key for reason in still}
         for key, case in cases.items():
             if case.kind not in kinds or key in holding or key in self.opened:
                 continue
             if case.is_open:
                 self.closed.append(key)
-            elif case.closed_by != SYSTEM and case.state:  # if its cause comes back, that is a new reason
+            elif case.closed_by != SYSTEM and case.state:  # if its cause returns, that is a new reason
                 self.gone.append(key)
         self.closed += [key for key in self.opened if key[0] in kinds and key not in holding]
 
     def escalate(self, cases: Mapping[CaseKey, KnownCase], key: CaseKey, *, level: int) -> None:
-        """Takes an open case up to at least this level."""
+        """Raises an open case to at least this level."""
         case = cases.get(key)
         if key in self.opened or (case is not None and case.is_open):
             before = case.level if case is not None else 1
@@ -145,18 +144,18 @@ class CaseChanges(msgspec.Struct, kw_only=True):
 
 
 def _is_news(case: KnownCase, order_id: int | None, reason: CaseReason) -> bool:
-    """Whether there is a new reason for a case that is closed."""
+    """Returns True if there is a new reason for a case that is closed."""
     if case.closed_by == SYSTEM:
         return True
     if reason.state and ((case.state is not None and case.state != reason.state) or case.order_id != order_id):
-        return True  # what moved is news at its new order
+        return True  # a case that moved is new at its new order
     name = _SUM_OF.get(case.kind, "captured")
     before, after = getattr(case, name), reason.sum(name)
     return before is not None and after is not None and after > before
 
 
 def level_after_follow_up(kind: str, level: int, *, owner: str | None, levels: int) -> int:
-    """The level of a case that is due and not resolved: one up, of `levels`.
+    """Returns the level of a case that is due and not resolved: one up, of `levels`.
 
     One that has an owner stays theirs, and those of stuck orders go up by their own ladder.
     """

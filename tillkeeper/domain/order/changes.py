@@ -1,4 +1,4 @@
-"""Everything that one thing that happened changes about one order: the value that the store writes, all or none."""
+"""Defines the changes of one order, the value that the store writes, all or none."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -14,7 +14,7 @@ from tillkeeper.domain.order.state import OrderState
 
 
 class ActKind(StrEnum):
-    """What people do to an order, and the policy in their stead."""
+    """The acts of people on an order, or of the policy on their behalf."""
 
     HOLD = "hold"
     RELEASE = "release"
@@ -24,7 +24,7 @@ class ActKind(StrEnum):
 
 
 class Act(msgspec.Struct, frozen=True, kw_only=True):
-    """Who did what to an order, when and why."""
+    """An act: who did what to an order, when and why."""
 
     what: ActKind
     by: str
@@ -33,7 +33,7 @@ class Act(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DueQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """A step whose gateways must be asked once the changes are committed."""
+    """A step whose gateways must be queried once the changes are committed."""
 
     order: OrderState
     step: Step
@@ -43,59 +43,59 @@ class DueQuery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Changes(msgspec.Struct, kw_only=True, gc=False):
-    """What becomes of an order; `after` is the order as it is from now on.
+    """The changes of an order; `after` is the order from now on.
 
-    Nearly all of them hold next to nothing, and a worker makes thousands a second: what is empty costs nothing.
+    Most of them are nearly empty, and a worker makes thousands a second: what is empty costs nothing.
     """
 
     before: OrderState
     after: OrderState
-    are_placed_anew: bool = False  # its facts: objects of it may belong to another order now
+    are_placed_anew: bool = False  # its facts were placed anew: some objects may belong to another order now
     steps: tuple[StepTaken, ...] = ()  # taken now
     results: tuple[StepTaken, ...] = ()  # of steps that were taken before
     query: DueQuery | None = None
     notices: tuple[Notice, ...] = ()
     acts: tuple[Act, ...] = ()
-    decided_cases: CaseChanges | None = None  # once there is something to decide
+    decided_cases: CaseChanges | None = None  # created when there is something to decide
     account_cases: tuple[CaseReason, ...] = ()  # of its accounts, not of the order
-    askable_accounts: frozenset[str] = frozenset()  # whose cases say that they cannot be asked, which they can
+    askable_accounts: frozenset[str] = frozenset()  # whose cases say that they cannot be queried, although they can
 
     @classmethod
     def of(cls, order: OrderState) -> "Changes":
-        """None so far."""
+        """Begins with no changes."""
         return cls(before=order, after=order)
 
     @property
     def has_new_facts(self) -> bool:
-        """True once an event told something new."""
+        """Returns True once an event told something new."""
         return self.after.facts is not self.before.facts
 
     @property
     def has_moved(self) -> bool:
-        """True once status or a sum is another: a new phase begins."""
+        """Returns True once the status or a sum is another: a new phase begins."""
         return self.has_new_facts and self.after.summary != self.before.stored
 
     @property
     def is_another_version(self) -> bool:
-        """Whether receivers of notices must tell the order from the one before."""
+        """Returns True if the order has another version now."""
         return self.after.version != self.before.version
 
     @property
     def has_closed(self) -> bool:
-        """True once no payment is expected any more."""
+        """Returns True if these changes close the order."""
         return self.after.closed_at is not None and self.before.closed_at is None
 
     @property
     def cases(self) -> CaseChanges:
-        """What becomes of its cases."""
+        """Returns what becomes of its cases."""
         if self.decided_cases is None:
             self.decided_cases = CaseChanges()
         return self.decided_cases
 
     def set(self, **fields: object) -> None:
-        """Changes what is written of the order itself."""
+        """Changes columns of the order itself."""
         self.after = msgspec.structs.replace(self.after, **fields)
 
     def open_cases(self, *reasons: CaseReason, again: bool = True) -> None:
-        """Opens a case for each reason that has none."""
+        """Opens a case for each reason without one."""
         self.cases.open(self.before.cases, self.before.id, reasons, again=again)

@@ -1,6 +1,7 @@
-"""Closing an order: no payment is expected any more.  An order is not closed in doubt.
+"""Decides whether an order may be closed, and closes it: no payment is expected any more.
 
-The sweep closes what expired, once its gateways know of no payment under way; a person may close sooner.
+The sweep closes expired orders, once their gateways know of no payment under way; a person may close sooner.  An order
+is not closed in doubt.
 """
 
 from collections.abc import Iterable, Iterator
@@ -23,9 +24,9 @@ UNCLEAR: Final = "it is not clear whose its money is"
 
 
 def close(changes: Changes, *, by: str, note: str, now: datetime) -> None:
-    """Expects no payment any more, and says so to whom it concerns.
+    """Closes the order, and writes the notices about that.
 
-    The order is due at once: the sweep finds out for itself when it looks for late money, and looks after what moves.
+    The order is due at once: the sweep then decides when it queries about late money.
     """
     before = changes.after
     changes.set(closed_at=now, due_at=now, ask_at=None, version=before.version + 1)
@@ -40,16 +41,16 @@ def close(changes: Changes, *, by: str, note: str, now: datetime) -> None:
 
 
 def may_close_by_itself(order: OrderState) -> bool:
-    """Whether no money is there or on its way, as far as anybody knows."""
+    """Returns True if no money is there or on its way, as far as is known."""
     return order.traits.empty and order.closed_at is None
 
 
 def close_or_doubt(
     changes: Changes, result: str, *, answered: bool, unaskable: Iterable[str] = (), now: datetime
 ) -> None:
-    """Closes an expired order once its gateways know of no payment under way; else somebody hears why it does not.
+    """Closes an expired order once its gateways know of no payment under way; else opens a case with the reason.
 
-    `result` is what came of asking, and `unaskable` are the accounts that nobody can ask.
+    `result` is that of the queries, and `unaskable` are the accounts that cannot be queried.
     """
     order = changes.after
     if answered and not order.money_is_unclear:
@@ -63,7 +64,7 @@ def close_or_doubt(
 
 
 def doubt(order: OrderState, result: str, *, answered: bool) -> CaseReason:
-    """Why an expired order cannot be closed although its gateways were asked."""
+    """Makes the case of an expired order that cannot be closed although its gateways were asked."""
     details: dict[str, object] = {
         "status": order.summary.status,
         "expired_at": order.expires_at and order.expires_at.isoformat(),
@@ -73,18 +74,18 @@ def doubt(order: OrderState, result: str, *, answered: bool) -> CaseReason:
 
 
 def account_subject(account: str) -> str:
-    """How the case of an account is named that cannot be asked."""
+    """Names the case of an account that cannot be asked."""
     return f"account:{account}"
 
 
 def account_doubt(order: OrderState, account: str) -> CaseReason:
-    """Where nobody can ask, that is the account's case and not each order's."""
+    """Makes the case of an account that cannot be asked: one for the account, not one for each of its orders."""
     why: dict[str, object] = {"why": CANNOT_ASK, "first": order.order.order_ref}
     return CaseReason(kind=DOUBT, subject=account_subject(account), account=account, details=why)
 
 
 def doubts(order: OrderState) -> Iterator[str]:
-    """Why closing it now could leave somebody's money behind."""
+    """Yields the reasons why closing it now could leave somebody's money behind."""
     for (account, payment_ref), payment in sorted(order.facts.payments.items()):
         if payment.status in ON_ITS_WAY:
             yield f"payment {payment_ref} at {account} is {payment.status}: its money may be on its way"
@@ -104,7 +105,7 @@ def doubts(order: OrderState) -> Iterator[str]:
 
 
 def kept_after_closing(order: OrderState) -> list[CaseReason]:
-    """The reason that a closed order is while it keeps money."""
+    """Returns the reason for a case that a closed order is while it keeps money."""
     if order.closed_at is None:
         return []
     summary = order.summary

@@ -1,11 +1,11 @@
-"""What is known of an order's money, and how one more event merges into it.
+"""Defines the facts of an order's money, and merges events into them.
 
-Facts are remembered, never "the last status".  Every fact is a register that keeps the greatest of what it was told,
-by a total order that starts with the time at the gateway.  Greatest-of is associative, commutative and idempotent, so
-any order, repetition or grouping of the same events ends in the same facts.
+Facts are remembered, never "the last status".  Every fact is a register that keeps the greatest of its values, by a
+total order that starts with the time at the gateway.  The maximum is associative, commutative and idempotent, so any
+order, repetition or grouping of the same events ends in the same facts.
 
-    event ──> apply ──> OrderFacts ──> summarize (order.py) ──> status, captured, refunding, refunded
-                             └───────> concerns (concerns.py) ───> cases
+    event ──> apply ──> OrderFacts ──> summarize (status.py) ─────────> status, captured, refunding, refunded
+                             └───────> reasons_in (case_reasons.py) ──> cases
 """
 
 from collections.abc import Mapping
@@ -19,11 +19,11 @@ import msgspec
 from tillkeeper.domain.events import Evidence, Kind, PaymentEvent
 from tillkeeper.domain.failures import FailureClass
 
-WITHDRAWN: Final = "withdrawn"  # the failure code of a refund that the merchant says was never made
+WITHDRAWN: Final = "withdrawn"  # the failure code of a refund that the merchant withdrew
 
 
 class ObjectStatus(StrEnum):
-    """Where one payment, refund or dispute stands."""
+    """The status of a payment, refund or dispute."""
 
     CREATED = "created"
     PENDING = "pending"
@@ -37,7 +37,7 @@ class ObjectStatus(StrEnum):
     LOST = "lost"
 
 
-# What each kind says of its object, and the rank that decides between two words of the same instant.
+# The status that each kind of event sets, and the rank that decides between two events of the same instant.
 PAYMENT_STATUSES: Final[Mapping[Kind, tuple[ObjectStatus, int]]] = MappingProxyType(
     {
         Kind.PAYMENT_PENDING: (ObjectStatus.PENDING, 1),
@@ -64,7 +64,7 @@ DISPUTE_STATUSES: Final[Mapping[Kind, tuple[ObjectStatus, int]]] = MappingProxyT
 
 
 class DatedStatus(msgspec.Struct, frozen=True, kw_only=True, order=True, omit_defaults=True):
-    """The status of an object, as of a time.  They compare field by field, in this order, and the greatest is kept."""
+    """The status of an object as of a time.  Values compare field by field, in this order; the greatest is kept."""
 
     absorbs: bool = False  # a payment's success: nothing later undoes it
     at: datetime
@@ -75,7 +75,7 @@ class DatedStatus(msgspec.Struct, frozen=True, kw_only=True, order=True, omit_de
 
 
 class Sum(msgspec.Struct, frozen=True, kw_only=True, order=True):
-    """An amount as told for a time.  The latest stands, within an instant the greater."""
+    """An amount as of a time.  The latest counts, within an instant the greater."""
 
     at: datetime
     minor: int
@@ -83,7 +83,7 @@ class Sum(msgspec.Struct, frozen=True, kw_only=True, order=True):
 
 
 class Word(msgspec.Struct, frozen=True, kw_only=True, order=True):
-    """A word of the gateway's as told at a time.  The latest stands."""
+    """A word of the gateway as of a time.  The latest counts."""
 
     at: datetime
     text: str
@@ -93,7 +93,7 @@ ObjectKey = tuple[str, str]  # (account, the gateway's own reference)
 
 
 class PaymentFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What is known of one attempt to pay."""
+    """The facts of one payment."""
 
     latest: DatedStatus | None = msgspec.field(default=None, name="standing")  # as it is stored
     asked: Sum | None = None
@@ -115,7 +115,7 @@ class PaymentFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
     @property
     def status(self) -> ObjectStatus:
-        """Created until the gateway said more."""
+        """Returns its status, which is `created` until the gateway says more."""
         if self.latest is None:
             return ObjectStatus.CREATED
         if self.latest.status is ObjectStatus.SUCCEEDED and self.reversals and not self.kept_captures:
@@ -124,26 +124,26 @@ class PaymentFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
     @property
     def _is_retried(self) -> bool:
-        """Whether it is on its way again since its success was taken back, as a debit that is collected anew."""
+        """Returns True if it is on its way again since its success was reversed, as a debit that is collected anew."""
         if self.pending_at is None or (self.let_go_at is not None and self.let_go_at >= self.pending_at):
             return False
         return self.pending_at >= max(self.reversals.values())
 
     @property
     def is_held(self) -> bool:
-        """Whether it is authorized, as far as was said; what was said to be let go at the same instant is."""
+        """Returns True if it is authorized, also where it was released at the same instant."""
         return self.authorized_at is not None and (self.let_go_at is None or self.let_go_at < self.authorized_at)
 
     @property
     def kept_captures(self) -> list[Sum]:
-        """The captures that no reversal undid: it undoes the one that it names, or all, up to its own time."""
+        """Returns the captures that no reversal undid: it undoes the one that it names, or all, up to its own time."""
         if not self.reversals:
             return list(self.captures.values())
         return [capture for ref, capture in self.captures.items() if not self._is_reversed(ref, capture)]
 
     @property
     def undone_captures(self) -> list[Sum]:
-        """The captures that a reversal undid."""
+        """Returns the captures that a reversal undid."""
         return [capture for ref, capture in self.captures.items() if self._is_reversed(ref, capture)]
 
     def _is_reversed(self, ref: str, capture: Sum) -> bool:
@@ -152,13 +152,13 @@ class PaymentFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
 
 class ReturnFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What is known of one refund or one dispute."""
+    """The facts of one refund or dispute."""
 
     payment_ref: str | None = None
     latest: DatedStatus = msgspec.field(name="standing")  # as it is stored
     amount: Sum | None = None
     may_be_release: bool = False  # a refund that may tell only of an authorization that was let go
-    # Of a refund, by the gateway's own words: the earliest of each, so that hearing them again changes nothing.
+    # Of a refund, by the gateway's own events: the earliest of each, so that repetitions change nothing.
     began_at: datetime | None = None
     succeeded_at: datetime | None = None
     failed_at: datetime | None = None
@@ -166,14 +166,14 @@ class ReturnFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
     @property
     def first_failed_at(self) -> datetime:
-        """The earliest date of its failure."""
+        """Returns the earliest date of its failure."""
         return min((at for at in (self.failed_at, self.failure_dated_at) if at is not None), default=self.latest.at)
 
     @property
     def failed_for_good_at(self) -> datetime:
-        """When a refund that stands failed did so: before it was ever given, or by the last word since.
+        """Returns when a failed refund failed: before it was ever given, or by the last event since.
 
-        What an answer dates as the refund's beginning is no date of its failure: that is only told as of the answer.
+        An answer that dates the refund's beginning does not date its failure, which is only known as of the answer.
         """
         at = self.failed_at
         if at is None and self.failure_dated_at != self.began_at:
@@ -184,7 +184,7 @@ class ReturnFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
 
 class OrderFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything known of an order's money."""
+    """All facts of an order's money."""
 
     payments: Mapping[ObjectKey, PaymentFacts] = MappingProxyType({})
     refunds: Mapping[ObjectKey, ReturnFacts] = MappingProxyType({})
@@ -192,14 +192,14 @@ class OrderFacts(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def has_returns(self) -> bool:
-        """Whether anything is known to go back, to be contested or to be taken back: of few orders."""
+        """Returns True if anything is refunded, disputed or reversed, which is so of few orders."""
         if self.refunds or self.disputes:
             return True
         return any(payment.given_back is not None or payment.reversals for payment in self.payments.values())
 
 
 def apply(facts: OrderFacts, event: PaymentEvent) -> OrderFacts:
-    """The facts once `event` is known too.  Returns `facts` itself when nothing is new."""
+    """Returns the facts with `event` merged into them, and `facts` itself when nothing is new."""
     merged = facts
     if event.payment_ref is not None:
         merged = _with_payment(merged, (event.account, event.payment_ref), event)
@@ -261,7 +261,7 @@ def _merge_payment(known: PaymentFacts, event: PaymentEvent) -> PaymentFacts:
 
 
 def _with_authorization(payment: PaymentFacts, event: PaymentEvent) -> PaymentFacts:
-    """What is held: a success does not end it, for it may be the first of several captures."""
+    """Merges what is held: a success does not end it, for it may be the first of several captures."""
     match event.kind:
         case Kind.PAYMENT_AUTHORIZED:
             held = (
@@ -318,7 +318,7 @@ def _merge_return(
 
 
 def _with_moments(refund: ReturnFacts, event: PaymentEvent) -> ReturnFacts:
-    if not event.kind.is_refund or event.evidence is Evidence.OPERATOR:  # the merchant's word has no gateway's time
+    if not event.kind.is_refund or event.evidence is Evidence.OPERATOR:  # a merchant's request has no gateway time
         return refund
     at, kind = event.occurred_at, event.kind
     return msgspec.structs.replace(
@@ -367,6 +367,6 @@ def _earlier(known: datetime | None, told: datetime) -> datetime:
 
 
 def failure_of(payment: PaymentFacts) -> FailureClass | None:
-    """Why a payment stands failed or cancelled, if the gateway said."""
+    """Returns why a payment failed or was cancelled, if the gateway said so."""
     latest = payment.latest
     return FailureClass(latest.failure) if latest and latest.failure else None

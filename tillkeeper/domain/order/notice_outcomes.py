@@ -1,9 +1,9 @@
-"""What came of handing a notice to its channels: how its row remembers that, when it is tried again, and who must know.
+"""Decides what follows from sending a notice: its row's new state, when it is retried, and the cases and alarms.
 
 sent, dropped, uncertain ──> the channel is done
 failed ──────────────────> tried again with growing pauses; past its time it is dead
-dead ────────────────────> a case: a payer who cannot be told, or a receiver that takes nothing
-gone ────────────────────> ops hear that a receiver asks for no more
+dead ────────────────────> a case: a payer who cannot be reached, or a receiver that takes nothing
+gone ────────────────────> a notice to ops that a receiver wants no more
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,7 +18,7 @@ from tillkeeper.domain.backoff import NOTICE
 from tillkeeper.domain.order.case_reasons import CaseReason
 from tillkeeper.domain.order.notices import Audience, Notice
 
-RETRY_AFTER_MAX: Final = timedelta(hours=6)  # a receiver that asks for more is asked again by then
+RETRY_AFTER_MAX: Final = timedelta(hours=6)  # a receiver that asks for a longer pause is tried again by then
 WHY_CHARS_MAX: Final = 300
 NO_CHANNEL: Final = "no channel"
 PENDING: Final = "pending"
@@ -30,9 +30,9 @@ class Sent(msgspec.Struct, frozen=True):
 
 
 class Failed(msgspec.Struct, frozen=True, kw_only=True):
-    """The channel did not take it and nobody was told.  It is tried again, not before `wait` where the channel says so.
+    """The channel did not take it.  It is retried, not before `wait` where the channel says so.
 
-    `tried` is False where the channel was left alone.
+    `tried` is False where the channel was cooling down.
     """
 
     why: str
@@ -62,7 +62,7 @@ SendOutcome: TypeAlias = Sent | Failed | Uncertain | Dropped | Dead
 
 
 class ChannelState(StrEnum):
-    """The words that `outbox.channels` has for a channel."""
+    """The outcomes of a channel in `outbox.channels`."""
 
     SENT = "sent"
     UNCERTAIN = "uncertain"
@@ -80,13 +80,13 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     outcome: ChannelState
     at: datetime
     why: str | None = None
-    since: datetime | None = None  # the first failure of those that have no end yet
+    since: datetime | None = None  # the first failure since the last success
     failures: int = 0
     next_at: datetime | None = None
 
     @property
     def is_final(self) -> bool:
-        """True where nothing more will be tried."""
+        """Returns True where nothing more will be tried."""
         return self.outcome in FINAL
 
 
@@ -101,7 +101,7 @@ _FINAL_STATES: Final[Mapping[type, ChannelState]] = MappingProxyType(
 
 
 def entry_of(outcome: SendOutcome, before: Entry | None, *, give_up_after: timedelta, now: datetime) -> Entry:
-    """How the row remembers an outcome: a failure is tried again on the schedule, until its time has run out."""
+    """Returns the row's entry for an outcome: a failure is tried again on the schedule, until its time has run out."""
     if isinstance(outcome, Failed):
         return _failed(outcome, before, give_up_after, now)
     why = None if isinstance(outcome, Sent) else _short(outcome.why)
@@ -128,12 +128,12 @@ def _failed(outcome: Failed, before: Entry | None, give_up_after: timedelta, now
     )
 
 
-# Of several channels the one that somebody must know of names the row.
+# Of several channels the worst outcome gives the row's state.
 _STATES: Final = (ChannelState.DEAD, ChannelState.UNCERTAIN, ChannelState.SENT, ChannelState.DROPPED)
 
 
 class RowState(msgspec.Struct, frozen=True, kw_only=True):
-    """A row as a whole: pending until every channel is done."""
+    """The state of a whole row, which is pending until every channel is done."""
 
     state: str
     due_at: datetime | None
@@ -141,7 +141,7 @@ class RowState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def state_of(entries: Mapping[str, Entry]) -> RowState:
-    """What the channels' entries make of their row."""
+    """Returns what the channels' entries make of their row."""
     last_error = _last_error(entries.values())
     waiting = [entry.next_at for entry in entries.values() if entry.next_at is not None and not entry.is_final]
     if waiting:
@@ -164,7 +164,7 @@ def _short(why: str) -> str:
 def undeliverable(
     entries: Mapping[str, Entry], *, key: str, audience: Audience, topic: str, now: datetime
 ) -> Iterator[CaseReason]:
-    """A case for each payer who cannot be told from `now` on; of a channel that takes nothing, one a day."""
+    """Yields a case for each payer who cannot be told from `now` on, and one a day for a channel that takes nothing."""
     for channel, entry in entries.items():
         if entry.outcome is not ChannelState.DEAD or entry.at < now:
             continue
@@ -174,7 +174,7 @@ def undeliverable(
 
 
 def gone_receivers(entries: Mapping[str, Entry], *, now: datetime) -> Iterator[Notice]:
-    """Ops hear, once a day, of a receiver that says it is gone."""
+    """Yields a notice to ops, once a day, for each receiver that says it is gone."""
     for channel, entry in entries.items():
         if entry.outcome is ChannelState.DROPPED and entry.why == GONE:
             yield Notice(

@@ -1,4 +1,4 @@
-"""What the merchant's systems and payers are told of an order.  `key` names each fact, so that it is told once."""
+"""Writes the notices about an order.  `key` identifies each fact, so that it is sent once."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -12,7 +12,7 @@ from tillkeeper.domain.topics import CaseTopic, MerchantTopic, Topic
 
 
 class Audience(StrEnum):
-    """Who is told."""
+    """The recipients of a notice."""
 
     MERCHANT = "merchant"  # the merchant's systems
     PAYER = "payer"
@@ -20,7 +20,7 @@ class Audience(StrEnum):
 
 
 class Notice(msgspec.Struct, frozen=True, kw_only=True):
-    """Something to be told.  `key` names it: the same key is told once, whoever writes it and however often."""
+    """A notice.  The same `key` is sent once, however often it is written."""
 
     key: str
     audience: Audience
@@ -31,7 +31,7 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def merchant_notice(before: OrderState, after: OrderState, topic: MerchantTopic) -> Notice:
-    """What the merchant's systems are told: the order as it is once the transaction is committed."""
+    """Makes the notice to the merchant's systems: the order as it is once the transaction is committed."""
     version = before.version + 1
     return Notice(
         key=f"order/{after.id}/{version}/{topic}",
@@ -51,10 +51,10 @@ def merchant_notice(before: OrderState, after: OrderState, topic: MerchantTopic)
 def payer_notices(
     before: OrderState, after: OrderState, topic: Topic | None, *, occasion: str = "", **more: object
 ) -> list[Notice]:
-    """What the payer is told, if there is something to tell and an address to tell it to.
+    """Makes the notice to the payer, if there is something to tell and an address to send it to.
 
-    The same topic about the same sums is the same fact, told once; `occasion` tells apart what may be said again, such
-    as a second reminder.
+    The same topic about the same sums is the same fact, sent once; `occasion` distinguishes what may be sent again,
+    such as a second reminder.
     """
     if topic is None or not after.has_mail:
         return []
@@ -79,7 +79,7 @@ def payer_notices(
 
 
 def latest_failure(state: OrderState) -> str | None:
-    """Why the payment that failed last did so, where one stands failed."""
+    """Returns why the payment that failed last did so, where one stands failed."""
     failed = [
         (payment.latest, payment)
         for (account, _), payment in state.facts.payments.items()
@@ -91,7 +91,7 @@ def latest_failure(state: OrderState) -> str | None:
 
 
 def of_movement(before: OrderState, after: OrderState) -> list[Notice]:
-    """What is told at once when an order's money has moved."""
+    """Makes the notices that are sent at once when an order's money has moved."""
     has_changed = after.summary.status != before.stored.status
     topic = MerchantTopic.STATUS_CHANGED if has_changed else MerchantTopic.AMOUNTS_CHANGED
     told = [merchant_notice(before, after, topic)]
@@ -99,16 +99,16 @@ def of_movement(before: OrderState, after: OrderState) -> list[Notice]:
 
 
 def _told_at_once(before: OrderState, after: OrderState) -> Topic | None:
-    """What its payer is told at once.  Of a closed order: that money goes back, or that it came too late.
+    """Returns what its payer is told at once.  Of a closed order: that money goes back, or that it came too late.
 
-    Nothing where a gateway took a payment back: they are asked to pay once their gateway was asked, and failed said so.
+    There is none where a gateway reversed a payment: the payer is asked to pay only after a query confirmed that.
     """
     summary, stored = after.summary, before.stored
     if summary.captured < stored.captured:
         return None
     if after.closed_at is None:
         is_held = after.traits.told_at_once is Topic.PARTIALLY_PAID and not after.remaining
-        return None if is_held else after.traits.told_at_once  # the merchant captures the rest: nothing to ask for
+        return None if is_held else after.traits.told_at_once  # the merchant captures the rest: the payer owes nothing
     returned = (summary.refunding, summary.refunded) != (stored.refunding, stored.refunded)
     if summary.captured > stored.captured and not returned:
         return Topic.PAID_AFTER_CLOSING
@@ -116,7 +116,7 @@ def _told_at_once(before: OrderState, after: OrderState) -> Topic | None:
 
 
 def of_failed_refunds(before: OrderState, after: OrderState, reasons: list[CaseReason]) -> list[Notice]:
-    """The last that the payer may have heard is that these are on their way."""
+    """Makes the notices of refunds that failed: the payer may have been told that these are on their way."""
     failed = [reason for reason in reasons if reason.kind == REFUND_FAILED]
     if not failed or not after.has_mail:
         return []
@@ -132,7 +132,7 @@ def of_failed_refunds(before: OrderState, after: OrderState, reasons: list[CaseR
 
 
 class CaseRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A case as people on duty are told of it."""
+    """The fields of a case in notices to people on duty."""
 
     id: int
     kind: str
@@ -144,7 +144,7 @@ class CaseRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def case_notice(case: CaseRow, topic: CaseTopic, *, now: datetime) -> Notice:
-    """What people on duty are told of a case."""
+    """Makes the notice to people on duty about a case."""
     return Notice(
         key=f"case/{case.id}/{topic}/{now:%Y%m%dT%H%M%S.%f}",
         audience=Audience.OPS,

@@ -1,9 +1,9 @@
-"""Refunds that failed and that nothing made good since: what their payers still wait for.
+"""Finds failed refunds that no later refund replaced, so that their payers still wait for them.
 
-A refund that failed is made good by refunds of the same payment that succeeded and that began after it had failed: by
-one of its amount, else by several together.  What makes one good makes no other one good.  When a refund began and when
-it failed are registers of the earliest word, so that hearing of the same refunds again changes nothing.  Of a payment
-that went back whole nothing is owed, whenever one of its refunds failed.
+A failed refund is replaced by refunds of the same payment that succeeded and that began after the failure: by one of
+its amount, else by several together.  A refund replaces one failed refund only.  When a refund began and when it failed
+are registers of the earliest event, so that repetitions change nothing.  Nothing is owed of a payment that was refunded
+whole, whenever one of its refunds failed.
 """
 
 from collections import defaultdict
@@ -25,7 +25,7 @@ from tillkeeper.domain.order.sums import (
 
 
 class _Failed(msgspec.Struct, frozen=True, kw_only=True):
-    """A refund that was not given; `minor` is None where its amount is not known."""
+    """A failed refund; `minor` is None where its amount is not known."""
 
     at: datetime
     key: ObjectKey
@@ -34,14 +34,14 @@ class _Failed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Given(msgspec.Struct, kw_only=True):
-    """A refund that succeeded, and what of it made nothing good so far."""
+    """A refund that succeeded, and how much of it has replaced nothing so far."""
 
     began_at: datetime
     left: int
 
 
 def owed_refunds(order: Order, facts: OrderFacts) -> Iterator[tuple[ObjectKey, ReturnFacts]]:
-    """The refunds that failed and are not made good.  Those that are mismatched have a case as such."""
+    """Yields the refunds that failed and are not made good.  Those that are mismatched have a case as such."""
     failed, given = defaultdict[PaymentKey, list[_Failed]](list), defaultdict[PaymentKey, list[_Given]](list)
     for key, refund in refunds_of_money(facts).items():
         if not refund_counts(order, key[0], refund):
@@ -59,14 +59,14 @@ def owed_refunds(order: Order, facts: OrderFacts) -> Iterator[tuple[ObjectKey, R
 
 
 def _is_back(order: Order, facts: OrderFacts, key: PaymentKey) -> bool:
-    """Whether all that the payment brought in went back."""
+    """Returns True if all that the payment brought in went back."""
     account, payment_ref = key
     payment = facts.payments.get((account, payment_ref)) if payment_ref else None
     return payment is not None and refunded_of(order, facts, key) >= captured_of(order, account, payment) > 0
 
 
 def _not_made_good(failed: Iterable[_Failed], given: list[_Given]) -> Iterator[tuple[ObjectKey, ReturnFacts]]:
-    """What failed first is made good first."""
+    """Yields the failed refunds that none of the given ones makes good; what failed first is made good first."""
     given.sort(key=lambda refund: (refund.began_at, refund.left))
     oldest_first = sorted(failed, key=lambda refund: (refund.at, refund.key))
     for refund in [refund for refund in oldest_first if not _by_one(refund, given)]:
@@ -75,7 +75,7 @@ def _not_made_good(failed: Iterable[_Failed], given: list[_Given]) -> Iterator[t
 
 
 def _by_one(failed: _Failed, given: Iterable[_Given]) -> bool:
-    """Takes the first refund since of just its amount."""
+    """Takes the first later refund of the same amount."""
     for refund in given:
         if refund.began_at > failed.at and refund.left == failed.minor:
             refund.left = 0
@@ -84,7 +84,7 @@ def _by_one(failed: _Failed, given: Iterable[_Given]) -> bool:
 
 
 def _by_several(failed: _Failed, given: Iterable[_Given]) -> bool:
-    """Takes what the refunds since gave, if together they gave as much."""
+    """Takes from the later refunds together, if they suffice."""
     since = [refund for refund in given if refund.began_at > failed.at]
     if failed.minor is None or sum(refund.left for refund in since) < failed.minor:
         return False

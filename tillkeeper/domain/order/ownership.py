@@ -1,9 +1,9 @@
-"""Which order a payment belongs to when what is told of it names more than one: a function of all that was told.
+"""Decides which order a payment belongs to when its events name more than one, from all of its events.
 
 A payment belongs to the order that the merchant claims it for, else to the order that its first success names, else to
 the order that its latest event names, rather to one that is registered.  A refund or a dispute belongs where its
-payment does.  An event that names another registered order than its object's contradicts: it counts for nothing, and
-nothing is known by it.  A name that nobody registered (a cart's, before it became an order) contradicts nobody.
+payment does.  An event that names another registered order than its object's contradicts: it does not count, and adds
+no facts.  A reference that is not registered (a cart's, before it became an order) contradicts nothing.
 
     events of a payment, refund or dispute, in any order ──> place ──> where each belongs, and what contradicts
 """
@@ -24,15 +24,15 @@ RANKS: Final[Mapping[Kind, int]] = {
 
 
 class Placed(msgspec.Struct, frozen=True, kw_only=True):
-    """Where an event belongs.  Without an order it waits: for one, or for one to be registered."""
+    """Where an event belongs.  Without an order it waits for one."""
 
     order_ref: str | None
     contradicts: bool = False
 
 
 class Placement(msgspec.Struct, frozen=True, kw_only=True):
-    """Where all of them belong; `conflicts` are the registered orders that a payment, refund or dispute was told with,
-    where they are several, and `names` all that a payment was told with."""
+    """Where all events belong; `conflicts` are the registered orders that events of an object name, where they are
+    several, and `names` are all orders that events of a payment name."""
 
     events: Mapping[EventKey, Placed]
     conflicts: Mapping[str, tuple[str, ...]]
@@ -40,7 +40,7 @@ class Placement(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def place(events: Iterable[PaymentEvent], *, registered: Collection[str], claims: Mapping[ObjectKey, str]) -> Placement:
-    """Where each event belongs.  `events` are all that is known of the objects that they name."""
+    """Returns the order of each event.  `events` are all that is known of the objects that they name."""
     known = {(event.account, event.event_id): event for event in events}
     told = _by_payment(known.values())
     owners = {
@@ -110,12 +110,12 @@ def _by_payment(events: Iterable[PaymentEvent]) -> dict[ObjectKey, list[PaymentE
 def _owner_of(
     told: Collection[PaymentEvent], everything: Collection[PaymentEvent], registered: Collection[str]
 ) -> str | None:
-    """The order that a payment's events say it is of."""
+    """Returns the order that a payment's events say it is of."""
     naming = [event for event in told if event.order_ref is not None]
     succeeded = [(event.occurred_at, event.order_ref or "") for event in naming if event.kind is Kind.PAYMENT_SUCCEEDED]
     if succeeded:
         return min(succeeded)[1]
-    if not naming:  # what names only the same refund or dispute may say whose it is
+    if not naming:  # events of the payment's refunds and disputes may name the order
         returned = {ref for event in told for ref in (event.refund_ref, event.dispute_ref) if ref is not None}
         account = next(iter(told)).account
         naming = [
@@ -128,7 +128,7 @@ def _owner_of(
 
 
 def _weight(event: PaymentEvent, name: str, registered: Collection[str]) -> tuple[object, ...]:
-    """How much an event's word about whose its object is weighs: the greatest decides."""
+    """Returns how much an event counts in the question whose its object is: the greatest decides."""
     of_payment = event.kind.is_payment or event.payment_ref is not None
     return name in registered, event.kind.is_payment, of_payment, event.known_at, RANKS.get(event.kind, 0), name
 
@@ -136,7 +136,7 @@ def _weight(event: PaymentEvent, name: str, registered: Collection[str]) -> tupl
 def _returns(
     known: Mapping[EventKey, PaymentEvent], contradicting: set[EventKey]
 ) -> Iterator[tuple[str, list[EventKey]]]:
-    """Each refund and dispute with its events that contradict nothing so far."""
+    """Yields each refund and dispute with its events that contradict nothing so far."""
     found = defaultdict[str, list[EventKey]](list)
     for key, event in known.items():
         if event.refund_ref is not None and key not in contradicting:

@@ -1,7 +1,7 @@
-"""How far an order has come in its phase: the steps of its ladder that were taken, and the questions that wait.
+"""Tracks how far an order has come in its phase: the steps that were taken, and the queries to repeat.
 
-A step's row stands before its question leaves, and says when it is put again should its sweeper die: no answer is no
-answer, whoever it was lost by.
+A step's row is committed before its query leaves, and holds when the query is repeated should its sweeper die: that
+counts as no answer.
 """
 
 from collections.abc import Mapping
@@ -14,27 +14,27 @@ import msgspec
 from tillkeeper.domain.ladder import Action, Step
 
 NEVER: Final = datetime.min.replace(tzinfo=UTC)
-CANNOT_ASK: Final = "cannot be asked"  # a result: asking again would change nothing
+CANNOT_ASK: Final = "cannot be asked"  # a result: repeating the query would change nothing
 
 
 class StepTaken(msgspec.Struct, frozen=True, kw_only=True):
-    """A step as it is kept: one row for each step of each phase."""
+    """A stored step: there is one row for each step of each phase."""
 
     phase: int
     step: Step
     taken_at: datetime
     tries: int = 1
-    retry_at: datetime | None = None  # no answer yet: it is put again then, unless the next question comes first
-    result: str | None = None  # what came of it; None while it is under way, or when its sweeper died
+    retry_at: datetime | None = None  # no answer yet: the query is repeated then, unless the next one comes first
+    result: str | None = None  # None while it is under way, or when its sweeper died
 
     @property
     def is_question(self) -> bool:
-        """Whether gateways are asked for it."""
+        """Returns True if gateways are asked for it."""
         return self.step.action in (Action.QUERY, Action.CLOSE)
 
 
 class Retry(msgspec.Struct, frozen=True, kw_only=True):
-    """A question that had no answer, and when it is put again."""
+    """A query without an answer, and when it is repeated."""
 
     step: Step
     tries: int
@@ -43,30 +43,30 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
-    """The steps of one phase that were taken so far."""
+    """The steps taken so far in one phase."""
 
     last_steps: Mapping[Action, datetime] = MappingProxyType({})  # the moment of the last one of each action
-    unanswered: Mapping[Action, Retry] = MappingProxyType({})  # where the last one of the action had no answer
-    answered_at: datetime = NEVER  # when the last question was put that had an answer
-    refused_at: datetime = NEVER  # when the last was wanted that cannot be put at all
+    unanswered: Mapping[Action, Retry] = MappingProxyType({})  # by action, where its last query had no answer
+    answered_at: datetime = NEVER  # when the last query with an answer was made
+    refused_at: datetime = NEVER  # when the last query was due that cannot be made
 
     @property
     def retry(self) -> Retry | None:
-        """The question that is put again: the one of the latest step."""
+        """Returns the query that is put again: the one of the latest step."""
         return max(self.unanswered.values(), key=lambda retry: retry.step.at, default=None)
 
     @property
     def retry_at(self) -> datetime | None:
-        """When that is."""
+        """Returns when a query is put again."""
         return self.retry.at if self.retry else None
 
     def with_last(self, step: Step) -> "Progress":
-        """As if the step had been taken, though nothing is written of it."""
+        """Returns the progress as if the step had been taken, though nothing is written of it."""
         last_at = max(step.at, self.last_steps.get(step.action, step.at))
         return msgspec.structs.replace(self, last_steps={**self.last_steps, step.action: last_at})
 
     def with_taken(self, taken: StepTaken) -> "Progress":
-        """Once a step is written, or written anew with its result."""
+        """Returns the progress once a step is written, or written anew with its result."""
         action, at = taken.step.action, taken.step.at
         progress = self.with_last(taken.step)
         if at < progress.last_steps[action]:

@@ -1,10 +1,10 @@
-"""What a gateway is asked about an order: everything that could change the truth of it, each thing once.
+"""Chooses the queries about an order: everything that could change its facts, each object once.
 
-    by name ──> what the facts imply, payments that may move yet, refunds that may ──┐
-    by order ─> accounts where no payment is known ──────────────────────────────────┴─> asked first
-    by order ─> accounts where one is: another may have been made ─────────────────────> then, if it still matters
+    by reference ──> what the facts imply, payments and refunds that may still move ──┐
+    by order ──────> accounts without a known payment ────────────────────────────────┴─> first
+    by order ──────> accounts with a known payment, for there may be another ───────────> then, if it still matters
 
-What is asked first mostly settles it, and then the second is not put at all.
+The first queries mostly settle the order, and then the others are not made.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -15,7 +15,7 @@ from typing import Final
 
 from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.domain.order.facts import ObjectKey, ObjectStatus, OrderFacts, PaymentFacts, ReturnFacts, apply
-from tillkeeper.domain.order.implied import implied
+from tillkeeper.domain.order.implied_money import implied_money
 from tillkeeper.domain.order.registration import Order
 from tillkeeper.domain.order.state import OrderState
 from tillkeeper.domain.order.status import summarize
@@ -25,18 +25,18 @@ from tillkeeper.domain.statuses import AWAITED, RETURNED, Status
 
 AccountQuery = tuple[str, Query]
 
-PAYMENTS_ASKED_MAX: Final = 5  # of one account; a payer who tried more often is asked about by the order's reference
+PAYMENTS_ASKED_MAX: Final = 5  # of one account; beyond that the order's reference is queried
 REFUNDS_ASKED_MAX: Final = 5  # likewise
-QUERIES_MAX: Final = 20  # about one order at once, whatever it holds
+QUERIES_MAX: Final = 20  # about one order at once
 
 _OPEN: Final = frozenset(
     {ObjectStatus.CREATED, ObjectStatus.PENDING, ObjectStatus.AUTHORIZED}
-)  # one of these may still bring money
+)  # a payment in one of these may still bring money
 _NOT_PAID: Final = _OPEN | {ObjectStatus.FAILED, ObjectStatus.CANCELLED, ObjectStatus.REVERSED}
 _ANY: Final = _NOT_PAID | {ObjectStatus.SUCCEEDED}
 
-# Which payments may change the truth of an order in each status.  One that failed may be tried again, and one that is
-# captured in part may bring more; a second attempt beside one that paid is paying twice.
+# The payments that may still change an order in each status.  A failed one may be retried, and one that is captured in
+# part may bring more; a second payment beside a successful one is a double payment.
 MAY_CHANGE: Final[Mapping[Status, frozenset[ObjectStatus]]] = MappingProxyType(
     {
         Status.UNPAID: _NOT_PAID,
@@ -49,19 +49,19 @@ MAY_CHANGE: Final[Mapping[Status, frozenset[ObjectStatus]]] = MappingProxyType(
         Status.REFUNDED: _OPEN | {ObjectStatus.SUCCEEDED},
     }
 )
-# A new attempt of which nothing is known may have been made while the payer is asked for money (statuses.py): only the
-# order's reference finds that.  Likewise while one pends for longer than payers wait, and beside one that paid lately.
-# What pends is mostly settled within minutes, and who pays twice does so within hours: other moments would cost a
-# second query for nothing.
+# While the payer is asked for money (statuses.py), they may have started a payment that is not known: only the order's
+# reference finds it.  Likewise while one is pending for longer than payers wait, and soon after one that succeeded.
+# Pending payments mostly settle within minutes, and double payments come within hours: at other moments a second query
+# would be wasted.
 PENDS_LONG: Final = timedelta(minutes=10)
 PAID_LATELY: Final = timedelta(days=3)
 
 AllAbilities = Mapping[str, Abilities]
-_NONE: Final[AllAbilities] = MappingProxyType({})  # an account that is not there is asked whatever can be asked
+_NONE: Final[AllAbilities] = MappingProxyType({})  # for an unknown account, every query
 
 
 def queries_for(order: OrderState, *, abilities: AllAbilities, now: datetime) -> list[AccountQuery]:
-    """What is asked first about an order that is due."""
+    """Returns what is asked first about an order that is due."""
     return first_queries(order.order, order.facts, age=now - order.phase_since, abilities=abilities)
 
 
@@ -73,7 +73,7 @@ def queries_then(
     abilities: AllAbilities,
     now: datetime,
 ) -> list[AccountQuery]:
-    """What is asked once the first answers `told` these events; `missed` are accounts that lacked something."""
+    """Returns what is asked once the first answers `told` these events; `missed` are accounts that lacked something."""
     ours = (event for event in told if event.order_ref in (None, order.order.order_ref))
     facts = reduce(apply, ours, order.facts)
     moved = summarize(order.order, facts).status is not order.summary.status
@@ -84,16 +84,18 @@ def queries_then(
 def first_queries(
     order: Order, facts: OrderFacts, *, age: timedelta = timedelta(0), abilities: AllAbilities = _NONE
 ) -> list[AccountQuery]:
-    """What is asked first, in a steady order.  `age` is the time since the order's money moved last."""
+    """Returns what is asked first, in a steady order.  `age` is the time since the order's money moved last."""
     status = summarize(order, facts).status
     statuses = MAY_CHANGE[status]
     if ObjectStatus.SUCCEEDED in statuses and age < PAID_LATELY:
-        statuses |= {ObjectStatus.FAILED}  # it may have been tried again
+        statuses |= {ObjectStatus.FAILED}  # it may have been retried
     found = [*_implied(order, facts, abilities), *_payments(order, facts, statuses)]
     found += _refunds(order, facts, status, abilities)
     if status is Status.PROCESSING or _may_be_tried(status, age):
         unknown = order.accounts - {account for account, _ in facts.payments}
-        if status not in AWAITED and status is not Status.PROCESSING:  # then nobody waits for who cannot be asked
+        if (
+            status not in AWAITED and status is not Status.PROCESSING
+        ):  # then accounts that cannot be queried do not matter
             unknown = frozenset(account for account in unknown if "order" in _queryable(abilities, account))
         found += [(account, _by_order(order)) for account in sorted(unknown)]
     return list(dict.fromkeys(found))[:QUERIES_MAX]
@@ -108,10 +110,10 @@ def further_queries(
     age: timedelta = timedelta(0),
     abilities: AllAbilities = _NONE,
 ) -> list[AccountQuery]:
-    """What is asked then, of the facts as they are by now: accounts that may know of further payments.
+    """Returns what is asked then, of the facts as they are by now: accounts that may know of further payments.
 
-    Where an order reference names one payment at most, who knows that asked of it already; unless it was `missed`.
-    What was settled by the first answers (`moved`) is looked at again by the ladder of its new status.
+    Where an order reference names one payment at most, a query about a known payment covers it, unless it was `missed`.
+    An order that the first answers moved (`moved`) is left to the ladder of its new status.
     """
     status = summarize(order, facts).status
     if not _may_be_tried(status, age) or (moved and status not in AWAITED):
@@ -125,7 +127,7 @@ def further_queries(
 
 
 def _may_be_tried(status: Status, age: timedelta) -> bool:
-    """Whether there may be an attempt that nobody told of."""
+    """Returns True if there may be an attempt of which no event came."""
     match status:
         case Status.PROCESSING:
             return age >= PENDS_LONG
@@ -149,7 +151,7 @@ def _payment(order: Order, account: str, payment_ref: str) -> AccountQuery:
 
 
 def _implied(order: Order, facts: OrderFacts, abilities: AllAbilities) -> Iterator[AccountQuery]:
-    for unseen in implied(order, facts):
+    for unseen in implied_money(order, facts):
         if unseen.refund_ref is not None:
             yield _refund(order, unseen.account, unseen.refund_ref, unseen.payment_ref, abilities)
             if (
@@ -179,7 +181,7 @@ def _latest_first(payments: Iterable[tuple[ObjectKey, PaymentFacts]]) -> list[tu
 
 
 def _gave_back_unseen(order: Order, facts: OrderFacts, key: ObjectKey, payment: PaymentFacts) -> bool:
-    """Whether its total says more than the refunds that are known: it tells which, or what became of them."""
+    """Returns True if its total says more than the refunds that are known."""
     if payment.given_back is None or payment.given_back.currency != order.currency:
         return False
     known = sum(refund.amount.minor for refund in refunds_of(order, facts, key) if refund.amount is not None)
@@ -187,7 +189,7 @@ def _gave_back_unseen(order: Order, facts: OrderFacts, key: ObjectKey, payment: 
 
 
 def _refunds(order: Order, facts: OrderFacts, status: Status, abilities: AllAbilities) -> Iterator[AccountQuery]:
-    """Those that are pending; and all others that may have become something else."""
+    """Yields the queries about refunds that are pending, and about all others whose status may have changed."""
     wanted = (
         (key, refund)
         for key, refund in sorted(
@@ -201,7 +203,7 @@ def _refunds(order: Order, facts: OrderFacts, status: Status, abilities: AllAbil
 
 
 def _payment_refs(facts: OrderFacts, account: str, refund: ReturnFacts, abilities: AllAbilities) -> list[str | None]:
-    """The payment that a refund is of; each that may be, where none is named and the gateway finds it by that alone."""
+    """Returns the payment of a refund; each that may be, where none is named and the gateway finds it by that alone."""
     payment_ref = payment_ref_of(facts, account, refund)
     if payment_ref is not None or not _needs_payment(abilities, account):
         return [payment_ref]
@@ -225,7 +227,7 @@ def _may_move(facts: OrderFacts, account: str, refund: ReturnFacts, status: Stat
 def _refund(
     order: Order, account: str, refund_ref: str, payment_ref: str | None, abilities: AllAbilities
 ) -> AccountQuery:
-    """The refund itself; where that cannot be asked about, its payment, which tells what it gave back in all."""
+    """Asks about the refund itself, or else about its payment, which tells what it gave back in all."""
     if "refund" in _queryable(abilities, account):
         ref = order.order_ref
         return account, Query(about="refund", order_ref=ref, payment_ref=payment_ref, refund_ref=refund_ref)
@@ -234,7 +236,7 @@ def _refund(
 
 
 def _some_of_each(wanted: Iterable[tuple[ObjectKey, object]], limit: int) -> Iterator[ObjectKey]:
-    """The first of each account."""
+    """Returns the first of each account."""
     counts: dict[str, int] = {}
     for key, _ in wanted:
         counts[key[0]] = counts.get(key[0], 0) + 1

@@ -1,7 +1,7 @@
-"""Events handed to an order: what each came to, and what follows from what they told.
+"""Applies events to an order: the outcome of each, and what follows from new facts.
 
 events ─ in turn ─> facts ──┬─ nothing new ──> no change
-                            ├─ told something ──> a new version; cases; questions about money that is implied
+                            ├─ new facts ───────> a new version; cases; queries about implied money
                             └─ status or a sum moved ──> a new phase with its own ladder; notices
 """
 
@@ -18,7 +18,7 @@ from tillkeeper.domain.order.cases import SHOWN_BY_FACTS, SHOWN_WITHIN_A_PHASE
 from tillkeeper.domain.order.changes import Act, ActKind, Changes
 from tillkeeper.domain.order.closing import kept_after_closing
 from tillkeeper.domain.order.facts import OrderFacts, apply
-from tillkeeper.domain.order.implied import implied
+from tillkeeper.domain.order.implied_money import implied_money
 from tillkeeper.domain.order.notices import merchant_notice, of_failed_refunds, of_movement
 from tillkeeper.domain.order.progress import Progress
 from tillkeeper.domain.order.state import OrderState, earliest
@@ -30,7 +30,7 @@ MISMATCHES: Final = frozenset(map(str, Mismatch))
 
 
 class Outcome(StrEnum):
-    """What became of an event."""
+    """The outcome of an event."""
 
     APPLIED = "applied"
     NO_CHANGE = "no_change"
@@ -39,11 +39,11 @@ class Outcome(StrEnum):
 
 
 class Arrival(msgspec.Struct, kw_only=True, gc=False):
-    """An event at its order, and what becomes of it there."""
+    """An event at its order, with its outcome."""
 
     event: PaymentEvent
-    placed: bool = False  # its outcome, and its order's facts with it, are settled already (contested.py)
-    repeats: bool = False  # it says again what is known: so that stands as of this later moment
+    placed: bool = False  # its outcome and its order's facts are settled already (ambiguous_payments.py)
+    repeats: bool = False  # it repeats a known event, which is valid for this later moment
     outcome: Outcome | None = None
     reason: str | None = None
     status_after: Status | None = None
@@ -58,10 +58,10 @@ def receive(
     placed_facts: OrderFacts | None = None,
     found: Iterable[CaseReason] = (),
 ) -> Changes:
-    """Hands an order its events, and settles what each came to.
+    """Applies events to an order, and settles the outcome of each.
 
-    `placed_facts` are its facts once payments that were contested are placed anew, and `found` what the batch found
-    besides that needs a person.
+    `placed_facts` are its facts after payments of several orders were placed anew, and `found` are further reasons for
+    cases that the batch found.
     """
     changes = Changes.of(order)
     if placed_facts is not None and placed_facts != order.facts:
@@ -73,7 +73,7 @@ def receive(
 
 
 def _settle(changes: Changes, arrival: Arrival) -> CaseReason | None:
-    """The arrival's outcome; a reason where it counts for nothing."""
+    """Settles the arrival's outcome, and returns a reason for a case where it counts for nothing."""
     if not arrival.placed:
         facts = apply(changes.after.facts, arrival.event)
         is_new = facts is not changes.after.facts
@@ -91,7 +91,7 @@ def _settle(changes: Changes, arrival: Arrival) -> CaseReason | None:
 
 
 def _mismatched(event: PaymentEvent, mismatch: Mismatch) -> CaseReason:
-    """Named as what its object's facts would open, which is one case with it.  A late word leaves no fact behind."""
+    """Makes its case under the name that its object's facts would have.  A late event leaves no fact behind."""
     name, ref = ("dispute", event.dispute_ref) if event.kind.is_dispute else ("refund", event.refund_ref)
     if event.kind.is_payment or ref is None:
         name, ref = "payment", event.payment_ref
@@ -104,7 +104,7 @@ def _mismatched(event: PaymentEvent, mismatch: Mismatch) -> CaseReason:
 
 
 def _follow(changes: Changes, policy: Policy, now: datetime) -> list[CaseReason]:
-    """What follows from new facts; returns the reasons for cases that they are."""
+    """Does what follows from new facts, and returns the reasons for cases that they are."""
     reasons = changes.after.case_reasons()
     if changes.has_moved:
         reasons += _after_closing(changes, policy, now)
@@ -120,7 +120,7 @@ def _follow(changes: Changes, policy: Policy, now: datetime) -> list[CaseReason]
 
 
 def _begin_phase(changes: Changes, policy: Policy, now: datetime) -> None:
-    """Starts the ladder of the status as it is now."""
+    """Starts the ladder of the present status."""
     version, order = changes.before.version + 1, changes.after
     changes.set(
         version=version,
@@ -132,15 +132,15 @@ def _begin_phase(changes: Changes, policy: Policy, now: datetime) -> None:
 
 
 def _ask_for_implied(changes: Changes, now: datetime) -> None:
-    """Has its gateways asked at once about money that its facts have come to imply and do not know."""
+    """Requests queries at once about money that the facts newly imply."""
     order, before = changes.after, changes.before
-    implies = implied(order.order, order.facts)
-    if implies and not set(implies) <= set(implied(before.order, before.facts)):
+    implies = implied_money(order.order, order.facts)
+    if implies and not set(implies) <= set(implied_money(before.order, before.facts)):
         changes.set(ask_at=earliest(order.ask_at, now), due_at=earliest(order.due_at, now))
 
 
 def _after_closing(changes: Changes, policy: Policy, now: datetime) -> list[CaseReason]:
-    """Money that came in although the order was closed: the policy reopens it, or a person decides."""
+    """Reopens an order that was paid after it was closed, or returns the reason for a case, as the policy says."""
     order = changes.after
     if order.closed_at is None or order.summary.captured <= changes.before.stored.captured:
         return []
@@ -154,7 +154,7 @@ def _after_closing(changes: Changes, policy: Policy, now: datetime) -> list[Case
 
 
 def _mind_cases(changes: Changes, found: list[CaseReason], reasons: list[CaseReason]) -> None:
-    """Opens what there is reason for, and closes what has none any more."""
+    """Opens and closes cases by the present reasons."""
     order, cases = changes.after, changes.before.cases
     has_moved_here = bool(cases) and any(case.order_id != order.id for case in cases.values())
     if not (found or reasons or (cases and (changes.has_new_facts or has_moved_here))):

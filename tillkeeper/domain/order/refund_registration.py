@@ -1,4 +1,4 @@
-"""Refunds that the merchant asked its gateway for: known from that moment, so that one that never finishes is noticed.
+"""Registers refunds that the merchant requested from its gateway, so that one that never finishes is noticed.
 
 Facts are ordered by the gateway's clock, which the merchant's requests are not dated by.  They count as the first
 events of their refund: whatever the gateway says of it, also about an order that was registered long after, is later.
@@ -32,7 +32,7 @@ class AskedRefund(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class KnownRefund(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of a refund already, from whomever."""
+    """What is known of a refund already."""
 
     order_id: int | None
     account: str
@@ -44,12 +44,12 @@ class KnownRefund(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_gateways(self) -> bool:
-        """Whether the gateway has said something of it."""
+        """Returns True if the gateway has said something of it."""
         return self.told_at >= BEFORE_GATEWAYS + REQUESTS_MAX * REQUEST_GAP
 
     @property
     def number(self) -> int:
-        """The number of the merchant's request that counts."""
+        """Returns the number of the merchant's request that counts."""
         return (self.told_at - BEFORE_GATEWAYS) // REQUEST_GAP
 
 

@@ -1,4 +1,4 @@
-"""What a merchant's system registers: the terms of an order, which never change."""
+"""Defines the terms of an order, which the merchant registers and which never change."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -11,7 +11,7 @@ from tillkeeper.domain.statuses import Status
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
-    """What the merchant registered: what is due, and at which accounts it is expected."""
+    """A registered order: what is due, and at which accounts."""
 
     order_ref: str
     amount: int
@@ -20,7 +20,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Instalment(msgspec.Struct, frozen=True, kw_only=True):
-    """A part of the amount with its own deadline.  `amount` in minor units of the order's currency."""
+    """A part of the amount with its own deadline.  `amount` is in minor units of the order's currency."""
 
     amount: int
     due_at: datetime
@@ -34,7 +34,7 @@ class ClaimedPayment(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Payer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Whom to tell, and in which language."""
+    """The payer's contact and language."""
 
     email: str | None = None
     phone: str | None = None
@@ -42,7 +42,7 @@ class Payer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Registration(msgspec.Struct, frozen=True, kw_only=True):
-    """What a merchant's system says it sells.  `amount` is in minor units of `currency`."""
+    """A registration by a merchant's system.  `amount` is in minor units of `currency`."""
 
     order_ref: str
     amount: int
@@ -56,7 +56,7 @@ class Registration(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Contradiction(Exception):
-    """The order is registered already and says something else in `field`."""
+    """The order is registered already with another value of `field`."""
 
     def __init__(self, field: str) -> None:
         super().__init__(field)
@@ -74,9 +74,9 @@ def refuse_difference(registration: Registration, known: Registration) -> None:
 
 
 def next_instalment(instalments: Sequence[Instalment], captured: int) -> Instalment | None:
-    """The first, by deadline, that what was captured does not cover; None where all are, or where there is no plan.
+    """Returns the first, by deadline, that is not covered; None where all are, or where there is no plan.
 
-    The instalment returned has the part of its amount that is still missing.
+    Its amount is the part that is still missing.
     """
     covered = captured
     for instalment in sorted(instalments, key=lambda part: part.due_at):
@@ -87,13 +87,13 @@ def next_instalment(instalments: Sequence[Instalment], captured: int) -> Instalm
 
 
 def next_due_at(instalments: Sequence[Instalment], captured: int) -> datetime | None:
-    """When the next instalment that is not covered is due."""
+    """Returns when the next instalment that is not covered is due."""
     following = next_instalment(instalments, captured) if instalments else None
     return following.due_at if following else None
 
 
 def first_look(registration: Registration, *, policy: Policy, now: datetime) -> datetime | None:
-    """When the sweep must look at an order of which nothing is heard."""
+    """Returns when the sweep must look at an order of which no event comes."""
     accounts = set(registration.accounts)
     ladder = policy.ladder(Status.UNPAID, accounts.pop() if len(accounts) == 1 else None)
     due_at = next_due_at(registration.instalments, captured=0)

@@ -1,9 +1,9 @@
-"""What a payer is told by the steps of a ladder, and what must be known before that is written.
+"""Decides which reminders the steps of a ladder write to a payer, and when they are held back.
 
-Nobody is asked to pay in doubt: before a payer is told that money is missing, their gateway was asked at the step's
-moment or later and could say so.  Where an event is parked, or a case says that money may be there that does not count,
-it waits for a person.  Where nobody can ask, a failure is told all the same, for it is the gateway's own word; that
-nothing came is only our not knowing.  Whether what was written may go out at its moment is sending.py.
+No payer is asked to pay in doubt: before a reminder that money is missing, the gateway must have answered a query at
+the step's moment or later.  Where an event is parked, or a case says that there may be money that does not count, it
+waits for a person.  Where the gateway cannot be queried, a failure is reported all the same, for it is the gateway's
+own statement; that nothing came is only our lack of knowledge.  sending.py decides whether a written mail may go out.
 """
 
 from typing import Literal
@@ -16,7 +16,7 @@ from tillkeeper.domain.topics import Topic
 
 
 def comes_first(order: OrderState, step: Step) -> Literal["ask", "wait"] | None:
-    """What comes before a payer is told who might pay then: an answer of the gateway from the step's moment on."""
+    """Returns what must come before a payer is told who might pay then: an answer of the gateway, or a person's."""
     if not asks_to_pay(order, step):
         return None
     progress = order.progress
@@ -30,7 +30,7 @@ def comes_first(order: OrderState, step: Step) -> Literal["ask", "wait"] | None:
 
 
 def asks_to_pay(order: OrderState, step: Step) -> bool:
-    """Whether the payer is told to pay, or that their payment failed."""
+    """Returns True if the step tells the payer to pay, or that their payment failed."""
     if step.action is Action.REMIND:
         is_due = order.next_instalment() is not None if order.instalments else order.remaining > 0
         return order.traits.awaited and is_due and not order.is_under_way
@@ -38,11 +38,11 @@ def asks_to_pay(order: OrderState, step: Step) -> bool:
 
 
 def reminder(order: OrderState, step: Step) -> list[Notice]:
-    """What a reminder says to the payer, if anything."""
-    # By its number: the same reminder at another moment, as a changed policy has it, is not told again.
+    """Makes what a reminder says to the payer, if anything."""
+    # By its number: the same reminder at another moment, as a changed policy has it, is not sent again.
     occasion = f"phase {order.phase} no {step.level}"
     if not asks_to_pay(order, step):
-        # What is merely held comes when the merchant takes it: that is nothing to write about.
+        # Authorized money comes when the merchant captures it: there is nothing to remind of.
         is_moving = order.traits.moving or order.is_under_way
         return payer_notices(order, order, order.traits.told_while_moving, occasion=occasion) if is_moving else []
     due = order.next_instalment()
@@ -54,5 +54,5 @@ def reminder(order: OrderState, step: Step) -> list[Notice]:
 
 
 def failure(order: OrderState) -> list[Notice]:
-    """That a payment failed, told once its grace is over."""
+    """Makes the notice that a payment failed, which is sent once its grace is over."""
     return payer_notices(order, order, Topic.FAILED, occasion=f"phase {order.phase}")

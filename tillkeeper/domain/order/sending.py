@@ -1,4 +1,4 @@
-"""Whether a mail to a payer may go out now, later or not at all: a function of its topic, its order and the hour.
+"""Decides whether a mail to a payer may go out now, later or not at all, by its topic, its order and the hour.
 
     its order has moved since it was written, or is closed or on hold ──> dropped
     its payer had enough mails, or the time to pay is over ────────────> dropped
@@ -20,12 +20,12 @@ from tillkeeper.domain.order.notice_outcomes import Dropped
 from tillkeeper.domain.order.status import Summary
 from tillkeeper.domain.topics import ASKS_TO_PAY, OF_MONEY, UNCAPPED, Topic
 
-WRITTEN_ANEW: Final = timedelta(seconds=5)  # a mail that asks to pay what somebody began to pay just now
-UNCLEAR_REST: Final = timedelta(minutes=5)  # until somebody has found out whether it was paid
+WRITTEN_ANEW: Final = timedelta(seconds=5)  # a mail that asks to pay while a payment has just begun
+UNCLEAR_REST: Final = timedelta(minutes=5)  # until a person has found out whether it was paid
 
 
 class QuietHours(msgspec.Struct, frozen=True, kw_only=True):
-    """The part of the day when no payer is written to; it may pass midnight."""
+    """The part of the day without mails to payers; it may pass midnight."""
 
     start: time
     end: time
@@ -33,14 +33,14 @@ class QuietHours(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MailLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """What the merchant allows of mails to payers."""
+    """The merchant's limits on mails to payers."""
 
     per_order_max: int
     quiet: QuietHours | None = None
 
 
 class OrderNow(msgspec.Struct, frozen=True, kw_only=True):
-    """The order as it is now, as far as telling its payer goes."""
+    """What of the present order decides about mails to its payer."""
 
     summary: Summary
     closed: bool
@@ -51,11 +51,11 @@ class OrderNow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SendNow(msgspec.Struct, frozen=True):
-    """Send it."""
+    """The mail may go out."""
 
 
 class SendLater(msgspec.Struct, frozen=True, kw_only=True):
-    """Not before then."""
+    """The mail must not go out before then."""
 
     until: datetime
 
@@ -73,7 +73,7 @@ def may_tell_payer(
     limits: MailLimits,
     now: datetime,
 ) -> Verdict:
-    """What to do with a mail now.  `said` is the order as the notice speaks of it; `warned`, that it says not
+    """Decides what to do with a mail now.  `said` is the order as the notice speaks of it; `warned`, that it says not
     to pay while a payment is under way."""
     why = _why_not(topic, order, said, limits.per_order_max)
     if why is None and topic in ASKS_TO_PAY and expires_at is not None and expires_at <= now:
@@ -104,7 +104,7 @@ def _why_not(topic: Topic, order: OrderNow, said: Summary, per_order_max: int) -
 
 
 def quiet_until(quiet: QuietHours, now: datetime) -> datetime | None:
-    """The end of the quiet hours that `now` falls in, or None outside them."""
+    """Returns the end of the quiet hours that `now` falls in, or None outside them."""
     local = now.astimezone(quiet.zone)
     at = local.time().replace(tzinfo=None)
     passes_midnight = quiet.end < quiet.start

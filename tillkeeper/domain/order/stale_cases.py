@@ -1,4 +1,4 @@
-"""Open cases that have outlived their cause: they should have closed by themselves, and an audit looks for them."""
+"""Finds open cases whose cause is gone: they should have closed by themselves, and the audit looks for them."""
 
 from tillkeeper.domain.order.advancing import phase_subject
 from tillkeeper.domain.order.cases import DOUBT, SHOWN_BY_FACTS, STUCK, KnownCase
@@ -7,7 +7,7 @@ from tillkeeper.domain.order.state import OrderState
 
 
 def stale_cases(order: OrderState) -> list[KnownCase]:
-    """The order's cases that are open although the facts show their cause no more."""
+    """Returns the order's cases that are open although the facts no longer show their cause."""
     shown = [case for case in order.cases.values() if case.is_open and case.kind in SHOWN_BY_FACTS]
     if not shown:
         return []

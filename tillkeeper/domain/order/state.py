@@ -1,4 +1,4 @@
-"""An order as it is loaded: everything that any decision about it needs."""
+"""Defines an order as it is loaded, with everything that decisions about it need."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -20,87 +20,87 @@ from tillkeeper.domain.statuses import TRAITS, Traits
 
 
 class OrderState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One order.  What changes gives back another one."""
+    """A loaded order.  Every change returns a new one."""
 
     id: int
     order: Order
     version: int
-    stored: Summary  # status and sums as they were written last
+    stored: Summary  # status and sums as last written
     facts: OrderFacts
     expires_at: datetime | None = None
     instalments: tuple[Instalment, ...] = ()
-    phase: int = 1  # named by the version at which it began: from one movement of the order's money to the next
+    phase: int = 1  # the version at which it began; a phase lasts from one movement of the order's money to the next
     phase_since: datetime
-    due_at: datetime | None = None  # when the sweep looks next
-    ask_at: datetime | None = None  # somebody wants the gateways asked then, whatever the ladder says
+    due_at: datetime | None = None  # when it is due for the sweep
+    ask_at: datetime | None = None  # a query is requested for then, whatever the ladder says
     held_until: datetime | None = None
     closed_at: datetime | None = None
-    cases: Mapping[CaseKey, KnownCase] = MappingProxyType({})  # all there ever were
-    has_parked: bool = False  # an event of it, if somebody looked for that
-    progress: Progress = Progress()  # in its phase, if somebody looked for that
+    cases: Mapping[CaseKey, KnownCase] = MappingProxyType({})  # all, also closed ones
+    has_parked: bool = False  # whether it has a parked event, if that was read
+    progress: Progress = Progress()  # in its phase, if that was read
     has_mail: bool = False
     pay_url: str | None = None
     derived: Summary | None = None  # of the facts, once asked for
 
     @property
     def summary(self) -> Summary:
-        """Status and sums of the facts."""
+        """The status and sums of the facts."""
         if self.derived is None:
             msgspec.structs.force_setattr(self, "derived", summarize(self.order, self.facts))
         assert self.derived is not None
         return self.derived
 
     def view(self) -> OrderView:
-        """As it is shown wherever an order is."""
+        """Returns it as it is shown wherever an order is."""
         return view_of(self.order, self.summary, charged_back=self.charged_back)
 
     @property
     def traits(self) -> Traits:
-        """What its status means."""
+        """Returns what its status means."""
         return TRAITS[self.summary.status]
 
     def with_facts(self, facts: OrderFacts) -> "OrderState":
-        """As these facts have it; itself where they are its own."""
+        """Returns the order with these facts; itself where they are its own."""
         return self if facts is self.facts else msgspec.structs.replace(self, facts=facts, derived=None)
 
     # --- its money ----------------------------------------------------------------------------------------------------
 
     @property
     def covered(self) -> int:
-        """What of its amount needs no payment any more, in minor units."""
+        """Returns what of its amount needs no payment any more, in minor units."""
         return self.summary.captured + self.summary.discount
 
     @property
     def charged_back(self) -> int:
-        """What its payers got back through disputes."""
+        """Returns what its payers got back through disputes."""
         return charged_back(self.order, self.facts)
 
     @property
     def remaining(self) -> int:
-        """What its payer may be asked for: neither what was captured, nor what is held to be captured."""
+        """Returns what its payer may be asked for: not what was captured, nor what is held to be captured."""
         return max(0, self.order.amount - self.covered - held_in_all(self.order, self.facts))
 
     def next_instalment(self) -> Instalment | None:
-        """The next part of its plan that is not covered, with what of it is missing; None while that is held."""
+        """Returns the next part of its plan that is not covered, as far as it is missing; None while that is held."""
         due = next_instalment(self.instalments, self.covered)
         beyond = next_instalment(self.instalments, self.covered + held_in_all(self.order, self.facts))
         return beyond if due is not None and beyond is not None and beyond.due_at == due.due_at else None
 
     @property
     def next_due_at(self) -> datetime | None:
-        """When the next part of its plan that is not covered is due."""
+        """Returns when the next part of its plan that is not covered is due."""
         return next_due_at(self.instalments, self.covered) if self.instalments else None
 
     @property
     def is_under_way(self) -> bool:
-        """Whether money is on its way to it, whatever its status says."""
+        """Returns True if money is on its way to it, whatever its status says."""
         return is_under_way(self.order, self.facts)
 
     @property
     def money_is_unclear(self) -> bool:
-        """Whether an open case says so, or an event of it is parked.
+        """Returns True if an open case says so, or an event of it is parked.
 
-        Money may be there that does not count: nobody is asked to pay, and nothing is closed.
+        There may be money that does not count: the payer is not asked to pay, and the order does not close.
         """
         return self.has_parked or not self.open_case_kinds.isdisjoint(MONEY_UNCLEAR)
 
@@ -108,23 +108,25 @@ class OrderState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def open_case_kinds(self) -> frozenset[str]:
-        """The kinds of its cases that are open."""
+        """Returns the kinds of its cases that are open."""
         return frozenset(case.kind for case in self.cases.values() if case.is_open)
 
     def case_reasons(self) -> list[CaseReason]:
-        """What about its facts needs a person."""
+        """Returns what about its facts needs a person."""
         return list(reasons_in(self.order, self.facts, self.summary))
 
     # --- its ladder ---------------------------------------------------------------------------------------------------
 
     @property
     def is_over(self) -> bool:
-        """True of a closed order none of whose money is moving: late money alone is looked for."""
+        """Returns True for a closed order none of whose money is moving: only late money is looked for."""
         return self.closed_at is not None and not self.traits.moving
 
     def ladder(self, policy: Policy) -> Ladder:
-        """What the policy has for it.  A closing that nobody can ask for is put again by itself, in the place of all
-        later ones."""
+        """Returns the policy's ladder for it.
+
+        A closing that nobody can ask for is put again by itself, in place of all later ones.
+        """
         ladder = self._whole_ladder(policy)
         if not self.progress.unanswered:
             return ladder
@@ -139,7 +141,7 @@ class OrderState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return policy.ladder(self.summary.status, *paid_through(self.order, self.facts))
 
     def present_phase(self) -> Phase:
-        """Its phase as a ladder sees it; of an order that is over, the time since."""
+        """Returns its phase; for an order that is over, the time since then."""
         if self.closed_at is not None and self.is_over:
             return Phase(began_at=max(self.closed_at, self.phase_since), last_steps=self.progress.last_steps)
         return Phase(
@@ -150,11 +152,11 @@ class OrderState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         )
 
     def is_held(self, now: datetime) -> bool:
-        """Whether a person asked the sweep to leave it alone."""
+        """Returns True while a person has it on hold."""
         return self.held_until is not None and self.held_until > now
 
     def first_due_of_phase(self, policy: Policy, *, now: datetime) -> datetime | None:
-        """When the sweep must look at it, were its phase to begin now.  A held order waits for its time."""
+        """Returns when the sweep must look at it if its phase begins now.  A held order waits for its time."""
         if self.is_over:
             phase = Phase(began_at=now)
         else:
@@ -164,15 +166,15 @@ class OrderState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 def earliest(*moments: datetime | None) -> datetime | None:
-    """The earliest of those that are known."""
+    """Returns the earliest of those that are known."""
     known = [at for at in moments if at is not None]
     return min(known) if known else None
 
 
 def paid_through(order: Order, facts: OrderFacts) -> tuple[str | None, str | None]:
-    """The account, and there the way of paying, of the payment that was heard of last; whose ladder an order goes up.
+    """Returns the account, and there the way of paying, of the latest payment: whose ladder an order goes up.
 
-    Before any payment is known it is the one account where payment is expected, if it is one.
+    Before any payment is known it is the account where payment is expected, if there is only one.
     """
     heard = [
         (payment.latest, account, payment)

@@ -1,6 +1,6 @@
-"""Which status an order has: a table over the sums of its money, and the one function that looks into it.
+"""Derives the status of an order from the sums of its money, by one table and one function.
 
-What each status means for those who act on it is tillkeeper/domain/statuses.py.
+tillkeeper/domain/statuses.py says what each status means.
 """
 
 from collections.abc import Callable
@@ -23,11 +23,11 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     captured: int
     refunding: int
     refunded: int
-    discount: int = 0  # granted by a gateway off the amount: so much less is due
+    discount: int = 0  # granted by a gateway, so that less is due
 
 
 class StatusRule(msgspec.Struct, frozen=True):
-    """One line of the status table; `when` is what docs/states.md prints of it."""
+    """A line of the status table; docs/states.md prints its `when`."""
 
     status: Status
     when: str
@@ -39,7 +39,7 @@ _LOST: Final = frozenset({ObjectStatus.FAILED, ObjectStatus.CANCELLED, ObjectSta
 # The first line that holds is the status (the table of the design, line by line).
 STATUS_TABLE: Final[tuple[StatusRule, ...]] = (
     StatusRule(Status.REFUNDING, "a refund is pending", lambda sums: sums.refund_pending),
-    # What was given back of nothing that is known to have come in tells no sum: it is asked about.
+    # A refund without a known capture gives no sum: it is queried.
     StatusRule(
         Status.PROCESSING,
         "something was given back, and nothing is known to have been captured",
@@ -68,7 +68,7 @@ STATUS_TABLE: Final[tuple[StatusRule, ...]] = (
 
 
 def summarize(order: Order, facts: OrderFacts) -> Summary:
-    """The one function that makes a status."""
+    """Derives the status; no other function does."""
     sums = add_up(order, facts)
     status = next(rule.status for rule in STATUS_TABLE if rule.holds(sums))
     return Summary(
@@ -81,8 +81,8 @@ def summarize(order: Order, facts: OrderFacts) -> Summary:
 
 
 def is_under_way(order: Order, facts: OrderFacts) -> bool:
-    """Whether a payment that counts is pending or authorized, or must have been made, which a status for what came in
-    already may hide."""
+    """Returns True if a payment that counts is pending or authorized, or must have been made, which a status for what
+    came in already may hide."""
     return bool(unseen_payments(order, facts)) or any(
         payment.status in ON_ITS_WAY and payment_counts(order, account, payment)
         for (account, _), payment in facts.payments.items()

@@ -1,5 +1,6 @@
-"""The sums of an order's money: what came in, is held, goes back, went back, and was granted off.  Facts that do not
-count, in another currency or at an account where no payment is expected, are in none of them.
+"""Adds up an order's money: captured, authorized, refunding, refunded and discounted.
+
+Facts that do not count, in another currency or at an account where no payment is expected, are in none of the sums.
 """
 
 from collections.abc import Iterator, Mapping
@@ -9,11 +10,11 @@ import msgspec
 from tillkeeper.domain.order.facts import WITHDRAWN, ObjectKey, ObjectStatus, OrderFacts, PaymentFacts, ReturnFacts, Sum
 from tillkeeper.domain.order.registration import Order
 
-PaymentKey = tuple[str, str | None]  # (account, payment reference), or (account, None) where it is not known which
+PaymentKey = tuple[str, str | None]  # (account, payment reference), or (account, None) where the payment is not known
 
 
 class Sums(msgspec.Struct, frozen=True, kw_only=True):
-    """The facts that count for an order, added up: what the status table looks at."""
+    """The sums of an order, from which the status table decides."""
 
     due: int
     discount: int
@@ -22,11 +23,11 @@ class Sums(msgspec.Struct, frozen=True, kw_only=True):
     refunded: int
     refund_pending: bool
     statuses: frozenset[ObjectStatus]
-    unseen: bool  # money must have come in of which nothing is known (unseen_payments)
+    unseen: bool  # a payment is implied (unseen_payments)
 
 
 def add_up(order: Order, facts: OrderFacts) -> Sums:
-    """Adds up what counts for the order."""
+    """Adds up the facts that count for the order."""
     captured = refunding = discount = 0
     refund_pending = False
     statuses = set[ObjectStatus]()
@@ -53,7 +54,7 @@ def add_up(order: Order, facts: OrderFacts) -> Sums:
 
 
 def payment_counts(order: Order, account: str, payment: PaymentFacts) -> bool:
-    """False where all that is known of it is in another currency, or where it is not expected."""
+    """Returns False where all that is known of it is in another currency, or where it is not expected."""
     if account not in order.accounts:
         return False
     if payment.asked is None and not payment.captures:
@@ -63,12 +64,12 @@ def payment_counts(order: Order, account: str, payment: PaymentFacts) -> bool:
 
 
 def refund_counts(order: Order, account: str, refund: ReturnFacts) -> bool:
-    """False where it is in another currency, or where it is not expected."""
+    """Returns False where it is in another currency, or where it is not expected."""
     return account in order.accounts and (refund.amount is None or refund.amount.currency == order.currency)
 
 
 def refunded_in_all(order: Order, facts: OrderFacts) -> int:
-    """What all payments together gave back."""
+    """Returns what all payments together gave back."""
     keys: set[PaymentKey] = {key for key, payment in facts.payments.items() if payment.given_back is not None}
     keys |= {
         (account, payment_ref_of(facts, account, refund)) for (account, _), refund in refunds_of_money(facts).items()
@@ -77,7 +78,7 @@ def refunded_in_all(order: Order, facts: OrderFacts) -> int:
 
 
 def captured_of(order: Order, account: str, payment: PaymentFacts) -> int:
-    """What one payment brought in for this order, less what its gateway took back as never paid."""
+    """Returns what one payment brought in for this order, less what its gateway reversed."""
     if account not in order.accounts or not payment.captures:
         return 0
     kept = [capture for capture in payment.kept_captures if capture.currency == order.currency]
@@ -85,7 +86,7 @@ def captured_of(order: Order, account: str, payment: PaymentFacts) -> int:
 
 
 def _told_along(payment: PaymentFacts, kept: list[Sum]) -> int:
-    """What was given on top and stands in the capture's amount all the same, by a report that knows of no fee or tip.
+    """Returns what was paid on top and is part of the capture's amount all the same, by a report without fee or tip.
 
     Such a report comes beside one that tells both amounts: the sum of those is how it is known.
     """
@@ -97,7 +98,7 @@ def _told_along(payment: PaymentFacts, kept: list[Sum]) -> int:
 
 
 def held_of(order: Order, account: str, payment: PaymentFacts) -> int:
-    """What an authorization still holds beside what was captured of it, and may be captured yet.
+    """Returns what an authorization still holds beside what was captured of it, and may be captured yet.
 
     A capture without a name is its payment's only one and ends the authorization, unless that was said since to stand
     beside it.
@@ -112,12 +113,12 @@ def held_of(order: Order, account: str, payment: PaymentFacts) -> int:
 
 
 def held_in_all(order: Order, facts: OrderFacts) -> int:
-    """What the authorizations of payments that were captured in part still hold."""
+    """Returns what the authorizations of payments that were captured in part still hold."""
     return sum(held_of(order, account, payment) for (account, _), payment in facts.payments.items())
 
 
 def charged_back(order: Order, facts: OrderFacts) -> int:
-    """What payers got back through disputes that were lost."""
+    """Returns what payers got back through disputes that were lost."""
     if not facts.disputes:
         return 0  # as nearly always
     return sum(
@@ -131,7 +132,7 @@ def charged_back(order: Order, facts: OrderFacts) -> int:
 
 
 def discount_of(order: Order, account: str, payment: PaymentFacts) -> int:
-    """What a gateway granted off the amount with one payment, while anything that this captured still stands."""
+    """Returns the discount that a gateway granted with one payment, while anything that this captured still stands."""
     granted = payment.discount
     if granted is None or account not in order.accounts or granted.currency != order.currency:
         return 0
@@ -139,7 +140,7 @@ def discount_of(order: Order, account: str, payment: PaymentFacts) -> int:
 
 
 def refunds_of(order: Order, facts: OrderFacts, key: PaymentKey) -> list[ReturnFacts]:
-    """The refunds of one payment whose amounts are known and in the order's currency."""
+    """Returns the refunds of one payment whose amounts are known and in the order's currency."""
     return [
         refund
         for (account, _), refund in refunds_of_money(facts).items()
@@ -151,7 +152,7 @@ def refunds_of(order: Order, facts: OrderFacts, key: PaymentKey) -> list[ReturnF
 
 
 def refunded_of(order: Order, facts: OrderFacts, key: PaymentKey) -> int:
-    """What one payment (account, payment reference or None) gave back.
+    """Returns what one payment (account, payment reference or None) gave back.
 
     The greater of the sum of its succeeded refunds, and the gateway's running total less the known refunds that are
     pending or that failed once the total was reported: a total counts refunds from the moment they are made.  What was
@@ -179,7 +180,7 @@ def _given_back(order: Order, facts: OrderFacts, key: PaymentKey, payment: Payme
 
 
 def unseen_payments(order: Order, facts: OrderFacts) -> frozenset[PaymentKey]:
-    """The payments that something goes back of, or is contested of, although no success of theirs is known."""
+    """Returns the payments that are refunded or disputed although no success of theirs is known."""
     if not facts.has_returns:
         return frozenset()
     told = {key for key, payment in facts.payments.items() if payment.given_back and payment.given_back.minor}
@@ -188,7 +189,7 @@ def unseen_payments(order: Order, facts: OrderFacts) -> frozenset[PaymentKey]:
 
 
 def _returns(order: Order, facts: OrderFacts) -> Iterator[tuple[ObjectKey, ReturnFacts]]:
-    """Refunds and disputes that only a payment that succeeded can have."""
+    """Yields refunds and disputes, which only a successful payment can have."""
     for key, refund in refunds_of_money(facts).items():
         if refund_counts(order, key[0], refund) and refund.latest.failure_code != WITHDRAWN:
             yield key, refund
@@ -196,7 +197,7 @@ def _returns(order: Order, facts: OrderFacts) -> Iterator[tuple[ObjectKey, Retur
 
 
 def _is_seen(order: Order, facts: OrderFacts, key: PaymentKey) -> bool:
-    """Whether it succeeded; where it is not named, whether any of its account brought in money that counts."""
+    """Returns True if it succeeded; where it is not named, if any of its account brought in money that counts."""
     account, payment_ref = key
     if payment_ref is None:
         return any(captured_of(order, account, payment) for key, payment in facts.payments.items() if key[0] == account)
@@ -205,7 +206,7 @@ def _is_seen(order: Order, facts: OrderFacts, key: PaymentKey) -> bool:
 
 
 def refunds_of_money(facts: OrderFacts) -> Mapping[ObjectKey, ReturnFacts]:
-    """The refunds less those by which a gateway tells that an authorization was let go: one of a payment at most."""
+    """Returns the refunds less those that only release an authorization: one of a payment at most."""
     if not any(refund.may_be_release for refund in facts.refunds.values()):
         return facts.refunds  # as nearly always
     releases: dict[PaymentKey, ObjectKey] = {}
@@ -221,7 +222,7 @@ def _is_as_released(payment: PaymentFacts | None, refund: ReturnFacts) -> bool:
 
 
 def payment_ref_of(facts: OrderFacts, account: str, refund: ReturnFacts) -> str | None:
-    """The payment that a refund gives back: where none is named, the only one at its account that brought money in."""
+    """Returns the payment of a refund; where none is named, the only one at its account that brought money in."""
     if refund.payment_ref is not None:
         return refund.payment_ref
     paid = [ref for (at_account, ref), payment in facts.payments.items() if at_account == account and payment.captures]

@@ -1,4 +1,4 @@
-"""An order as it is shown to people and machines: which it is, its status in both languages, and its sums.
+"""Shows an order to people and machines: its reference, its status in both languages, and its sums.
 
 The orders API, the command line, the notices to merchant and payer and the mails begin with it, each adds its own.
 """
@@ -30,12 +30,12 @@ class OrderView(msgspec.Struct, frozen=True, kw_only=True):
     charged_back: Minor = 0
 
     def fields(self) -> dict[str, object]:
-        """By their published names."""
+        """Returns them by their published names."""
         return msgspec.structs.asdict(self)
 
     @property
     def summary(self) -> Summary:
-        """The status and sums that it was made of."""
+        """Returns the status and sums that it was made of."""
         return Summary(
             status=self.status,
             captured=self.paid,

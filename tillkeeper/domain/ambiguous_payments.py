@@ -1,8 +1,8 @@
-"""Payments that are told with more than one order: seldom, so that all that is known of them is placed anew.
+"""Places payments that events name with more than one order: all that is known of them is assigned anew.
 
-Which order each event belongs to is order/ownership.py's to say, from everything that was ever told of the objects
-concerned, the batch included.  Their facts are taken out of all orders and made again where they belong, so that no
-order of arrival, and no moment of a registration, makes a difference.  A case of theirs goes where its object goes.
+order/ownership.py decides which order each event belongs to, from all events of the objects concerned, this batch
+included.  Their facts are removed from all orders and built again where they belong, so that neither the order of
+arrival nor the moment of a registration makes a difference.  Their cases move with them.
 """
 
 from collections.abc import Mapping
@@ -20,11 +20,11 @@ from tillkeeper.domain.order.receiving import Outcome
 from tillkeeper.domain.order.state import OrderState
 from tillkeeper.domain.references import Reference
 
-NAMED_ELSEWHERE: Final = "named_elsewhere"  # why an event waits although something that it names is known
+NAMED_ELSEWHERE: Final = "named_elsewhere"  # why an event waits although its object is known
 
 
 class KeptEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """An event as the inbox has it."""
+    """An event of the inbox."""
 
     event: PaymentEvent
     order_id: int | None
@@ -33,7 +33,7 @@ class KeptEvent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MovedEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """An event of the inbox that belongs elsewhere now."""
+    """An event of the inbox that belongs to another order now."""
 
     event: PaymentEvent
     order_id: int | None
@@ -42,18 +42,18 @@ class MovedEvent(msgspec.Struct, frozen=True, kw_only=True):
     status_after: str | None
 
 
-class Contest(msgspec.Struct, kw_only=True):
-    """All that is known of some objects."""
+class AmbiguousPayments(msgspec.Struct, kw_only=True):
+    """All that is known of some payments that several orders claim."""
 
     objects: set[Reference]
     kept: dict[EventKey, KeptEvent]
     items: list[Item]
-    order_ids: dict[str, int]  # of the orders concerned, by reference
+    order_ids: dict[str, int]  # by reference, of the orders concerned
     claims: dict[ObjectKey, str]
 
     @property
     def events(self) -> dict[EventKey, PaymentEvent]:
-        """Each once, as it was first told, for the latest moment for which it was."""
+        """Returns each event once, as it was first received, as of the latest moment for which it was."""
         told = {key: row.event for key, row in self.kept.items()}
         for item in self.items:
             before = told.setdefault(item.key, item.event)
@@ -65,26 +65,26 @@ class Contest(msgspec.Struct, kw_only=True):
 class Settled(msgspec.Struct, kw_only=True):
     """Where everything belongs."""
 
-    facts: dict[int, OrderFacts] = msgspec.field(default_factory=dict)  # of the orders concerned, as placed anew
+    facts: dict[int, OrderFacts] = msgspec.field(default_factory=dict)  # of the orders concerned, after placing anew
     moved: list[MovedEvent] = msgspec.field(default_factory=list)
     found: list[tuple[int | None, CaseReason]] = msgspec.field(default_factory=list)
-    agreed: list[str] = msgspec.field(default_factory=list)  # the objects of which there is no conflict, or no more
+    agreed: list[str] = msgspec.field(default_factory=list)  # the objects without a conflict by now
     names: list[tuple[str, str, str]] = msgspec.field(default_factory=list)  # (order reference, account, payment)
 
 
-def settle_contest(contest: Contest, orders: dict[int, OrderState]) -> Settled:
-    """Places everything anew, and says so of the items.  Cases of the objects move to the orders that have them now."""
-    events = contest.events
-    placement = place(events.values(), registered=contest.order_ids, claims=contest.claims)
-    facts = _facts_placed_anew(contest, events, orders, placement)
+def place_ambiguous(ambiguous: AmbiguousPayments, orders: dict[int, OrderState]) -> Settled:
+    """Places all events anew, and marks the items.  Cases of the objects move to their present orders."""
+    events = ambiguous.events
+    placement = place(events.values(), registered=ambiguous.order_ids, claims=ambiguous.claims)
+    facts = _facts_placed_anew(ambiguous, events, orders, placement)
     placed = {order_id: orders[order_id].with_facts(told) for order_id, told in facts.items()}
     settled = Settled(facts=facts)
     for key, event in events.items():
-        _settle_event(contest, event, placement.events[key], orders | placed, settled)
+        _settle_event(ambiguous, event, placement.events[key], orders | placed, settled)
     settled.found = [
-        _conflict(contest, events, subject, refs, placement) for subject, refs in placement.conflicts.items()
+        _conflict(ambiguous, events, subject, refs, placement) for subject, refs in placement.conflicts.items()
     ]
-    subjects = {f"{kind}:{account}/{ref}" for kind, account, ref in contest.objects}
+    subjects = {f"{kind}:{account}/{ref}" for kind, account, ref in ambiguous.objects}
     settled.agreed = sorted(subjects - placement.conflicts.keys())
     settled.names = [(ref, *key) for key, refs in placement.names.items() for ref in refs]
     _move_cases(orders, settled)
@@ -92,42 +92,46 @@ def settle_contest(contest: Contest, orders: dict[int, OrderState]) -> Settled:
 
 
 def _facts_placed_anew(
-    contest: Contest,
+    ambiguous: AmbiguousPayments,
     events: Mapping[EventKey, PaymentEvent],
     orders: Mapping[int, OrderState],
     placement: Placement,
 ) -> dict[int, OrderFacts]:
-    """Takes what is known of the objects out of every order, and makes it again where it belongs."""
-    of_payments = {reference[1:] for reference in contest.objects if reference[0] == "payment"}
-    of_refunds = {reference[1:] for reference in contest.objects if reference[0] == "refund"}
-    of_disputes = {reference[1:] for reference in contest.objects if reference[0] == "dispute"}
+    """Removes the objects' facts from every order, and builds them again where they belong."""
+    of_payments = {reference[1:] for reference in ambiguous.objects if reference[0] == "payment"}
+    of_refunds = {reference[1:] for reference in ambiguous.objects if reference[0] == "refund"}
+    of_disputes = {reference[1:] for reference in ambiguous.objects if reference[0] == "dispute"}
     made = {}
-    for order_id in contest.order_ids.values():
+    for order_id in ambiguous.order_ids.values():
         facts = orders[order_id].facts
         made[order_id] = OrderFacts(
             payments={key: payment for key, payment in facts.payments.items() if key not in of_payments},
             refunds={key: refund for key, refund in facts.refunds.items() if key not in of_refunds},
             disputes={key: dispute for key, dispute in facts.disputes.items() if key not in of_disputes},
         )
-    for key, order_ref in contest.claims.items():
-        order_id = contest.order_ids[order_ref]
+    for key, order_ref in ambiguous.claims.items():
+        order_id = ambiguous.order_ids[order_ref]
         payments = {**made[order_id].payments, key: PaymentFacts()}
         made[order_id] = msgspec.structs.replace(made[order_id], payments=payments)
     for event_key, event in events.items():
         placed = placement.events[event_key]
         if placed.order_ref is not None and not placed.contradicts:
-            order_id = contest.order_ids[placed.order_ref]
+            order_id = ambiguous.order_ids[placed.order_ref]
             made[order_id] = apply(made[order_id], event)
     return made
 
 
 def _settle_event(
-    contest: Contest, event: PaymentEvent, placed: Placed, orders: Mapping[int, OrderState], settled: Settled
+    ambiguous: AmbiguousPayments,
+    event: PaymentEvent,
+    placed: Placed,
+    orders: Mapping[int, OrderState],
+    settled: Settled,
 ) -> None:
     key = (event.account, event.event_id)
-    order_id = None if placed.order_ref is None else contest.order_ids[placed.order_ref]
+    order_id = None if placed.order_ref is None else ambiguous.order_ids[placed.order_ref]
     outcome, reason = _outcome(event, order_id, orders, contradicts=placed.contradicts)
-    kept, items = contest.kept.get(key), [item for item in contest.items if item.key == key]
+    kept, items = ambiguous.kept.get(key), [item for item in ambiguous.items if item.key == key]
     for item in items:
         item.placed, item.order_id, item.outcome, item.reason = True, order_id, outcome, reason
     if kept is not None and not any(item.waited for item in items) and _is_elsewhere(kept, order_id, reason):
@@ -154,27 +158,27 @@ def _is_elsewhere(kept: KeptEvent, order_id: int | None, reason: str | None) -> 
 
 
 def _conflict(
-    contest: Contest,
+    ambiguous: AmbiguousPayments,
     events: Mapping[EventKey, PaymentEvent],
     subject: str,
     refs: tuple[str, ...],
     placement: Placement,
 ) -> tuple[int | None, CaseReason]:
-    """The case of a payment, at the order that it belongs to."""
+    """Makes the case of a payment, at the order that it belongs to."""
     name, _, ref = subject.partition(":")
     homes = {
         placement.events[key].order_ref
         for key, event in events.items()
         if f"{event.account}/{getattr(event, name + '_ref')}" == ref
     }
-    order_id = min((contest.order_ids[home] for home in homes if home is not None), default=None)
+    order_id = min((ambiguous.order_ids[home] for home in homes if home is not None), default=None)
     details: dict[str, object] = {"names_orders": list(refs), "counts_for": sorted(home for home in homes if home)}
     account, state = ref.partition("/")[0], " ".join(refs)
     return order_id, CaseReason(kind=REFERENCE_CONFLICT, subject=subject, state=state, account=account, details=details)
 
 
 def _move_cases(orders: dict[int, OrderState], settled: Settled) -> None:
-    """Hands cases to the orders that have their objects now; in `orders`, for nothing is written yet."""
+    """Moves cases to the orders that have their objects now; in `orders`, for nothing is written yet."""
     homes = {reason.key: order_id for order_id, reason in settled.found if order_id is not None}
     objects = {subject: order_id for order_id, facts in settled.facts.items() for subject in _subjects_in(facts)}
     moving: dict[int, dict[CaseKey, KnownCase]] = {}

@@ -1,6 +1,6 @@
-"""References that somebody may have meant to be the same: written in another case, with a prefix, or with a slip.
+"""Finds references that may be meant to be the same: in another case, with a prefix, or with a typing error.
 
-Before a person closes an order they hear of money that waits under such a reference, or is parked with one.
+Before a person closes an order they are shown money that waits under such a reference, or is parked with one.
 """
 
 import re
@@ -14,12 +14,12 @@ from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.domain.order.registration import Order
 
 _SIGNS: Final = re.compile(r"[\W_]+")
-PART_CHARS_MIN: Final = 4  # a shorter one stands in many others by chance
-ALIKE: Final = 0.85  # one slip in seven characters
+PART_CHARS_MIN: Final = 4  # a shorter one occurs in many others by chance
+ALIKE: Final = 0.85  # one typing error in seven characters
 
 
-def is_near(one: str, other: str) -> bool:
-    """Whether the two differ only in case, spaces and signs, or in what stands before or behind."""
+def is_similar(one: str, other: str) -> bool:
+    """Returns True if the two differ only in case, spaces and signs, or in a prefix or suffix."""
     short, long = sorted((_plain(one), _plain(other)), key=len)
     if short == long or len(short) < PART_CHARS_MIN:
         return bool(short) and short == long
@@ -28,12 +28,12 @@ def is_near(one: str, other: str) -> bool:
 
 
 def _one_number(left: str, right: str) -> bool:
-    """Whether a number goes on from one to the other: 100 is no part of 1001."""
+    """Returns True if a number goes on from one to the other: 100 is no part of 1001."""
     return left[-1:].isdigit() and right[:1].isdigit()
 
 
-def is_alike(one: str, other: str) -> bool:
-    """Whether one may be the other with a slip in it: enough only where the sums are the same as well."""
+def differs_by_a_typo(one: str, other: str) -> bool:
+    """Returns True if one may be the other with a typing error, which is enough only where the amounts are the same."""
     return SequenceMatcher(None, _plain(one), _plain(other)).ratio() >= ALIKE
 
 
@@ -42,7 +42,7 @@ def _plain(reference: str) -> str:
 
 
 class WaitingMoney(msgspec.Struct, frozen=True, kw_only=True):
-    """A payment that waits for an order that nobody registered."""
+    """A payment that waits for an order that is not registered."""
 
     account: str
     order_ref: str
@@ -52,10 +52,12 @@ class WaitingMoney(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def waiting_nearby(order: Order, waiting: Iterable[WaitingMoney]) -> Iterator[str]:
-    """In words, the payments that may be meant for it: under a reference near its own, or one alike at the same sum."""
+    """Describes the payments that may be meant for it: under a similar reference, or one alike at the same amount."""
     for money in waiting:
         is_due = (money.amount, money.currency) == (order.amount, order.currency)
-        if is_near(order.order_ref, money.order_ref) or (is_due and is_alike(order.order_ref, money.order_ref)):
+        if is_similar(order.order_ref, money.order_ref) or (
+            is_due and differs_by_a_typo(order.order_ref, money.order_ref)
+        ):
             yield (
                 f"payment {money.payment_ref} at {money.account} waits for an order {money.order_ref!r}: "
                 "is that this one?"
@@ -63,8 +65,8 @@ def waiting_nearby(order: Order, waiting: Iterable[WaitingMoney]) -> Iterator[st
 
 
 def parked_nearby(order: Order, parked: Iterable[tuple[int, Iterable[PaymentEvent]]]) -> Iterator[str]:
-    """In words, the parked events (number, events) that may be meant for the order."""
+    """Describes the parked events (number, events) that may be meant for the order."""
     for parked_id, events in parked:
         refs = {event.order_ref for event in events if event.order_ref not in {None, order.order_ref}}
-        if any(is_near(order.order_ref, ref or "") for ref in refs):
+        if any(is_similar(order.order_ref, ref or "") for ref in refs):
             yield f"an event is parked that may be of this order: tillkeeper parked show {parked_id}"
