@@ -11,7 +11,7 @@ import specimen_wechatpay_v2 as v2
 from specimen import NOW, private_pem, public_pem, request_of, response_of, rsa_keys
 
 from tillkeeper.domain.order.facts import OrderFacts, apply
-from tillkeeper.domain.order.implied import implied
+from tillkeeper.domain.order.implied_money import implied_money
 from tillkeeper.domain.order.registration import Order
 from tillkeeper.domain.order.status import summarize
 from tillkeeper.domain.statuses import Status
@@ -138,7 +138,7 @@ def test_a_refund_heard_alone_has_its_payment_asked_about_and_comes_true(mode):
         facts = apply(facts, event)
     if not waiting:
         assert summarize(order, facts).status is Status.PROCESSING
-    while waiting or (implies := implied(order, facts)):
+    while waiting or (implies := implied_money(order, facts)):
         if not waiting:
             waiting = [Query(about="payment", order_ref="ORDER-1", payment_ref=it.payment_ref) for it in implies]
         query = waiting.pop(0)

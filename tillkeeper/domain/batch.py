@@ -118,7 +118,7 @@ def find_orders(items: Sequence[Item], bindings: Bindings) -> list[Item]:
         alone = still
 
 
-def contested_in(items: Iterable[Item], bindings: Bindings) -> set[Reference]:
+def ambiguous_in(items: Iterable[Item], bindings: Bindings) -> set[Reference]:
     """Returns the objects of events whose references lead to more than one order."""
     return {
         reference
@@ -198,7 +198,7 @@ def hand_over(
 ) -> list[Changes]:
     """Applies each order's events, and returns the changes.
 
-    `placed_facts` are the facts of orders whose contested payments are placed anew, and `found` the reasons for cases
+    `placed_facts` are the facts of orders whose ambiguous payments are placed anew, and `found` the reasons for cases
     that the batch found besides, each with its order.
     """
     arrivals, reasons = batch.by_order(), defaultdict[int | None, list[CaseReason]](list)

@@ -29,9 +29,8 @@ class PolicyFile:
         """Reads the file, or the default policy where none is named.  Raises BadPolicy."""
         self._path = path
         self._accounts = accounts
-        self._read_signatures: Signature | None = (
-            signature_of(path) if path else ()
-        )  # taken before the file is read, so that a write in between is noticed later
+        # Taken before the file is read, so that a write in between is noticed later.
+        self._read_signatures: Signature | None = signature_of(path) if path else ()
         self._unsettled: Signature | None = None
         self.policy: Policy = load_policy(path, accounts)
         self.digest = digest_of(self.policy)

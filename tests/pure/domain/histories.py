@@ -22,7 +22,7 @@ from tillkeeper.domain.events import Evidence, Kind, PaymentEvent, problem_with
 from tillkeeper.domain.order import facts as rules
 from tillkeeper.domain.order.case_reasons import reasons_in
 from tillkeeper.domain.order.facts import OrderFacts
-from tillkeeper.domain.order.implied import implied
+from tillkeeper.domain.order.implied_money import implied_money
 from tillkeeper.domain.order.ownership import place
 from tillkeeper.domain.order.registration import Order
 from tillkeeper.domain.order.status import summarize
@@ -290,7 +290,7 @@ def brief(facts: OrderFacts, order: Order) -> Any:
     """Everything that is told of an order, in an order of its own."""
     return (
         summarize(order, facts),
-        implied(order, facts),
+        implied_money(order, facts),
         sorted((it.kind, it.subject, it.state or "") for it in reasons_in(order, facts)),
         charged_back(order, facts),
         sorted((key, msgspec.json.encode(it, order="sorted")) for key, it in facts.payments.items()),

@@ -10,7 +10,7 @@ from tests.pure.domain.strategies import AN_ORDER, NOON, histories
 from tillkeeper.domain.events import Kind, PaymentEvent
 from tillkeeper.domain.order import facts as rules
 from tillkeeper.domain.order.facts import ObjectStatus, OrderFacts
-from tillkeeper.domain.order.implied import implied
+from tillkeeper.domain.order.implied_money import implied_money
 from tillkeeper.domain.order.queries import (
     PAID_LATELY,
     PAYMENTS_ASKED_MAX,
@@ -184,7 +184,7 @@ def test_whatever_may_change_the_truth_is_asked_about_once_and_only_where_it_is_
     assert len(set(first_asked)) == len(first_asked) <= QUERIES_MAX
     by_name = {(account, it.payment_ref) for account, it in asked if it.about == "payment"}
     refunds = {(account, it.refund_ref) for account, it in asked if it.about == "refund"}
-    for it in implied(AN_ORDER, facts):
+    for it in implied_money(AN_ORDER, facts):
         assert (it.account, it.refund_ref) in refunds if it.refund_ref else (it.account, it.payment_ref) in by_name
     for key, payment in facts.payments.items():
         if key[0] in AN_ORDER.accounts and payment.status in (ObjectStatus.PENDING, ObjectStatus.AUTHORIZED):

@@ -12,12 +12,13 @@ between loading and writing loses nothing: the same order is loaded again, and r
 
     registration.py, refund_registration.py       what a merchant registers: terms, and refunds that it requested
     facts.py ──> sums.py ──> status.py            what is known, the money, the one status (meaning: statuses.py)
-        ├──────> case_reasons.py ──> cases.py     which cases open, open again, change or close: stale_cases.py audits
-        ├──────> implied.py, owed_refunds.py      money that must be asked about; refunds that payers wait for
-        ├──────> ownership.py                     whose a payment is that two orders are named for
-        ├──────> queries.py, progress.py          what its gateways are asked; the steps that were taken so far
-        └──────> closing.py                       whether it may be closed, and what is said then
+        ├──────> case_reasons.py ──> cases.py     which cases open, reopen, change or close; stale_cases.py audits
+        ├──────> implied_money.py                 money that the facts imply, which must be queried at once
+        ├──────> owed_refunds.py                  failed refunds that payers still wait for
+        ├──────> ownership.py                     which order a payment belongs to, if events name two
+        ├──────> queries.py, progress.py          what its gateways are queried; the steps taken so far
+        └──────> closing.py                       whether it may be closed, and the notices about that
     view.py                                       how it is shown, to people and machines
-    notices.py, reminders.py ──> sending.py       what is told, and whether a mail may go out at its moment
-        └──────> notice_outcomes.py               what came of sending it, and when it is tried again
+    notices.py, reminders.py ──> sending.py       which notices are written, and whether a mail may go out
+        └──────> notice_outcomes.py               what follows from sending it, and when it is retried
 """

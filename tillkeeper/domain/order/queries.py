@@ -15,7 +15,7 @@ from typing import Final
 
 from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.domain.order.facts import ObjectKey, ObjectStatus, OrderFacts, PaymentFacts, ReturnFacts, apply
-from tillkeeper.domain.order.implied import implied
+from tillkeeper.domain.order.implied_money import implied_money
 from tillkeeper.domain.order.registration import Order
 from tillkeeper.domain.order.state import OrderState
 from tillkeeper.domain.order.status import summarize
@@ -151,7 +151,7 @@ def _payment(order: Order, account: str, payment_ref: str) -> AccountQuery:
 
 
 def _implied(order: Order, facts: OrderFacts, abilities: AllAbilities) -> Iterator[AccountQuery]:
-    for unseen in implied(order, facts):
+    for unseen in implied_money(order, facts):
         if unseen.refund_ref is not None:
             yield _refund(order, unseen.account, unseen.refund_ref, unseen.payment_ref, abilities)
             if (

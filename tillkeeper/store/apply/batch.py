@@ -14,25 +14,25 @@ from typing import Literal
 
 import msgspec
 
+from tillkeeper.domain.ambiguous_payments import SettledPayments
 from tillkeeper.domain.batch import (
     Batch,
     DeliveryKey,
     Item,
     KnownEvent,
-    contested_in,
+    ambiguous_in,
     find_orders,
     give_ids_of_their_own,
     hand_over,
     sort_out,
 )
-from tillkeeper.domain.contested import Settled
 from tillkeeper.domain.delivery import Delivery, EnvelopeKeys
 from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.domain.order.case_reasons import CaseReason, event_subject
 from tillkeeper.domain.order.state import OrderState
 from tillkeeper.domain.policy import Policy
 from tillkeeper.domain.references import Bindings, Reference, references_of
-from tillkeeper.store.apply.contested import named_with, settle_contested, write_contested
+from tillkeeper.store.apply.ambiguous_payments import load_ambiguous, named_with, write_ambiguous
 from tillkeeper.store.cases.writing import close_agreed, close_matched, open_cases
 from tillkeeper.store.deliveries.inbox import (
     count_duplicate,
@@ -69,7 +69,7 @@ class Loaded(msgspec.Struct, kw_only=True):
 
     batch: Batch
     orders: dict[int, OrderState]
-    settled: Settled = msgspec.field(default_factory=Settled)  # payments that several orders claim
+    settled: SettledPayments = msgspec.field(default_factory=SettledPayments)  # payments that several orders claim
     found: list[tuple[int | None, CaseReason]] = msgspec.field(default_factory=list)  # besides those of orders
 
 
@@ -181,10 +181,10 @@ async def load(
     waited = await _meet(conn, items, bindings, set(appearing))
     known, reused = await _known(conn, items)
     everything = [*items, *waited]
-    settled = Settled()
-    contested = contested_in(everything, bindings) | await named_with(conn, registered)
-    if contested:
-        orders, settled = await settle_contested(conn, contested, everything)
+    settled = SettledPayments()
+    ambiguous = ambiguous_in(everything, bindings) | await named_with(conn, registered)
+    if ambiguous:
+        orders, settled = await load_ambiguous(conn, ambiguous, everything)
     else:
         orders = await lock_orders(conn, {item.order_id for item in everything if item.order_id is not None})
     found = settled.found + [(item.order_id, reason) for item, reason in reused]
@@ -232,7 +232,7 @@ async def write(conn: Conn, loaded: Loaded, *, policy: Policy, now: datetime) ->
     await write_facts(conn, changes)
     await insert_events(conn, batch.new, now=now)
     await settle_waiting(conn, batch.waited, now=now)
-    await write_contested(conn, settled, now=now)
+    await write_ambiguous(conn, settled, now=now)
     await reaffirm(conn, [item.event for item in batch.repeated])
     await supersede(conn, batch.superseded, now=now)
     cases = await write_changes(conn, changes, policy=policy.cases, now=now)

@@ -6,7 +6,7 @@ object first seen) holds that reference's lock shared, and then looks for waitin
 event wait holds it exclusively, and then looks for the order once more.  So of two that run at once, the later sees the
 earlier.  Locks are taken in sorted order.
 
-Where an event's references lead to more than one order, store/apply/contested.py decides.
+Where an event's references lead to more than one order, store/apply/ambiguous_payments.py decides.
 """
 
 import hashlib

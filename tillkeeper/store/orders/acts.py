@@ -5,12 +5,12 @@ from itertools import chain, islice
 from typing import Final
 
 from tillkeeper.domain.delivery import unpack
-from tillkeeper.domain.nearness import WaitingMoney, parked_nearby, waiting_nearby
 from tillkeeper.domain.order import acts
 from tillkeeper.domain.order.changes import Changes
 from tillkeeper.domain.order.registration import Order
 from tillkeeper.domain.order.state import OrderState
 from tillkeeper.domain.policy import CasePolicy
+from tillkeeper.domain.similar_references import WaitingMoney, parked_nearby, waiting_nearby
 from tillkeeper.store.orders.loading import lock_whole_orders
 from tillkeeper.store.orders.writing import write_changes
 from tillkeeper.store.postgres.pool import Conn

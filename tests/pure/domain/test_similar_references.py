@@ -3,7 +3,13 @@
 import pytest
 
 from tests.pure.domain.factories import an_event, an_order
-from tillkeeper.domain.nearness import WaitingMoney, is_alike, is_near, parked_nearby, waiting_nearby
+from tillkeeper.domain.similar_references import (
+    WaitingMoney,
+    differs_by_a_typo,
+    is_similar,
+    parked_nearby,
+    waiting_nearby,
+)
 
 
 @pytest.mark.parametrize(
@@ -20,23 +26,23 @@ from tillkeeper.domain.nearness import WaitingMoney, is_alike, is_near, parked_n
     ],
 )
 def test_what_differs_in_case_signs_or_what_stands_around_it_is_near(written: str):
-    assert is_near("ORDER-1001", written)
+    assert is_similar("ORDER-1001", written)
 
 
 @pytest.mark.parametrize("written", ["ORDER-1002", "100", "ORDER-10017", "7ORDER-100", "OTHER-77", ""])
 def test_another_order_is_not(written: str):
-    assert not is_near("ORDER-1001", written)
+    assert not is_similar("ORDER-1001", written)
 
 
 def test_a_number_is_no_part_of_a_longer_one():
-    assert not is_near("1001", "31001")
-    assert is_near("1001", "no. 1001")
-    assert not is_near("", "")
+    assert not is_similar("1001", "31001")
+    assert is_similar("1001", "no. 1001")
+    assert not is_similar("", "")
 
 
 def test_a_slip_is_alike():
-    assert is_alike("ORDER-1001", "ORDRE-1001")
-    assert not is_alike("ORDER-1001", "PO-9")
+    assert differs_by_a_typo("ORDER-1001", "ORDRE-1001")
+    assert not differs_by_a_typo("ORDER-1001", "PO-9")
 
 
 def waiting(order_ref, amount=100):

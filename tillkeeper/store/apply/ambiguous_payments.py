@@ -1,12 +1,12 @@
-"""Loads and writes payments that events name with several orders; domain/contested.py decides where they belong."""
+"""Loads and writes payments that events name with several orders; domain/ambiguous_payments.py places them."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
 
 import msgspec
 
+from tillkeeper.domain.ambiguous_payments import AmbiguousPayments, KeptEvent, SettledPayments, place_ambiguous
 from tillkeeper.domain.batch import EventKey, Item
-from tillkeeper.domain.contested import Contest, KeptEvent, Settled, settle_contest
 from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.domain.order.registration import ClaimedPayment
 from tillkeeper.domain.order.state import OrderState
@@ -27,11 +27,11 @@ async def named_with(conn: Conn, order_refs: Collection[str]) -> set[Reference]:
     return {("payment", row["account"], row["payment_ref"]) for row in await conn.fetch(NAMED, list(order_refs))}
 
 
-async def settle_contested(
-    conn: Conn, contested: set[Reference], items: Sequence[Item]
-) -> tuple[dict[int, OrderState], Settled]:
-    """Loads the orders of all items and of the contested objects, with these placed anew.  Raises WriteConflict."""
-    known = await _gather(conn, contested, items)
+async def load_ambiguous(
+    conn: Conn, ambiguous: set[Reference], items: Sequence[Item]
+) -> tuple[dict[int, OrderState], SettledPayments]:
+    """Loads the orders of all items and of the ambiguous objects, with these placed anew.  Raises WriteConflict."""
+    known = await _gather(conn, ambiguous, items)
     await lock(conn, waiting={reference for event in known.events.values() for reference in references_of(event)})
     known = await _gather(conn, known.objects, items)
     ids = {item.order_id for item in items if item.order_id is not None} | set(known.order_ids.values())
@@ -39,7 +39,7 @@ async def settle_contested(
     known = await _gather(conn, known.objects, items)
     if not set(known.order_ids.values()) <= ids:
         raise WriteConflict
-    return orders, settle_contest(known, orders)
+    return orders, place_ambiguous(known, orders)
 
 
 ORDERS_OF_OBJECTS = """
@@ -62,7 +62,7 @@ WHERE id = ANY($1::bigint[]) OR order_ref = ANY($2::text[])
 """
 
 
-async def _gather(conn: Conn, objects: set[Reference], items: Sequence[Item]) -> Contest:
+async def _gather(conn: Conn, objects: set[Reference], items: Sequence[Item]) -> AmbiguousPayments:
     """Follows the objects' events to the other objects that they name, until there are no more."""
     rows, mine, ids, seen = dict[EventKey, KeptEvent](), list[Item](), set[int](), set[Reference]()
     objects, named = set(objects), list[PaymentEvent]()
@@ -85,7 +85,7 @@ async def _gather(conn: Conn, objects: set[Reference], items: Sequence[Item]) ->
         objects |= {reference for event in named for reference in object_references_of(event)}
     refs = {event.order_ref for event in named if event.order_ref is not None}
     orders = await conn.fetch(ORDERS_CONCERNED, sorted(ids), sorted(refs))
-    return Contest(
+    return AmbiguousPayments(
         objects=objects,
         kept=rows,
         items=mine,
@@ -113,7 +113,7 @@ ON CONFLICT DO NOTHING
 """
 
 
-async def write_contested(conn: Conn, settled: Settled, *, now: datetime) -> None:
+async def write_ambiguous(conn: Conn, settled: SettledPayments, *, now: datetime) -> None:
     """Writes where events belong now, and which orders their payments were named with."""
     if settled.moved:
         rows = [

@@ -42,7 +42,7 @@ class MovedEvent(msgspec.Struct, frozen=True, kw_only=True):
     status_after: str | None
 
 
-class Contest(msgspec.Struct, kw_only=True):
+class AmbiguousPayments(msgspec.Struct, kw_only=True):
     """All that is known of some payments that several orders claim."""
 
     objects: set[Reference]
@@ -62,7 +62,7 @@ class Contest(msgspec.Struct, kw_only=True):
         return told
 
 
-class Settled(msgspec.Struct, kw_only=True):
+class SettledPayments(msgspec.Struct, kw_only=True):
     """Where everything belongs."""
 
     facts: dict[int, OrderFacts] = msgspec.field(default_factory=dict)  # of the orders concerned, after placing anew
@@ -72,19 +72,19 @@ class Settled(msgspec.Struct, kw_only=True):
     names: list[tuple[str, str, str]] = msgspec.field(default_factory=list)  # (order reference, account, payment)
 
 
-def settle_contest(contest: Contest, orders: dict[int, OrderState]) -> Settled:
+def place_ambiguous(ambiguous: AmbiguousPayments, orders: dict[int, OrderState]) -> SettledPayments:
     """Places all events anew, and marks the items.  Cases of the objects move to their present orders."""
-    events = contest.events
-    placement = place(events.values(), registered=contest.order_ids, claims=contest.claims)
-    facts = _facts_placed_anew(contest, events, orders, placement)
+    events = ambiguous.events
+    placement = place(events.values(), registered=ambiguous.order_ids, claims=ambiguous.claims)
+    facts = _facts_placed_anew(ambiguous, events, orders, placement)
     placed = {order_id: orders[order_id].with_facts(told) for order_id, told in facts.items()}
-    settled = Settled(facts=facts)
+    settled = SettledPayments(facts=facts)
     for key, event in events.items():
-        _settle_event(contest, event, placement.events[key], orders | placed, settled)
+        _settle_event(ambiguous, event, placement.events[key], orders | placed, settled)
     settled.found = [
-        _conflict(contest, events, subject, refs, placement) for subject, refs in placement.conflicts.items()
+        _conflict(ambiguous, events, subject, refs, placement) for subject, refs in placement.conflicts.items()
     ]
-    subjects = {f"{kind}:{account}/{ref}" for kind, account, ref in contest.objects}
+    subjects = {f"{kind}:{account}/{ref}" for kind, account, ref in ambiguous.objects}
     settled.agreed = sorted(subjects - placement.conflicts.keys())
     settled.names = [(ref, *key) for key, refs in placement.names.items() for ref in refs]
     _move_cases(orders, settled)
@@ -92,42 +92,46 @@ def settle_contest(contest: Contest, orders: dict[int, OrderState]) -> Settled:
 
 
 def _facts_placed_anew(
-    contest: Contest,
+    ambiguous: AmbiguousPayments,
     events: Mapping[EventKey, PaymentEvent],
     orders: Mapping[int, OrderState],
     placement: Placement,
 ) -> dict[int, OrderFacts]:
     """Removes the objects' facts from every order, and builds them again where they belong."""
-    of_payments = {reference[1:] for reference in contest.objects if reference[0] == "payment"}
-    of_refunds = {reference[1:] for reference in contest.objects if reference[0] == "refund"}
-    of_disputes = {reference[1:] for reference in contest.objects if reference[0] == "dispute"}
+    of_payments = {reference[1:] for reference in ambiguous.objects if reference[0] == "payment"}
+    of_refunds = {reference[1:] for reference in ambiguous.objects if reference[0] == "refund"}
+    of_disputes = {reference[1:] for reference in ambiguous.objects if reference[0] == "dispute"}
     made = {}
-    for order_id in contest.order_ids.values():
+    for order_id in ambiguous.order_ids.values():
         facts = orders[order_id].facts
         made[order_id] = OrderFacts(
             payments={key: payment for key, payment in facts.payments.items() if key not in of_payments},
             refunds={key: refund for key, refund in facts.refunds.items() if key not in of_refunds},
             disputes={key: dispute for key, dispute in facts.disputes.items() if key not in of_disputes},
         )
-    for key, order_ref in contest.claims.items():
-        order_id = contest.order_ids[order_ref]
+    for key, order_ref in ambiguous.claims.items():
+        order_id = ambiguous.order_ids[order_ref]
         payments = {**made[order_id].payments, key: PaymentFacts()}
         made[order_id] = msgspec.structs.replace(made[order_id], payments=payments)
     for event_key, event in events.items():
         placed = placement.events[event_key]
         if placed.order_ref is not None and not placed.contradicts:
-            order_id = contest.order_ids[placed.order_ref]
+            order_id = ambiguous.order_ids[placed.order_ref]
             made[order_id] = apply(made[order_id], event)
     return made
 
 
 def _settle_event(
-    contest: Contest, event: PaymentEvent, placed: Placed, orders: Mapping[int, OrderState], settled: Settled
+    ambiguous: AmbiguousPayments,
+    event: PaymentEvent,
+    placed: Placed,
+    orders: Mapping[int, OrderState],
+    settled: SettledPayments,
 ) -> None:
     key = (event.account, event.event_id)
-    order_id = None if placed.order_ref is None else contest.order_ids[placed.order_ref]
+    order_id = None if placed.order_ref is None else ambiguous.order_ids[placed.order_ref]
     outcome, reason = _outcome(event, order_id, orders, contradicts=placed.contradicts)
-    kept, items = contest.kept.get(key), [item for item in contest.items if item.key == key]
+    kept, items = ambiguous.kept.get(key), [item for item in ambiguous.items if item.key == key]
     for item in items:
         item.placed, item.order_id, item.outcome, item.reason = True, order_id, outcome, reason
     if kept is not None and not any(item.waited for item in items) and _is_elsewhere(kept, order_id, reason):
@@ -154,7 +158,7 @@ def _is_elsewhere(kept: KeptEvent, order_id: int | None, reason: str | None) -> 
 
 
 def _conflict(
-    contest: Contest,
+    ambiguous: AmbiguousPayments,
     events: Mapping[EventKey, PaymentEvent],
     subject: str,
     refs: tuple[str, ...],
@@ -167,13 +171,13 @@ def _conflict(
         for key, event in events.items()
         if f"{event.account}/{getattr(event, name + '_ref')}" == ref
     }
-    order_id = min((contest.order_ids[home] for home in homes if home is not None), default=None)
+    order_id = min((ambiguous.order_ids[home] for home in homes if home is not None), default=None)
     details: dict[str, object] = {"names_orders": list(refs), "counts_for": sorted(home for home in homes if home)}
     account, state = ref.partition("/")[0], " ".join(refs)
     return order_id, CaseReason(kind=REFERENCE_CONFLICT, subject=subject, state=state, account=account, details=details)
 
 
-def _move_cases(orders: dict[int, OrderState], settled: Settled) -> None:
+def _move_cases(orders: dict[int, OrderState], settled: SettledPayments) -> None:
     """Moves cases to the orders that have their objects now; in `orders`, for nothing is written yet."""
     homes = {reason.key: order_id for order_id, reason in settled.found if order_id is not None}
     objects = {subject: order_id for order_id, facts in settled.facts.items() for subject in _subjects_in(facts)}

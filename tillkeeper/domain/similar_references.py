@@ -18,7 +18,7 @@ PART_CHARS_MIN: Final = 4  # a shorter one occurs in many others by chance
 ALIKE: Final = 0.85  # one typing error in seven characters
 
 
-def is_near(one: str, other: str) -> bool:
+def is_similar(one: str, other: str) -> bool:
     """Returns True if the two differ only in case, spaces and signs, or in a prefix or suffix."""
     short, long = sorted((_plain(one), _plain(other)), key=len)
     if short == long or len(short) < PART_CHARS_MIN:
@@ -32,7 +32,7 @@ def _one_number(left: str, right: str) -> bool:
     return left[-1:].isdigit() and right[:1].isdigit()
 
 
-def is_alike(one: str, other: str) -> bool:
+def differs_by_a_typo(one: str, other: str) -> bool:
     """Returns True if one may be the other with a typing error, which is enough only where the amounts are the same."""
     return SequenceMatcher(None, _plain(one), _plain(other)).ratio() >= ALIKE
 
@@ -55,7 +55,9 @@ def waiting_nearby(order: Order, waiting: Iterable[WaitingMoney]) -> Iterator[st
     """Describes the payments that may be meant for it: under a similar reference, or one alike at the same amount."""
     for money in waiting:
         is_due = (money.amount, money.currency) == (order.amount, order.currency)
-        if is_near(order.order_ref, money.order_ref) or (is_due and is_alike(order.order_ref, money.order_ref)):
+        if is_similar(order.order_ref, money.order_ref) or (
+            is_due and differs_by_a_typo(order.order_ref, money.order_ref)
+        ):
             yield (
                 f"payment {money.payment_ref} at {money.account} waits for an order {money.order_ref!r}: "
                 "is that this one?"
@@ -66,5 +68,5 @@ def parked_nearby(order: Order, parked: Iterable[tuple[int, Iterable[PaymentEven
     """Describes the parked events (number, events) that may be meant for the order."""
     for parked_id, events in parked:
         refs = {event.order_ref for event in events if event.order_ref not in {None, order.order_ref}}
-        if any(is_near(order.order_ref, ref or "") for ref in refs):
+        if any(is_similar(order.order_ref, ref or "") for ref in refs):
             yield f"an event is parked that may be of this order: tillkeeper parked show {parked_id}"

@@ -14,7 +14,7 @@ from tillkeeper.domain.order.registration import Order
 from tillkeeper.domain.order.sums import captured_of, refunded_of, refunds_of, unseen_payments
 
 
-class Implied(msgspec.Struct, frozen=True, kw_only=True, order=True):
+class ImpliedMoney(msgspec.Struct, frozen=True, kw_only=True, order=True):
     """An object to query: a refund, else a payment, else whatever the account has for the order."""
 
     account: str
@@ -22,11 +22,11 @@ class Implied(msgspec.Struct, frozen=True, kw_only=True, order=True):
     refund_ref: str | None = None
 
 
-def implied(order: Order, facts: OrderFacts) -> tuple[Implied, ...]:
+def implied_money(order: Order, facts: OrderFacts) -> tuple[ImpliedMoney, ...]:
     """Returns everything that must be asked about because the facts imply money that is not known, once and sorted."""
     if not facts.has_returns:
         return ()
-    found = set[Implied]()
+    found = set[ImpliedMoney]()
     for account, payment_ref in unseen_payments(order, facts):
         found |= set(_of_unseen(facts, account, payment_ref))
     for (account, payment_ref), payment in facts.payments.items():
@@ -35,7 +35,7 @@ def implied(order: Order, facts: OrderFacts) -> tuple[Implied, ...]:
     return tuple(sorted(found, key=lambda query: (query.account, query.payment_ref or "", query.refund_ref or "")))
 
 
-def _of_payment(order: Order, facts: OrderFacts, key: ObjectKey, payment: PaymentFacts) -> Iterator[Implied]:
+def _of_payment(order: Order, facts: OrderFacts, key: ObjectKey, payment: PaymentFacts) -> Iterator[ImpliedMoney]:
     account, payment_ref = key
     undone_unseen = payment.reversals and (not payment.captures or payment.reversals.keys() - {"", *payment.captures})
     pending = [
@@ -44,22 +44,22 @@ def _of_payment(order: Order, facts: OrderFacts, key: ObjectKey, payment: Paymen
         if refund.amount and refund.latest.status is ObjectStatus.PENDING
     ]
     if undone_unseen or refunded_of(order, facts, key) + sum(pending) > captured_of(order, account, payment):
-        yield Implied(account=account, payment_ref=payment_ref)
+        yield ImpliedMoney(account=account, payment_ref=payment_ref)
     if payment.refunds_told_at is None:
         return
     for (at_account, refund_ref), refund in facts.refunds.items():
         is_its = at_account == account and refund.payment_ref in {payment_ref, None}
         if is_its and refund.latest.status is ObjectStatus.PENDING:
-            yield Implied(account=account, payment_ref=payment_ref, refund_ref=refund_ref)
+            yield ImpliedMoney(account=account, payment_ref=payment_ref, refund_ref=refund_ref)
 
 
-def _of_unseen(facts: OrderFacts, account: str, payment_ref: str | None) -> Iterator[Implied]:
+def _of_unseen(facts: OrderFacts, account: str, payment_ref: str | None) -> Iterator[ImpliedMoney]:
     """Yields the payment itself where it is named; else each refund of it, and the order for a dispute."""
     if payment_ref is not None:
-        yield Implied(account=account, payment_ref=payment_ref)
+        yield ImpliedMoney(account=account, payment_ref=payment_ref)
         return
     for (at_account, refund_ref), refund in facts.refunds.items():
         if at_account == account and refund.payment_ref is None:
-            yield Implied(account=account, refund_ref=refund_ref)
+            yield ImpliedMoney(account=account, refund_ref=refund_ref)
     if any(dispute.payment_ref is None for (at_account, _), dispute in facts.disputes.items() if at_account == account):
-        yield Implied(account=account)
+        yield ImpliedMoney(account=account)
