@@ -24,7 +24,7 @@ from tillkeeper.domain.policy import Policy
 from tillkeeper.gateways.errors import CannotQuery
 from tillkeeper.store.jobs.backfill import (
     CHUNK_ORDERS,
-    Found,
+    OpenOrders,
     Pace,
     RequestedBackfill,
     advance,
@@ -174,7 +174,9 @@ class GapFiller:
             result.asked |= await self._transact(partial(ask_about, ids=found.ids[chunk], moments=moments[chunk]))
             await self._transact(lambda conn: keep(conn, account, by=self._by, now=self._now()))
 
-    async def _find(self, conn: Conn, account: str, since: datetime, until: datetime, result: BackfillResult) -> Found:
+    async def _find(
+        self, conn: Conn, account: str, since: datetime, until: datetime, result: BackfillResult
+    ) -> OpenOrders:
         now = self._now()
         found = await open_in(conn, account, since, until, limit=self._pace.orders_max, now=now)
         result.passed_over = await count_passed_over(conn, account, until, found, now=now)

@@ -17,13 +17,14 @@ import asyncpg
 import msgspec
 import structlog
 
+from tillkeeper.domain.order.mail_timing import OrderNow, SendLater, SendNow, may_tell_payer
 from tillkeeper.domain.order.notice_outcomes import (
     NO_CHANNEL,
     PENDING,
+    ChannelEntry,
     ChannelState,
     Dead,
     Dropped,
-    Entry,
     Failed,
     RowState,
     SendOutcome,
@@ -34,7 +35,6 @@ from tillkeeper.domain.order.notice_outcomes import (
     undeliverable,
 )
 from tillkeeper.domain.order.notices import Audience
-from tillkeeper.domain.order.sending import OrderNow, SendLater, SendNow, may_tell_payer
 from tillkeeper.domain.policy import CasePolicy
 from tillkeeper.domain.topics import Topic
 from tillkeeper.notices.addresses import is_mail_address
@@ -45,7 +45,7 @@ from tillkeeper.notices.mail import BadNotice, Facts, language_for, read, render
 from tillkeeper.notices.outgoing import Outgoing
 from tillkeeper.notices.settings import NotifySettings
 from tillkeeper.store.cases.writing import open_cases
-from tillkeeper.store.outbox.sending import MAIL, Claimed, Settled, claim, lock_order, mark, settle
+from tillkeeper.store.outbox.sending import MAIL, Claimed, SettledNotice, claim, lock_order, mark, settle
 from tillkeeper.store.outbox.writing import write_notices
 from tillkeeper.store.postgres.lease import LeaseLost
 from tillkeeper.store.postgres.sqlstates import DATABASE_ERRORS
@@ -64,7 +64,7 @@ SENDS_PER_CHANNEL: Final = 5  # the notices that wait at once for a receiver tha
 LEASE: Final = timedelta(minutes=3)
 ALL: Final = tuple(Audience)
 
-_entries_in = msgspec.json.Decoder(dict[str, Entry]).decode
+_entries_in = msgspec.json.Decoder(dict[str, ChannelEntry]).decode
 _payload_in = msgspec.json.Decoder(dict[str, Any]).decode
 
 
@@ -160,7 +160,7 @@ class NotifyLoop:
 
     # --- payers: at most once -----------------------------------------------------------------------------------------
 
-    async def _to_payer(self, row: Claimed, entries: dict[str, Entry]) -> datetime | None:
+    async def _to_payer(self, row: Claimed, entries: dict[str, ChannelEntry]) -> datetime | None:
         """Sends a mail and adds what came of it to `entries`; returns until when it is postponed, if it is."""
         before = entries.get(MAIL)
         if before is not None and before.is_final:  # its sender died before settling it
@@ -230,7 +230,7 @@ class NotifyLoop:
 
     # --- the merchant's systems and ops: at least once ----------------------------------------------------------------
 
-    async def _to_channels(self, row: Claimed, entries: dict[str, Entry]) -> None:
+    async def _to_channels(self, row: Claimed, entries: dict[str, ChannelEntry]) -> None:
         """Sends to each channel that is due, and adds what came of it to `entries`."""
         now = self._now()
         channels = self._channels_for(row)
@@ -266,7 +266,7 @@ class NotifyLoop:
         async with self._sending[channel.name]:
             return await channel.send(msgspec.structs.replace(notice, sent_at=self._now()))
 
-    async def _mark(self, row: Claimed, entries: Mapping[str, Entry]) -> None:
+    async def _mark(self, row: Claimed, entries: Mapping[str, ChannelEntry]) -> None:
         async with self._pool.acquire() as conn:
             if not await mark(conn, row, entries):
                 raise LeaseLost
@@ -283,11 +283,11 @@ class NotifyLoop:
             log.exception("notice_failed_unexpectedly", key=row.key, topic=row.topic, channel=channel)
             return Failed(why=f"a fault of ours: {type(error).__name__}")
 
-    def _entry(self, row: Claimed, outcome: SendOutcome, before: Entry | None) -> Entry:
+    def _entry(self, row: Claimed, outcome: SendOutcome, before: ChannelEntry | None) -> ChannelEntry:
         return entry_of(outcome, before, give_up_after=self._give_up_after[row.audience], now=self._now())
 
     async def _settle(
-        self, rows: Sequence[tuple[Claimed, dict[str, Entry]]], *, put_off: datetime | None = None
+        self, rows: Sequence[tuple[Claimed, dict[str, ChannelEntry]]], *, put_off: datetime | None = None
     ) -> None:
         """Settles rows; who could not be reached becomes a case, in the same transaction."""
         if rows:
@@ -296,7 +296,10 @@ class NotifyLoop:
             await self._retry.until_available(lambda: self._write(rows, settled, now), contended_attempts=None)
 
     async def _write(
-        self, rows: Sequence[tuple[Claimed, dict[str, Entry]]], settled: Mapping[str, Settled], now: datetime
+        self,
+        rows: Sequence[tuple[Claimed, dict[str, ChannelEntry]]],
+        settled: Mapping[str, SettledNotice],
+        now: datetime,
     ) -> None:
         async with self._pool.acquire() as conn, conn.transaction():
             held = await settle(conn, list(settled.values()))
@@ -314,7 +317,7 @@ class NotifyLoop:
             if row.key not in held:
                 log.warning("notice_lease_expired", key=row.key, topic=row.topic)
 
-    def _log(self, row: Claimed, channel: str, entry: Entry) -> None:
+    def _log(self, row: Claimed, channel: str, entry: ChannelEntry) -> None:
         NOTICES.labels(row.audience, channel, entry.outcome).inc()
         fields = {"key": row.key, "topic": row.topic, "channel": channel, "why": entry.why}
         if entry.outcome is ChannelState.DEAD:
@@ -338,13 +341,15 @@ def _payload(row: Claimed) -> dict[str, Any]:
         return {}
 
 
-def _is_due(entry: Entry, now: datetime) -> bool:
+def _is_due(entry: ChannelEntry, now: datetime) -> bool:
     return not entry.is_final and (entry.next_at is None or entry.next_at <= now)
 
 
-def _settled(row: Claimed, entries: Mapping[str, Entry], put_off: datetime | None, now: datetime) -> Settled:
+def _settled(
+    row: Claimed, entries: Mapping[str, ChannelEntry], put_off: datetime | None, now: datetime
+) -> SettledNotice:
     state = state_of(entries) if put_off is None else RowState(state=PENDING, due_at=put_off, last_error=None)
-    return Settled(
+    return SettledNotice(
         key=row.key,
         claim=row.claim,
         channels=entries,

@@ -9,7 +9,7 @@ import structlog
 from tillkeeper.domain.account_notices import BEGINS
 from tillkeeper.domain.policy import Policy
 from tillkeeper.domain.silence import Answers
-from tillkeeper.store.accounts.health import Abilities, HealthChange, note_answers, open_silences, watch
+from tillkeeper.store.accounts.health import AccountAbilities, HealthChange, note_answers, open_silences, watch
 from tillkeeper.store.postgres.pool import Conn
 from tillkeeper.telemetry import ASKED_SOONER, SILENCE
 from tillkeeper.workers.database_retry import DatabaseRetry, Stopped
@@ -60,7 +60,7 @@ class Silence:
     async def _look(self, conn: Conn, seen: dict[str, Answers]) -> tuple[list[HealthChange], set[tuple[str, str]]]:
         now, names = self._now(), sorted(self._accounts)  # accounts are added and removed
         can = {
-            name: Abilities(ask=self._watched.can_query(name), list=self._watched.can_list_events(name))
+            name: AccountAbilities(ask=self._watched.can_query(name), list=self._watched.can_list_events(name))
             for name in names
         }
         await note_answers(conn, {account: seen[account] for account in seen if account in can}, now=now)

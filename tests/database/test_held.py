@@ -9,7 +9,7 @@ from tests.database.factories import NOON, an_event
 from tests.database.sweeps import HOUR, MINUTE, Clock, Gateways, a_sweep, registered, told, topics, until
 from tests.database.test_order_acts import close
 from tillkeeper.domain.events import Evidence, Kind
-from tillkeeper.domain.order.acts import Refused
+from tillkeeper.domain.order.acts import ActRefused
 from tillkeeper.domain.order.registration import Instalment
 from tillkeeper.gateways.adyen.gateway import Adyen
 from tillkeeper.gateways.adyen.settings import AdyenSettings
@@ -125,7 +125,7 @@ async def test_who_paid_a_part_is_not_asked_for_the_rest_that_is_held(pool, swee
     assert (order["status"], order["paid"]) == ("partially_paid", 6000)
     await until(sweep, clock, 48 * HOUR, step=HOUR)
     assert await topics(pool, "payer") == []
-    with pytest.raises(Refused, match="still holds"):
+    with pytest.raises(ActRefused, match="still holds"):
         await close(pool)
 
 

@@ -19,7 +19,7 @@ from tests.database.sweeps import (
     until,
 )
 from tillkeeper.domain.events import Kind
-from tillkeeper.domain.order.acts import Refused
+from tillkeeper.domain.order.acts import ActRefused
 from tillkeeper.gateways.messages import Answer
 from tillkeeper.store.orders import acts as order_acts
 from tillkeeper.store.orders.acts import NoSuchOrder
@@ -84,10 +84,10 @@ async def test_money_that_comes_in_while_an_order_is_held_counts_and_the_hold_st
 
 async def test_only_a_held_order_can_be_released(pool):
     await registered(pool)
-    with pytest.raises(Refused, match="not held"):
+    with pytest.raises(ActRefused, match="not held"):
         await act(pool, order_acts.release)
     await hold(pool, NOON + HOUR)
-    with pytest.raises(Refused, match="not held"):
+    with pytest.raises(ActRefused, match="not held"):
         await act(pool, order_acts.release, now=NOON + HOUR)
 
 
@@ -98,7 +98,7 @@ async def test_asking_has_the_sweep_ask_next_and_the_ladder_goes_on(pool, sweep,
     await until(sweep, clock, 3 * MINUTE)
     assert [at for at, _, _ in gateways.asked] == [MINUTE, 2 * MINUTE]
     await hold(pool)
-    with pytest.raises(Refused, match="release it first"):
+    with pytest.raises(ActRefused, match="release it first"):
         await act(pool, order_acts.ask_gateway)
 
 
@@ -152,7 +152,7 @@ async def test_the_payer_of_a_closed_order_is_told_of_late_money_and_of_its_way_
 async def test_an_order_is_not_closed_while_money_is_there_or_on_its_way_unless_forced(pool, events, reason):
     await registered(pool)
     await told(pool, *events)
-    with pytest.raises(Refused, match=reason):
+    with pytest.raises(ActRefused, match=reason):
         await close(pool)
     order = await show(pool, "A1")
     assert order["closed_at"] is None
@@ -205,7 +205,7 @@ async def test_nothing_is_done_to_a_closed_or_unknown_order(pool):
         order_acts.close: {"force": True},
     }
     for what, more in acts.items():
-        with pytest.raises(Refused, match="closed since 2026-11-22 12:00:00Z"):
+        with pytest.raises(ActRefused, match="closed since 2026-11-22 12:00:00Z"):
             await act(pool, what, **more)
         with pytest.raises(NoSuchOrder):
             await act(pool, what, "A2", **more)

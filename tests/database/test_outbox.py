@@ -10,7 +10,7 @@ from tests.notice_factories import an_order, to_merchant, to_ops, to_payer, told
 from tillkeeper.domain.order.notices import Audience
 from tillkeeper.domain.order.status import Summary
 from tillkeeper.domain.statuses import Status
-from tillkeeper.store.outbox.sending import Settled, claim, lock_order, mark, settle
+from tillkeeper.store.outbox.sending import SettledNotice, claim, lock_order, mark, settle
 
 LEASE = timedelta(minutes=1)
 EVERYBODY = tuple(Audience)
@@ -24,7 +24,7 @@ async def claimed(pool, *, now=NOON, audiences=EVERYBODY, limit=10):
 async def settled(pool, row, **fields):
     defaults = {"channels": {}, "state": "sent", "due_at": None, "last_error": None, "finished_at": NOON}
     async with pool.acquire() as conn:
-        return await settle(conn, [Settled(key=row.key, claim=row.claim, **{**defaults, **fields})])
+        return await settle(conn, [SettledNotice(key=row.key, claim=row.claim, **{**defaults, **fields})])
 
 
 async def test_the_longest_due_are_claimed_first_and_only_those_that_are_due(pool):

@@ -19,7 +19,7 @@ from tests.database.sweeps import (
 )
 from tillkeeper.api_client.client import QueryFailed
 from tillkeeper.domain.events import Kind
-from tillkeeper.domain.order.acts import Refused
+from tillkeeper.domain.order.acts import ActRefused
 from tillkeeper.domain.order.registration import Instalment
 from tillkeeper.gateways.messages import Answer
 from tillkeeper.store.deliveries.parked import close_parked, park_event
@@ -148,7 +148,7 @@ async def test_while_an_event_of_it_is_parked_nobody_is_asked_to_pay_and_nothing
     order = await show(pool, "A1")
     assert (await topics(pool, "payer"), order["closed_at"]) == ([], None)
     assert [case["details"]["why"] for case in order["cases"]] == ["an event of it is parked"]
-    with pytest.raises(Refused, match="replay or discard it first"):
+    with pytest.raises(ActRefused, match="replay or discard it first"):
         await repeat_when_raced(pool, lambda conn: close(conn, "A1", force=False, by="mei", note="", now=clock.at))
     await repeat_when_raced(
         pool, lambda conn: close_parked(conn, number, "discarded", by="mei", note="a test", now=clock.at)

@@ -179,3 +179,12 @@ async def test_what_stood_in_it_stands_there_and_is_gone_on_with(old_database):
         order = await show(pool, "A1")
         assert (order["status"], [it["closed_by"] for it in order["cases"]]) == ("paid", ["system", "system"])
         assert msgspec.json.encode(order["payments"])
+
+
+async def test_a_database_that_has_the_names_already_is_only_counted(database):
+    fresh = dump_of(database)
+    connection = await asyncpg.connect(database)
+    await connection.execute("DROP TABLE schema_versions")
+    await connection.close()
+    await upgraded_to_newest(database)
+    assert dump_of(database) == fresh

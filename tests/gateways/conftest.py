@@ -43,7 +43,8 @@ def pytest_generate_tests(metafunc):
     if "asked" in metafunc.fixturenames:
         pairs = [(name, query) for name, it in sorted(GATEWAYS.items()) for query in sorted(it.queryable)]
         pairs = [(name, query) for name, query in pairs if holds is None or holds(specimen_of(name).asked[query])]
-        metafunc.parametrize(("specimen", "asked"), pairs, indirect=True, scope="session", ids="-".join)
+        names = ["-".join(pair) for pair in pairs]
+        metafunc.parametrize(("specimen", "asked"), pairs, indirect=True, scope="session", ids=names)
     elif "specimen" in metafunc.fixturenames:
         names = [name for name in sorted(GATEWAYS) if holds is None or holds(specimen_of(name))]
         metafunc.parametrize("specimen", names, indirect=True, scope="session")

@@ -1,10 +1,11 @@
 """Every gateway's delivery at every other gateway's account: the doctor says whose it is."""
 
 import importlib
+from functools import cache
 
 import pytest
 from meaning import outcome
-from specimen import NOW
+from specimen import NOW, rsa_keys
 
 from tillkeeper.diagnostics.findings import Finding
 from tillkeeper.diagnostics.refusals import RefusedRequest, diagnose
@@ -12,16 +13,16 @@ from tillkeeper.gateways.errors import Refused
 from tillkeeper.gateways.registry import GATEWAYS
 
 
-@pytest.fixture(scope="module")
-def everyone(keys):
-    return [importlib.import_module(f"specimen_{name}").specimen(keys) for name in sorted(GATEWAYS)]
+@cache  # a fixture would be set up anew for each specimen
+def everyone():
+    return [importlib.import_module(f"specimen_{name}").specimen(rsa_keys()) for name in sorted(GATEWAYS)]
 
 
 @pytest.mark.slow
-def test_a_delivery_at_any_other_gateway_is_refused_and_known_by_its_account(specimen, everyone):
+def test_a_delivery_at_any_other_gateway_is_refused_and_known_by_its_account(specimen):
     own, is_proven = specimen.gateway.account, specimen.gateway.verify(specimen.valid, NOW).proven
-    accounts = {it.gateway.account: it.gateway for it in everyone}
-    for other in everyone:
+    accounts = {it.gateway.account: it.gateway for it in everyone()}
+    for other in everyone():
         if other.gateway.account == own:
             continue
         refused = outcome(other, specimen.valid)

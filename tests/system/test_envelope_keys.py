@@ -7,7 +7,7 @@ import pytest
 
 from tests.database.factories import NOON, a_delivery, a_registration, an_event
 from tests.system.test_workers import books
-from tillkeeper.cli.parked_acts import Act, discard, replay
+from tillkeeper.cli.parked_acts import ParkedAct, discard, replay
 from tillkeeper.domain.delivery import Envelope, EnvelopeKeys, pack
 from tillkeeper.domain.policy import Policy
 from tillkeeper.lanes.intake import Intake
@@ -145,7 +145,7 @@ async def test_what_was_parked_for_its_signature_is_replayed_once_a_key_fits_or_
     await applied(worker(pool, receiver), 3)
     await receiver.close()
     first, second, third = [row["id"] for row in await parked(pool)]
-    act = Act(by="me", note="they are ours")
+    act = ParkedAct(by="me", note="they are ours")
     told = await replay(pool, None, act, Policy(), OURS)
     assert [it["outcome"] for it in told] == ["still_parked"] * 3
     assert await status(pool) == "unpaid"

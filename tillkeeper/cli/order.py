@@ -123,7 +123,7 @@ def _act(what: str, ref: str, by: str, note: str, config: Path | None, *, as_jso
         from tillkeeper import clock
         from tillkeeper.cli.database import ask
         from tillkeeper.cli.output import print_json, shown
-        from tillkeeper.domain.order.acts import Refused
+        from tillkeeper.domain.order.acts import ActRefused
         from tillkeeper.store.orders import acts as order_acts
         from tillkeeper.store.postgres.transactions import repeat_when_raced
         from tillkeeper.store.reports import order as order_report
@@ -148,7 +148,7 @@ def _act(what: str, ref: str, by: str, note: str, config: Path | None, *, as_jso
             found = ask(settings, query)
         except order_acts.NoSuchOrder:
             raise CommandError(f"no order {ref!r} is registered", code=NO) from None
-        except Refused as error:
+        except ActRefused as error:
             raise CommandError(f"order {ref!r}: {error}", code=NO) from None
         if as_json:
             print_json({"act": what, "by": by, "note": note, **found})

@@ -113,10 +113,10 @@ def replay_command(
     with reported(as_json=as_json):
         settings = settings_from(config)
         from tillkeeper.cli.database import ask
-        from tillkeeper.cli.parked_acts import Act, replay
+        from tillkeeper.cli.parked_acts import ParkedAct, replay
         from tillkeeper.domain.delivery import EnvelopeKeys
 
-        policy, act = policy_from(settings), Act(by=by or os_user(), note=note)
+        policy, act = policy_from(settings), ParkedAct(by=by or os_user(), note=note)
         keys = EnvelopeKeys(() if unsigned else settings.envelope_keys)
         _finish(ask(settings, lambda pool: replay(pool, ids, act, policy, keys)), as_json=as_json)
 
@@ -131,9 +131,9 @@ def discard_command(ids: Ids, note: Note, by: By = None, config: Config = None, 
     with reported(as_json=as_json):
         settings = settings_from(config)
         from tillkeeper.cli.database import ask
-        from tillkeeper.cli.parked_acts import Act, discard
+        from tillkeeper.cli.parked_acts import ParkedAct, discard
 
-        act = Act(by=by or os_user(), note=note)
+        act = ParkedAct(by=by or os_user(), note=note)
         _finish(ask(settings, lambda pool: discard(pool, ids, act)), as_json=as_json)
 
 

@@ -22,7 +22,7 @@ from tillkeeper.store.postgres.transactions import repeat_when_raced
 PAGE_ROWS: Final = 500
 
 
-class Act(msgspec.Struct, frozen=True, kw_only=True):
+class ParkedAct(msgspec.Struct, frozen=True, kw_only=True):
     """Who closes the events, and why."""
 
     by: str
@@ -30,7 +30,7 @@ class Act(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def replay(
-    pool: asyncpg.Pool, ids: Sequence[int] | None, act: Act, policy: Policy, keys: EnvelopeKeys
+    pool: asyncpg.Pool, ids: Sequence[int] | None, act: ParkedAct, policy: Policy, keys: EnvelopeKeys
 ) -> list[dict[str, Any]]:
     """Applies each again, or, without numbers, every one that is open; returns what became of each.
 
@@ -42,7 +42,7 @@ async def replay(
     return told
 
 
-async def discard(pool: asyncpg.Pool, ids: Sequence[int], act: Act) -> list[dict[str, Any]]:
+async def discard(pool: asyncpg.Pool, ids: Sequence[int], act: ParkedAct) -> list[dict[str, Any]]:
     """Closes each without applying it; returns what became of each."""
     return [await _discard_one(pool, parked_id, act) async for parked_id in _these(ids)]
 
@@ -67,21 +67,21 @@ async def _open(pool: asyncpg.Pool, told: list[dict[str, Any]]) -> AsyncIterator
 
 
 async def _replay_one(
-    pool: asyncpg.Pool, parked_id: int, act: Act, policy: Policy, keys: EnvelopeKeys
+    pool: asyncpg.Pool, parked_id: int, act: ParkedAct, policy: Policy, keys: EnvelopeKeys
 ) -> dict[str, Any]:
     told: dict[str, Any] = {"by": act.by, "note": act.note, "policy": policy, "now": clock.now()}
 
     async def work(conn: Conn) -> Any:
         try:
             return await apply.replay(conn, parked_id, **told)
-        except parked.Unreadable:
+        except parked.UnreadableMessage:
             return await apply.replay_message(conn, parked_id, keys, **told)
 
     try:
         tally = await repeat_when_raced(pool, work)
     except parked.NotOpen:
         return _not_open(parked_id)
-    except parked.Unreadable:
+    except parked.UnreadableMessage:
         return _as_json(parked_id, "still_parked", error="it is no readable message; it can only be discarded")
     except NotAuthentic as error:
         return _as_json(parked_id, "still_parked", error=f"{error}; `parked show` shows it, --unsigned believes it")
@@ -93,7 +93,7 @@ async def _replay_one(
     return _as_json(parked_id, "superseded" if tally.duplicates else "replayed", event_outcomes=outcomes)
 
 
-async def _discard_one(pool: asyncpg.Pool, parked_id: int, act: Act) -> dict[str, Any]:
+async def _discard_one(pool: asyncpg.Pool, parked_id: int, act: ParkedAct) -> dict[str, Any]:
     close = partial(
         parked.close_parked, parked_id=parked_id, outcome="discarded", by=act.by, note=act.note, now=clock.now()
     )

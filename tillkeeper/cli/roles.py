@@ -45,7 +45,8 @@ def work_command(config: Config = None, as_json: AsJson = False, tied: Tied = Fa
     """Apply what the receivers made durable to orders, until SIGTERM or Ctrl-C.
 
     Drains the RabbitMQ lane and the PostgreSQL lane.  Any number may run; work.processes starts several.  While the
-    database is away it waits.  Logs are JSON lines on standard error; work.metrics_port serves /metrics and /healthz.
+    database is away it waits.  Logs are JSON lines on standard error; work.metrics_port serves
+    /metrics, /healthz and /readyz.
     """
     with reported(as_json=as_json):
         settings = serving_settings_from(config)
@@ -59,7 +60,7 @@ def notify_command(config: Config = None, as_json: AsJson = False, tied: Tied = 
     """Send what the outbox holds to payers, to the merchant's systems and to ops, until SIGTERM or Ctrl-C.
 
     Any number may run.  Whom nothing is configured for is told nothing, and the row says so.  Logs are JSON lines on
-    standard error; notify.metrics_port serves /metrics and /healthz.
+    standard error; notify.metrics_port serves /metrics, /healthz and /readyz.
     """
     with reported(as_json=as_json):
         settings = serving_settings_from(config)
@@ -78,7 +79,8 @@ def sweep_command(config: Config = None, as_json: AsJson = False, tied: Tied = F
     """Look after orders that are stuck, as the policy says, until SIGTERM or Ctrl-C.
 
     Asks gateways what really happened, reminds payers, opens cases and escalates them.  Any number may run: each step
-    is taken once.  Logs are JSON lines on standard error; sweep.metrics_port serves /metrics and /healthz.
+    is taken once.  Logs are JSON lines on standard error; sweep.metrics_port serves
+    /metrics, /healthz and /readyz.
     """
     with reported(as_json=as_json):
         settings = serving_settings_from(config)

@@ -62,7 +62,7 @@ class AmbiguousPayments(msgspec.Struct, kw_only=True):
         return told
 
 
-class Settled(msgspec.Struct, kw_only=True):
+class SettledPayments(msgspec.Struct, kw_only=True):
     """Where everything belongs."""
 
     facts: dict[int, OrderFacts] = msgspec.field(default_factory=dict)  # of the orders concerned, after placing anew
@@ -72,13 +72,13 @@ class Settled(msgspec.Struct, kw_only=True):
     names: list[tuple[str, str, str]] = msgspec.field(default_factory=list)  # (order reference, account, payment)
 
 
-def place_ambiguous(ambiguous: AmbiguousPayments, orders: dict[int, OrderState]) -> Settled:
+def place_ambiguous(ambiguous: AmbiguousPayments, orders: dict[int, OrderState]) -> SettledPayments:
     """Places all events anew, and marks the items.  Cases of the objects move to their present orders."""
     events = ambiguous.events
     placement = place(events.values(), registered=ambiguous.order_ids, claims=ambiguous.claims)
     facts = _facts_placed_anew(ambiguous, events, orders, placement)
     placed = {order_id: orders[order_id].with_facts(told) for order_id, told in facts.items()}
-    settled = Settled(facts=facts)
+    settled = SettledPayments(facts=facts)
     for key, event in events.items():
         _settle_event(ambiguous, event, placement.events[key], orders | placed, settled)
     settled.found = [
@@ -126,7 +126,7 @@ def _settle_event(
     event: PaymentEvent,
     placed: Placed,
     orders: Mapping[int, OrderState],
-    settled: Settled,
+    settled: SettledPayments,
 ) -> None:
     key = (event.account, event.event_id)
     order_id = None if placed.order_ref is None else ambiguous.order_ids[placed.order_ref]
@@ -177,7 +177,7 @@ def _conflict(
     return order_id, CaseReason(kind=REFERENCE_CONFLICT, subject=subject, state=state, account=account, details=details)
 
 
-def _move_cases(orders: dict[int, OrderState], settled: Settled) -> None:
+def _move_cases(orders: dict[int, OrderState], settled: SettledPayments) -> None:
     """Moves cases to the orders that have their objects now; in `orders`, for nothing is written yet."""
     homes = {reason.key: order_id for order_id, reason in settled.found if order_id is not None}
     objects = {subject: order_id for order_id, facts in settled.facts.items() for subject in _subjects_in(facts)}

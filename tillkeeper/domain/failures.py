@@ -30,7 +30,7 @@ class FailureClass(StrEnum):
     UNKNOWN = "unknown"
 
 
-class Retry(StrEnum):
+class RetryAdvice(StrEnum):
     """Whether the payer should try again."""
 
     NOW = "now"  # the same way, at once
@@ -57,18 +57,20 @@ class Words(msgspec.Struct, frozen=True):
 class Guidance(msgspec.Struct, frozen=True, kw_only=True):
     """The advice for one class: steps in the order in which to take them, and the best alternative first."""
 
-    retry: Retry
+    retry: RetryAdvice
     reason: Words
     steps: tuple[Words, ...]
     alternatives: tuple[Method, ...]
 
 
-RETRY_WORDS: Final[Mapping[Retry, Words]] = MappingProxyType(
+RETRY_WORDS: Final[Mapping[RetryAdvice, Words]] = MappingProxyType(
     {
-        Retry.NOW: Words("可以立即重新支付。", "You can try again right away."),
-        Retry.LATER: Words("请过几分钟再试。", "Please try again in a few minutes."),
-        Retry.AFTER_FIX: Words("完成以下步骤后即可重新支付。", "You can try again once the steps below are done."),
-        Retry.OTHER_WAY: Words(
+        RetryAdvice.NOW: Words("可以立即重新支付。", "You can try again right away."),
+        RetryAdvice.LATER: Words("请过几分钟再试。", "Please try again in a few minutes."),
+        RetryAdvice.AFTER_FIX: Words(
+            "完成以下步骤后即可重新支付。", "You can try again once the steps below are done."
+        ),
+        RetryAdvice.OTHER_WAY: Words(
             "再次使用同一方式很可能仍会失败，请换一种方式支付。",
             "The same way is likely to fail again. Please pay in another way.",
         ),
@@ -84,7 +86,7 @@ METHOD_WORDS: Final[Mapping[Method, Words]] = MappingProxyType(
 )
 
 _NO_REASON: Final = Guidance(
-    retry=Retry.OTHER_WAY,
+    retry=RetryAdvice.OTHER_WAY,
     reason=Words("银行或支付机构未能完成这笔付款。", "The bank or payment service could not complete this payment."),
     steps=(
         Words("换一种方式支付。", "Pay in another way."),
@@ -99,7 +101,7 @@ _NO_REASON: Final = Guidance(
 GUIDANCE: Final[Mapping[FailureClass, Guidance]] = MappingProxyType(
     {
         FailureClass.INSUFFICIENT_FUNDS: Guidance(
-            retry=Retry.AFTER_FIX,
+            retry=RetryAdvice.AFTER_FIX,
             reason=Words("卡或账户的可用余额不足。", "The card or account did not have enough money available."),
             steps=(
                 Words("查看卡或账户的可用余额。", "Check what is available on the card or account."),
@@ -110,7 +112,7 @@ GUIDANCE: Final[Mapping[FailureClass, Guidance]] = MappingProxyType(
             alternatives=(Method.OTHER_CARD, Method.WALLET, Method.BANK_TRANSFER),
         ),
         FailureClass.LIMIT_EXCEEDED: Guidance(
-            retry=Retry.AFTER_FIX,
+            retry=RetryAdvice.AFTER_FIX,
             reason=Words(
                 "超出了单笔、单日或次数限额。", "A limit on the amount or on the number of payments was reached."
             ),
@@ -126,7 +128,7 @@ GUIDANCE: Final[Mapping[FailureClass, Guidance]] = MappingProxyType(
             alternatives=(Method.OTHER_CARD, Method.BANK_TRANSFER, Method.WALLET),
         ),
         FailureClass.NETWORK_TIMEOUT: Guidance(
-            retry=Retry.LATER,
+            retry=RetryAdvice.LATER,
             reason=Words("银行未能及时响应。", "The bank did not answer in time."),
             steps=(
                 Words(
@@ -138,7 +140,7 @@ GUIDANCE: Final[Mapping[FailureClass, Guidance]] = MappingProxyType(
             alternatives=(Method.WALLET, Method.OTHER_CARD),
         ),
         FailureClass.BANK_VERIFICATION_FAILED: Guidance(
-            retry=Retry.NOW,
+            retry=RetryAdvice.NOW,
             reason=Words("银行的身份验证没有通过。", "Your bank's check of your identity was not completed."),
             steps=(
                 Words(
@@ -153,7 +155,7 @@ GUIDANCE: Final[Mapping[FailureClass, Guidance]] = MappingProxyType(
             alternatives=(Method.OTHER_CARD, Method.WALLET),
         ),
         FailureClass.CARD_EXPIRED_OR_INVALID: Guidance(
-            retry=Retry.AFTER_FIX,
+            retry=RetryAdvice.AFTER_FIX,
             reason=Words(
                 "卡片信息有误，或卡片已过有效期。", "The card's details were not right, or the card has expired."
             ),
@@ -164,7 +166,7 @@ GUIDANCE: Final[Mapping[FailureClass, Guidance]] = MappingProxyType(
             alternatives=(Method.OTHER_CARD, Method.WALLET, Method.BANK_TRANSFER),
         ),
         FailureClass.ACCOUNT_FROZEN: Guidance(
-            retry=Retry.OTHER_WAY,
+            retry=RetryAdvice.OTHER_WAY,
             reason=Words(
                 "该卡或账户目前无法用于支付。", "This card or account cannot be used for payments at present."
             ),
@@ -178,19 +180,19 @@ GUIDANCE: Final[Mapping[FailureClass, Guidance]] = MappingProxyType(
             alternatives=(Method.OTHER_CARD, Method.WALLET, Method.BANK_TRANSFER),
         ),
         FailureClass.METHOD_UNAVAILABLE: Guidance(
-            retry=Retry.OTHER_WAY,
+            retry=RetryAdvice.OTHER_WAY,
             reason=Words("该支付方式不支持这笔付款。", "This way of paying cannot be used for this payment."),
             steps=(Words("换一种支付方式。", "Choose another way to pay."),),
             alternatives=(Method.WALLET, Method.OTHER_CARD, Method.BANK_TRANSFER),
         ),
         FailureClass.USER_CANCELLED: Guidance(
-            retry=Retry.NOW,
+            retry=RetryAdvice.NOW,
             reason=Words("付款已取消。", "The payment was cancelled."),
             steps=(Words("如果仍想购买，请重新支付。", "If you still want to buy, pay again."),),
             alternatives=(Method.WALLET, Method.OTHER_CARD),
         ),
         FailureClass.EXPIRED_UNPAID: Guidance(
-            retry=Retry.NOW,
+            retry=RetryAdvice.NOW,
             reason=Words("付款没有在规定时间内完成。", "The payment was not finished within its time."),
             steps=(
                 Words(
@@ -200,7 +202,7 @@ GUIDANCE: Final[Mapping[FailureClass, Guidance]] = MappingProxyType(
             alternatives=(Method.WALLET, Method.OTHER_CARD),
         ),
         FailureClass.COUPON_CONFLICT: Guidance(
-            retry=Retry.AFTER_FIX,
+            retry=RetryAdvice.AFTER_FIX,
             reason=Words(
                 "优惠券或折扣不适用于这笔付款，或已被使用。",
                 "A coupon or discount does not apply to this payment, or is used up.",
@@ -213,7 +215,7 @@ GUIDANCE: Final[Mapping[FailureClass, Guidance]] = MappingProxyType(
         ),
         FailureClass.SUSPECTED_FRAUD: _NO_REASON,
         FailureClass.GATEWAY_FAULT: Guidance(
-            retry=Retry.LATER,
+            retry=RetryAdvice.LATER,
             reason=Words(
                 "支付系统暂时出现故障，与您无关。", "The payment system had a fault. It was nothing that you did."
             ),

@@ -31,7 +31,7 @@ class Fetch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     proven: bool = True
 
 
-class Progress(msgspec.Struct, frozen=True, kw_only=True):
+class FetchProgress(msgspec.Struct, frozen=True, kw_only=True):
     """The progress of a query: when it was first requested, and its results since."""
 
     requested_at: datetime
@@ -43,7 +43,7 @@ class Later(msgspec.Struct, frozen=True, kw_only=True):
     """The query is repeated then."""
 
     at: datetime
-    progress: Progress
+    progress: FetchProgress
 
 
 class Finished(msgspec.Struct, frozen=True):
@@ -59,7 +59,7 @@ class GivenUp(msgspec.Struct, frozen=True):
 Step: TypeAlias = Later | Finished | GivenUp
 
 
-def next_step(progress: Progress, outcome: Found | Literal["no_answer"], *, now: datetime, jitter: Jitter) -> Step:
+def next_step(progress: FetchProgress, outcome: Found | Literal["no_answer"], *, now: datetime, jitter: Jitter) -> Step:
     """Returns what follows from how the query was answered."""
     requested_at = progress.requested_at
     if outcome == "found":
@@ -67,12 +67,12 @@ def next_step(progress: Progress, outcome: Found | Literal["no_answer"], *, now:
     if outcome == "not_found":
         if progress.misses + 1 >= FETCH_NOT_FOUND.attempts_max:
             return Finished("not_found")
-        tried = Progress(requested_at=requested_at, failures=progress.failures, misses=progress.misses + 1)
+        tried = FetchProgress(requested_at=requested_at, failures=progress.failures, misses=progress.misses + 1)
         return Later(at=now + FETCH_NOT_FOUND.pause(tried.misses, jitter), progress=tried)
     ends_at = requested_at + FETCH.give_up_after
     if now >= ends_at and progress.failures >= len(FETCH.pauses):  # it may have waited for days before the first query
         return GivenUp()
-    tried = Progress(requested_at=requested_at, failures=progress.failures + 1, misses=progress.misses)
+    tried = FetchProgress(requested_at=requested_at, failures=progress.failures + 1, misses=progress.misses)
     at = now + FETCH.pause(tried.failures, jitter)
     return Later(at=at if now >= ends_at else min(at, ends_at), progress=tried)
 
@@ -103,7 +103,9 @@ def unaskable_key(account: str) -> CaseKey:
     return FETCH_FAILED, f"account:{account}"
 
 
-def unanswered(account: str, fetch: Fetch, progress: Progress, *, delivery: tuple[UUID, int], why: str) -> CaseReason:
+def unanswered(
+    account: str, fetch: Fetch, progress: FetchProgress, *, delivery: tuple[UUID, int], why: str
+) -> CaseReason:
     """Makes the case of a query that had no answer in all its time; `delivery` is the last that requested it."""
     kind, subject = unanswered_key(account, fetch)
     details: dict[str, object] = {

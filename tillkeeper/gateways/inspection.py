@@ -21,7 +21,7 @@ from tillkeeper.gateways.messages import Request
 _ACCOUNT_IN_URL: Final = re.compile(r"/webhooks/([^/?#]+)/?(?:[?#]|$)")
 
 
-class Unreadable(Exception):
+class UnreadableRequest(Exception):
     """The file is no captured delivery, or of no known account."""
 
 
@@ -58,7 +58,7 @@ def inspect_request(
     try:
         found = read_captured(captured)
         gateway = _gateway(accounts, account or found.account)
-    except Unreadable as error:
+    except UnreadableRequest as error:
         return _refused(str(error))
     received_at = now or found.now or default_now
     try:
@@ -71,7 +71,7 @@ def inspect_request(
 
 
 def read_captured(captured: bytes) -> Captured:
-    """Returns the request in a file's bytes.  Raises Unreadable."""
+    """Returns the request in a file's bytes.  Raises UnreadableRequest."""
     try:
         file = strictjson.loads(captured)
         _check_method(file)
@@ -83,7 +83,7 @@ def read_captured(captured: bytes) -> Captured:
             url=url,
         )
     except BadPayload as refused:
-        raise Unreadable(f"not a captured delivery: {refused.reason}") from None
+        raise UnreadableRequest(f"not a captured delivery: {refused.reason}") from None
 
 
 def _explained(gateway: Gateway, request: Request, now: datetime) -> dict[str, Any]:
@@ -128,9 +128,13 @@ def _shown(event: PaymentEvent) -> dict[str, Any]:
 
 def _gateway(accounts: Mapping[str, Gateway], name: str | None) -> Gateway:
     if name is None:
-        raise Unreadable("no account is named: by the option, by `account`, or by a url ending in /webhooks/ACCOUNT")
+        raise UnreadableRequest(
+            "no account is named: by the option, by `account`, or by a url ending in /webhooks/ACCOUNT"
+        )
     if name not in accounts:
-        raise Unreadable(f"no account {name!r} is configured; there are: {', '.join(sorted(accounts)) or 'none'}")
+        raise UnreadableRequest(
+            f"no account {name!r} is configured; there are: {', '.join(sorted(accounts)) or 'none'}"
+        )
     return accounts[name]
 
 

@@ -17,7 +17,7 @@ import msgspec
 from babel import Locale
 from babel.dates import format_date, format_time, get_timezone_gmt
 
-from tillkeeper.domain.failures import METHOD_WORDS, RETRY_WORDS, Retry, Words, guidance_for
+from tillkeeper.domain.failures import METHOD_WORDS, RETRY_WORDS, RetryAdvice, Words, guidance_for
 from tillkeeper.domain.money import EXPONENTS
 from tillkeeper.domain.order.view import Minor, OrderView
 from tillkeeper.domain.statuses import Status
@@ -202,7 +202,7 @@ class _Writer:
         if url is None or not is_plain_link(url):
             return None
         words = letter.button
-        if topic is Topic.FAILED and guidance_for(self._facts.failure).retry is Retry.OTHER_WAY:
+        if topic is Topic.FAILED and guidance_for(self._facts.failure).retry is RetryAdvice.OTHER_WAY:
             words = FRAME_WORDS["other_way_button"]
         return {"words": self.say(words), "url": url}
 

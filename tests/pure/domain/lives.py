@@ -336,7 +336,7 @@ class Life:
         if what in deeds:
             try:
                 self._decide(deeds[what])
-            except acts.Refused:
+            except acts.ActRefused:
                 self.done["refused"] += 1
         elif what in ("park", "replay"):
             self.kept.parked = what == "park"

@@ -120,7 +120,7 @@ def test_a_reminder_of_what_is_merely_held_is_not_written():
 
 
 def _refused(act, order, **told):
-    with pytest.raises(acts.Refused) as refused:
+    with pytest.raises(acts.ActRefused) as refused:
         act(order, **told)
     return str(refused.value).split("; ")
 

@@ -12,7 +12,7 @@ from tillkeeper.domain.failures import (
     FailureClass,
     Guidance,
     Method,
-    Retry,
+    RetryAdvice,
     guidance_for,
 )
 
@@ -30,7 +30,7 @@ def words_of(guidance: Guidance):
 
 def test_every_class_has_its_row():
     assert set(GUIDANCE) == set(FailureClass)
-    assert set(RETRY_WORDS) == set(Retry)
+    assert set(RETRY_WORDS) == set(RetryAdvice)
     assert set(METHOD_WORDS) == set(Method)
 
 

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from tillkeeper.domain.backoff import FETCH, FETCH_NOT_FOUND
 from tillkeeper.domain.fetching import (
     Fetch,
+    FetchProgress,
     Finished,
     GivenUp,
     Later,
-    Progress,
     next_step,
     problem_with_fetch,
     unanswered,
@@ -30,7 +30,7 @@ def the_middle(least, most):
 
 def until_the_end(outcome, *, jitter=the_middle, first_at=NOON, requested_at=NOON):
     """The moments at which it is asked, and how that ends."""
-    progress, now, asked = Progress(requested_at=requested_at), first_at, []
+    progress, now, asked = FetchProgress(requested_at=requested_at), first_at, []
     while True:
         asked.append(now)
         step = next_step(progress, outcome, now=now, jitter=jitter)
@@ -41,7 +41,7 @@ def until_the_end(outcome, *, jitter=the_middle, first_at=NOON, requested_at=NOO
 
 
 def test_what_is_found_is_finished():
-    assert next_step(Progress(requested_at=NOON), "found", now=NOON, jitter=the_middle) == Finished("found")
+    assert next_step(FetchProgress(requested_at=NOON), "found", now=NOON, jitter=the_middle) == Finished("found")
 
 
 def test_what_is_not_found_is_asked_about_a_few_times_more_and_is_no_failure():
@@ -96,7 +96,7 @@ def test_what_no_gateway_could_be_asked_is_refused(fetch, is_good):
 
 def test_what_nobody_answers_and_who_cannot_be_asked_is_a_case_each_named_once():
     fetch = Fetch(about="refund", refund_ref="re_1")
-    case = unanswered("a", fetch, Progress(requested_at=NOON), delivery=(UUID(int=1), 2), why="no answer")
+    case = unanswered("a", fetch, FetchProgress(requested_at=NOON), delivery=(UUID(int=1), 2), why="no answer")
     assert (case.key, case.state) == (("fetch_failed", "fetch:a/refund/-/re_1/-"), f"since {NOON.isoformat()}")
     assert case.details["delivery"] == [str(UUID(int=1)), "2"]
     assert unaskable("a", why="no key").key == ("fetch_failed", "account:a")

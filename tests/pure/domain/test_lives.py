@@ -19,6 +19,6 @@ def live_all(seeds):
 
 
 def test_a_life_that_asks_to_pay_in_doubt_is_seen(monkeypatch):
-    monkeypatch.setattr(reminders, "comes_first", lambda order, step: None)
+    monkeypatch.setattr(reminders, "needed_first", lambda order, step: None)
     with pytest.raises(AssertionError, match="unclear"):
         live_all(range(1, 2000))

@@ -9,10 +9,10 @@ from tillkeeper.domain.backoff import NOTICE
 from tillkeeper.domain.order.notice_outcomes import (
     GONE,
     RETRY_AFTER_MAX,
+    ChannelEntry,
     ChannelState,
     Dead,
     Dropped,
-    Entry,
     Failed,
     Sent,
     Uncertain,
@@ -80,7 +80,7 @@ def test_reasons_are_kept_short_and_printable():
 
 
 def entries(*said, at=NOON):
-    return {f"c{number}": Entry(outcome=it, at=at, why=it) for number, it in enumerate(said)}
+    return {f"c{number}": ChannelEntry(outcome=it, at=at, why=it) for number, it in enumerate(said)}
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,10 @@ def test_a_row_is_pending_until_its_last_channel_is_done_and_due_with_the_first(
     [(Audience.PAYER, "notice:k1"), (Audience.MERCHANT, "c0 2026-11-22"), (Audience.OPS, "c0 2026-11-22")],
 )
 def test_each_payer_who_cannot_be_told_is_a_case_and_of_a_channel_that_takes_nothing_one_a_day(audience, subject):
-    told = {**entries(ChannelState.DEAD, ChannelState.SENT), "before": Entry(outcome=ChannelState.DEAD, at=NOON - DAY)}
+    told = {
+        **entries(ChannelState.DEAD, ChannelState.SENT),
+        "before": ChannelEntry(outcome=ChannelState.DEAD, at=NOON - DAY),
+    }
     [reason] = undeliverable(told, key="k1", audience=audience, topic="t", now=NOON)
     assert (reason.kind, reason.subject, reason.details["channel"]) == ("notice_undeliverable", subject, "c0")
 
@@ -117,7 +120,7 @@ def test_each_payer_who_cannot_be_told_is_a_case_and_of_a_channel_that_takes_not
 def test_ops_hear_once_a_day_of_a_receiver_that_is_gone():
     told = {
         **entries(ChannelState.DROPPED, ChannelState.SENT),
-        "shop": Entry(outcome=ChannelState.DROPPED, at=NOON, why=GONE),
+        "shop": ChannelEntry(outcome=ChannelState.DROPPED, at=NOON, why=GONE),
     }
     [notice] = gone_receivers(told, now=NOON)
     assert (notice.key, notice.audience, notice.payload["channel"]) == (

@@ -48,7 +48,7 @@ def _take_steps(changes: Changes, policy: Policy, lease: timedelta, now: datetim
         match next_step(order.ladder(policy), order.present_phase(), now):
             case Due(step=step) if step.action in (Action.QUERY, Action.CLOSE):
                 return _ask(changes, step, lease, now)
-            case Due(step=step) if (first := reminders.comes_first(order, step)) == "ask":
+            case Due(step=step) if (first := reminders.needed_first(order, step)) == "ask":
                 return _ask(changes, Step(action=Action.QUERY, at=step.at), lease, now)
             case Due(step=step) if first == "wait":
                 changes.set(progress=order.progress.with_last(step))  # in this pass alone
@@ -96,9 +96,9 @@ def _take(changes: Changes, step: Step, policy: Policy, now: datetime) -> None:
     order = changes.after
     match step.action:
         case Action.GRACE:
-            changes.notices += (*reminders.failure(order),)
+            changes.notices += (*reminders.failure_notices(order),)
         case Action.REMIND:
-            changes.notices += (*reminders.reminder(order, step),)
+            changes.notices += (*reminders.reminder_notices(order, step),)
         case Action.CASE:
             changes.open_cases(stuck(order))
         case Action.ESCALATE:

@@ -53,7 +53,7 @@ def settle(order: OrderState, outcome: QueryOutcome, *, policy: Policy, now: dat
     was_wanted = order.ask_at == query.leased_until
     is_its_phase = order.phase == query.order.phase
     _write_result(changes, outcome, is_its_phase=is_its_phase, now=now)
-    _mind_unapplied(changes, outcome)
+    _update_unapplied_case(changes, outcome)
     if was_wanted:
         changes.set(ask_at=None if outcome.result == CANNOT_ASK else outcome.retry_at(now))
     if is_ours and is_its_phase and query.step.action is Action.CLOSE and may_close_by_itself(order):
@@ -78,7 +78,7 @@ def _write_result(changes: Changes, outcome: QueryOutcome, *, is_its_phase: bool
         changes.set(progress=changes.after.progress.with_taken(taken))
 
 
-def _mind_unapplied(changes: Changes, outcome: QueryOutcome) -> None:
+def _update_unapplied_case(changes: Changes, outcome: QueryOutcome) -> None:
     """Opens a case for an answer that the database refuses, and closes it once an answer can be applied."""
     if outcome.unapplied:
         # The answer itself may hold what the database refuses; the kinds of its events do not.

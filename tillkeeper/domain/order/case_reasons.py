@@ -100,13 +100,13 @@ def _mismatched_objects(order: Order, facts: OrderFacts) -> Iterator[CaseReason]
         told = [payment.asked, payment.given_back, *payment.captures.values()]
         if _is_as_expected(order, account, told):
             continue
-        stands = _Stands(status=payment.status, moved=[payment.given_back, *payment.captures.values()])
+        stands = _ObjectState(status=payment.status, moved=[payment.given_back, *payment.captures.values()])
         yield from _mismatches(order, f"payment:{account}/{ref}", account, told, stands)
     for (account, ref), refund in facts.refunds.items():
-        stands = _Stands(status=refund.latest.status, moved=[refund.amount])
+        stands = _ObjectState(status=refund.latest.status, moved=[refund.amount])
         yield from _mismatches(order, f"refund:{account}/{ref}", account, [refund.amount], stands)
     for (account, ref), dispute in facts.disputes.items():
-        stands = _Stands(status=dispute.latest.status, moved=[dispute.amount])
+        stands = _ObjectState(status=dispute.latest.status, moved=[dispute.amount])
         yield from _mismatches(order, f"dispute:{account}/{ref}", account, [dispute.amount], stands)
 
 
@@ -114,7 +114,7 @@ def _is_as_expected(order: Order, account: str, told: Iterable[Sum | None]) -> b
     return account in order.accounts and all(amount is None or amount.currency == order.currency for amount in told)
 
 
-class _Stands(msgspec.Struct, frozen=True, kw_only=True):
+class _ObjectState(msgspec.Struct, frozen=True, kw_only=True):
     """The state of a mismatched object, and the amounts that it moved."""
 
     status: ObjectStatus
@@ -132,7 +132,7 @@ class _Stands(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _mismatches(
-    order: Order, subject: str, account: str, told: Iterable[Sum | None], stands: _Stands
+    order: Order, subject: str, account: str, told: Iterable[Sum | None], stands: _ObjectState
 ) -> Iterator[CaseReason]:
     if account not in order.accounts:
         state = stands.state()

@@ -74,7 +74,7 @@ class ChannelState(StrEnum):
 FINAL: Final = frozenset(ChannelState) - {ChannelState.FAILING}
 
 
-class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class ChannelEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One channel's entry in `outbox.channels`."""
 
     outcome: ChannelState
@@ -100,25 +100,27 @@ _FINAL_STATES: Final[Mapping[type, ChannelState]] = MappingProxyType(
 )
 
 
-def entry_of(outcome: SendOutcome, before: Entry | None, *, give_up_after: timedelta, now: datetime) -> Entry:
+def entry_of(
+    outcome: SendOutcome, before: ChannelEntry | None, *, give_up_after: timedelta, now: datetime
+) -> ChannelEntry:
     """Returns the row's entry for an outcome: a failure is tried again on the schedule, until its time has run out."""
     if isinstance(outcome, Failed):
         return _failed(outcome, before, give_up_after, now)
     why = None if isinstance(outcome, Sent) else _short(outcome.why)
-    return Entry(outcome=_FINAL_STATES[type(outcome)], at=now, why=why)
+    return ChannelEntry(outcome=_FINAL_STATES[type(outcome)], at=now, why=why)
 
 
-def _failed(outcome: Failed, before: Entry | None, give_up_after: timedelta, now: datetime) -> Entry:
+def _failed(outcome: Failed, before: ChannelEntry | None, give_up_after: timedelta, now: datetime) -> ChannelEntry:
     was_failing = before is not None and before.outcome is ChannelState.FAILING
     since = before.since if before is not None and was_failing and before.since is not None else now
     failures = (before.failures if before is not None and was_failing else 0) + outcome.tried
     if now - since >= give_up_after:
         why = f"given up after {failures} tries: {outcome.why}"
-        return Entry(outcome=ChannelState.DEAD, at=now, why=_short(why), since=since, failures=failures)
+        return ChannelEntry(outcome=ChannelState.DEAD, at=now, why=_short(why), since=since, failures=failures)
     wait = NOTICE.pause(max(failures, 1) if outcome.tried else 1)
     if outcome.wait is not None:
         wait = max(wait, min(outcome.wait, RETRY_AFTER_MAX))
-    return Entry(
+    return ChannelEntry(
         outcome=ChannelState.FAILING,
         at=now,
         why=_short(outcome.why),
@@ -140,7 +142,7 @@ class RowState(msgspec.Struct, frozen=True, kw_only=True):
     last_error: str | None
 
 
-def state_of(entries: Mapping[str, Entry]) -> RowState:
+def state_of(entries: Mapping[str, ChannelEntry]) -> RowState:
     """Returns what the channels' entries make of their row."""
     last_error = _last_error(entries.values())
     waiting = [entry.next_at for entry in entries.values() if entry.next_at is not None and not entry.is_final]
@@ -151,7 +153,7 @@ def state_of(entries: Mapping[str, Entry]) -> RowState:
     return RowState(state=state, due_at=None, last_error=last_error)
 
 
-def _last_error(entries: Iterable[Entry]) -> str | None:
+def _last_error(entries: Iterable[ChannelEntry]) -> str | None:
     whys = [(entry.at, entry.why) for entry in entries if entry.why is not None]
     return max(whys)[1] if whys else None
 
@@ -162,7 +164,7 @@ def _short(why: str) -> str:
 
 
 def undeliverable(
-    entries: Mapping[str, Entry], *, key: str, audience: Audience, topic: str, now: datetime
+    entries: Mapping[str, ChannelEntry], *, key: str, audience: Audience, topic: str, now: datetime
 ) -> Iterator[CaseReason]:
     """Yields a case for each payer who cannot be told from `now` on, and one a day for a channel that takes nothing."""
     for channel, entry in entries.items():
@@ -173,7 +175,7 @@ def undeliverable(
         yield CaseReason(kind="notice_undeliverable", subject=subject, details=details)
 
 
-def gone_receivers(entries: Mapping[str, Entry], *, now: datetime) -> Iterator[Notice]:
+def gone_receivers(entries: Mapping[str, ChannelEntry], *, now: datetime) -> Iterator[Notice]:
     """Yields a notice to ops, once a day, for each receiver that says it is gone."""
     for channel, entry in entries.items():
         if entry.outcome is ChannelState.DROPPED and entry.why == GONE:

@@ -90,7 +90,7 @@ def latest_failure(state: OrderState) -> str | None:
     return failure_of(max(failed, key=lambda known: known[0])[1]) if failed else None
 
 
-def of_movement(before: OrderState, after: OrderState) -> list[Notice]:
+def change_notices(before: OrderState, after: OrderState) -> list[Notice]:
     """Makes the notices that are sent at once when an order's money has moved."""
     has_changed = after.summary.status != before.stored.status
     topic = MerchantTopic.STATUS_CHANGED if has_changed else MerchantTopic.AMOUNTS_CHANGED
@@ -115,7 +115,7 @@ def _told_at_once(before: OrderState, after: OrderState) -> Topic | None:
     return after.traits.told_at_once if after.traits.returning else None
 
 
-def of_failed_refunds(before: OrderState, after: OrderState, reasons: list[CaseReason]) -> list[Notice]:
+def failed_refund_notices(before: OrderState, after: OrderState, reasons: list[CaseReason]) -> list[Notice]:
     """Makes the notices of refunds that failed: the payer may have been told that these are on their way."""
     failed = [reason for reason in reasons if reason.kind == REFUND_FAILED]
     if not failed or not after.has_mail:

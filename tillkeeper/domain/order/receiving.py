@@ -19,7 +19,7 @@ from tillkeeper.domain.order.changes import Act, ActKind, Changes
 from tillkeeper.domain.order.closing import kept_after_closing
 from tillkeeper.domain.order.facts import OrderFacts, apply
 from tillkeeper.domain.order.implied_money import implied_money
-from tillkeeper.domain.order.notices import merchant_notice, of_failed_refunds, of_movement
+from tillkeeper.domain.order.notices import change_notices, failed_refund_notices, merchant_notice
 from tillkeeper.domain.order.progress import Progress
 from tillkeeper.domain.order.state import OrderState, earliest
 from tillkeeper.domain.policy import Policy
@@ -68,7 +68,7 @@ def receive(
         changes.after, changes.are_placed_anew = order.with_facts(placed_facts), True
     mismatched = [reason for arrival in arrivals if (reason := _settle(changes, arrival)) is not None]
     reasons = _follow(changes, policy, now) if changes.has_new_facts else []
-    _mind_cases(changes, [*found, *mismatched], reasons)
+    _update_cases(changes, [*found, *mismatched], reasons)
     return changes
 
 
@@ -109,11 +109,11 @@ def _follow(changes: Changes, policy: Policy, now: datetime) -> list[CaseReason]
     if changes.has_moved:
         reasons += _after_closing(changes, policy, now)
         _begin_phase(changes, policy, now)
-        changes.notices += (*of_movement(changes.before, changes.after),)
+        changes.notices += (*change_notices(changes.before, changes.after),)
     elif changes.after.charged_back != changes.before.charged_back:
         changes.notices += (merchant_notice(changes.before, changes.after, MerchantTopic.AMOUNTS_CHANGED),)
     _ask_for_implied(changes, now)
-    changes.notices += (*of_failed_refunds(changes.before, changes.after, reasons),)
+    changes.notices += (*failed_refund_notices(changes.before, changes.after, reasons),)
     if not changes.has_moved:
         changes.set(version=changes.before.version + 1)
     return reasons
@@ -153,7 +153,7 @@ def _after_closing(changes: Changes, policy: Policy, now: datetime) -> list[Case
     return []
 
 
-def _mind_cases(changes: Changes, found: list[CaseReason], reasons: list[CaseReason]) -> None:
+def _update_cases(changes: Changes, found: list[CaseReason], reasons: list[CaseReason]) -> None:
     """Opens and closes cases by the present reasons."""
     order, cases = changes.after, changes.before.cases
     has_moved_here = bool(cases) and any(case.order_id != order.id for case in cases.values())

@@ -3,7 +3,7 @@
 No payer is asked to pay in doubt: before a reminder that money is missing, the gateway must have answered a query at
 the step's moment or later.  Where an event is parked, or a case says that there may be money that does not count, it
 waits for a person.  Where the gateway cannot be queried, a failure is reported all the same, for it is the gateway's
-own statement; that nothing came is only our lack of knowledge.  sending.py decides whether a written mail may go out.
+own statement; that nothing came is only our lack of knowledge.  mail_timing.py decides whether a mail may go out.
 """
 
 from typing import Literal
@@ -15,7 +15,7 @@ from tillkeeper.domain.statuses import Status
 from tillkeeper.domain.topics import Topic
 
 
-def comes_first(order: OrderState, step: Step) -> Literal["ask", "wait"] | None:
+def needed_first(order: OrderState, step: Step) -> Literal["ask", "wait"] | None:
     """Returns what must come before a payer is told who might pay then: an answer of the gateway, or a person's."""
     if not asks_to_pay(order, step):
         return None
@@ -37,7 +37,7 @@ def asks_to_pay(order: OrderState, step: Step) -> bool:
     return step.action is Action.GRACE
 
 
-def reminder(order: OrderState, step: Step) -> list[Notice]:
+def reminder_notices(order: OrderState, step: Step) -> list[Notice]:
     """Makes what a reminder says to the payer, if anything."""
     # By its number: the same reminder at another moment, as a changed policy has it, is not sent again.
     occasion = f"phase {order.phase} no {step.level}"
@@ -53,6 +53,6 @@ def reminder(order: OrderState, step: Step) -> list[Notice]:
     return payer_notices(order, order, Topic.REMINDER, occasion=occasion)
 
 
-def failure(order: OrderState) -> list[Notice]:
+def failure_notices(order: OrderState) -> list[Notice]:
     """Makes the notice that a payment failed, which is sent once its grace is over."""
     return payer_notices(order, order, Topic.FAILED, occasion=f"phase {order.phase}")

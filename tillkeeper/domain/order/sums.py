@@ -82,10 +82,10 @@ def captured_of(order: Order, account: str, payment: PaymentFacts) -> int:
     if account not in order.accounts or not payment.captures:
         return 0
     kept = [capture for capture in payment.kept_captures if capture.currency == order.currency]
-    return sum(capture.minor for capture in kept) - (0 if payment.on_top is None else _told_along(payment, kept))
+    return sum(capture.minor for capture in kept) - (0 if payment.on_top is None else _extra_in_capture(payment, kept))
 
 
-def _told_along(payment: PaymentFacts, kept: list[Sum]) -> int:
+def _extra_in_capture(payment: PaymentFacts, kept: list[Sum]) -> int:
     """Returns what was paid on top and is part of the capture's amount all the same, by a report without fee or tip.
 
     Such a report comes beside one that tells both amounts: the sum of those is how it is known.

@@ -40,7 +40,7 @@ LIST_FIRST: Final = timedelta(minutes=1)  # a list, where there is one, answers 
 ASKED_MAX: Final = 5_000  # orders of one account in one round
 
 
-class Abilities(msgspec.Struct, frozen=True, kw_only=True):
+class AccountAbilities(msgspec.Struct, frozen=True, kw_only=True):
     """The ways to learn from an account's gateway: queries, and a list of events."""
 
     ask: bool
@@ -60,7 +60,7 @@ class _Look(msgspec.Struct, frozen=True, kw_only=True):
     """The stored state of one account."""
 
     account: str
-    can: Abilities
+    can: AccountAbilities
     watched_at: datetime
     answers: Answers
     activity: Activity | None
@@ -118,7 +118,7 @@ RETURNING p.account, mine.watched_at AS watched_before, p.answered_at, p.failing
 
 
 async def watch(
-    conn: Conn, accounts: Mapping[str, Abilities], *, policy: SilencePolicy, calls_per_s: float, now: datetime
+    conn: Conn, accounts: Mapping[str, AccountAbilities], *, policy: SilencePolicy, calls_per_s: float, now: datetime
 ) -> list[HealthChange]:
     """Checks the accounts that are due, in the caller's transaction, and does what follows."""
     await conn.execute(BEGIN_TO_WATCH, sorted(accounts), now - WATCH_EVERY)

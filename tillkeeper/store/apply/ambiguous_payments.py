@@ -5,7 +5,7 @@ from datetime import datetime
 
 import msgspec
 
-from tillkeeper.domain.ambiguous_payments import AmbiguousPayments, KeptEvent, Settled, place_ambiguous
+from tillkeeper.domain.ambiguous_payments import AmbiguousPayments, KeptEvent, SettledPayments, place_ambiguous
 from tillkeeper.domain.batch import EventKey, Item
 from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.domain.order.registration import ClaimedPayment
@@ -29,7 +29,7 @@ async def named_with(conn: Conn, order_refs: Collection[str]) -> set[Reference]:
 
 async def load_ambiguous(
     conn: Conn, ambiguous: set[Reference], items: Sequence[Item]
-) -> tuple[dict[int, OrderState], Settled]:
+) -> tuple[dict[int, OrderState], SettledPayments]:
     """Loads the orders of all items and of the ambiguous objects, with these placed anew.  Raises WriteConflict."""
     known = await _gather(conn, ambiguous, items)
     await lock(conn, waiting={reference for event in known.events.values() for reference in references_of(event)})
@@ -113,7 +113,7 @@ ON CONFLICT DO NOTHING
 """
 
 
-async def write_ambiguous(conn: Conn, settled: Settled, *, now: datetime) -> None:
+async def write_ambiguous(conn: Conn, settled: SettledPayments, *, now: datetime) -> None:
     """Writes where events belong now, and which orders their payments were named with."""
     if settled.moved:
         rows = [

@@ -14,7 +14,7 @@ from typing import Literal
 
 import msgspec
 
-from tillkeeper.domain.ambiguous_payments import Settled
+from tillkeeper.domain.ambiguous_payments import SettledPayments
 from tillkeeper.domain.batch import (
     Batch,
     DeliveryKey,
@@ -69,7 +69,7 @@ class Loaded(msgspec.Struct, kw_only=True):
 
     batch: Batch
     orders: dict[int, OrderState]
-    settled: Settled = msgspec.field(default_factory=Settled)  # payments that several orders claim
+    settled: SettledPayments = msgspec.field(default_factory=SettledPayments)  # payments that several orders claim
     found: list[tuple[int | None, CaseReason]] = msgspec.field(default_factory=list)  # besides those of orders
 
 
@@ -181,7 +181,7 @@ async def load(
     waited = await _meet(conn, items, bindings, set(appearing))
     known, reused = await _known(conn, items)
     everything = [*items, *waited]
-    settled = Settled()
+    settled = SettledPayments()
     ambiguous = ambiguous_in(everything, bindings) | await named_with(conn, registered)
     if ambiguous:
         orders, settled = await load_ambiguous(conn, ambiguous, everything)

@@ -19,7 +19,7 @@ class NotOpen(Exception):
     """There is no open parked row of this number: it was replayed, discarded or superseded, or never existed."""
 
 
-class Unreadable(Exception):
+class UnreadableMessage(Exception):
     """The parked message is no envelope: it can be shown and discarded, but not replayed."""
 
 
@@ -153,12 +153,12 @@ TAKE_PARKED = "SELECT body, readable FROM parked WHERE id = $1 AND outcome IS NU
 
 
 async def take_parked(conn: Conn, parked_id: int) -> Delivery:
-    """Locks an open parked row and returns its delivery of one event.  Raises NotOpen, or Unreadable."""
+    """Locks an open parked row and returns its delivery of one event.  Raises NotOpen, or UnreadableMessage."""
     row = await conn.fetchrow(TAKE_PARKED, parked_id)
     if row is None:
         raise NotOpen
     if not row["readable"]:
-        raise Unreadable
+        raise UnreadableMessage
     return unpack(row["body"]).deliveries[0]
 
 
@@ -168,11 +168,11 @@ TAKE_MESSAGE = "SELECT body FROM parked WHERE id = $1 AND outcome IS NULL AND NO
 async def take_message(conn: Conn, parked_id: int, keys: EnvelopeKeys) -> Envelope:
     """Locks an open row of a message that was not authentic, and returns the envelope that `keys` verify now.
 
-    Raises Unreadable for other rows, or NotAuthentic still.
+    Raises UnreadableMessage for other rows, or NotAuthentic still.
     """
     body = await conn.fetchval(TAKE_MESSAGE, parked_id, NOT_AUTHENTIC)
     if body is None:
-        raise Unreadable
+        raise UnreadableMessage
     return keys.open(body)
 
 

@@ -203,7 +203,7 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
         return cls(gap=gap, orders_max=max(1, min(orders_max, fitting)))
 
 
-class Found(msgspec.Struct, frozen=True, kw_only=True):
+class OpenOrders(msgspec.Struct, frozen=True, kw_only=True):
     """The open orders of a span: those to query, and the number of those with a query that is due already."""
 
     ids: tuple[int, ...]
@@ -220,7 +220,7 @@ async def open_in(
     not_asked_since: datetime | None = None,
     limit: int,
     now: datetime,
-) -> Found:
+) -> OpenOrders:
     """Finds open orders that expect payment at the account and whose money may have moved in the span: those with a
     payment or refund under way, and those that could be paid within it."""
     rows = await conn.fetch(
@@ -235,7 +235,7 @@ async def open_in(
         since - UNDATED,
     )
     ids = tuple(row["id"] for row in rows if not row["waits"])
-    return Found(ids=ids, waiting=len(rows) - len(ids))
+    return OpenOrders(ids=ids, waiting=len(rows) - len(ids))
 
 
 COUNT_OPEN = """
@@ -248,7 +248,7 @@ SELECT count(*) FROM (
 """
 
 
-async def count_passed_over(conn: Conn, account: str, until: datetime, found: Found, *, now: datetime) -> int:
+async def count_passed_over(conn: Conn, account: str, until: datetime, found: OpenOrders, *, now: datetime) -> int:
     """Counts the open orders that are not queried, up to PASSED_OVER_MAX."""
     here = len(found.ids) + found.waiting
     return int(await conn.fetchval(COUNT_OPEN, account, until, now, here + PASSED_OVER_MAX)) - here

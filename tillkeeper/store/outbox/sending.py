@@ -12,8 +12,8 @@ import asyncpg
 import msgspec
 
 from tillkeeper.domain.order.cases import MONEY_UNCLEAR
+from tillkeeper.domain.order.mail_timing import OrderNow
 from tillkeeper.domain.order.notices import Audience
-from tillkeeper.domain.order.sending import OrderNow
 from tillkeeper.store.postgres.pool import Conn, as_json
 from tillkeeper.store.rows import summary_in
 
@@ -51,7 +51,7 @@ class Claimed(msgspec.Struct, frozen=True, kw_only=True):
     recipient: Recipient | None
 
 
-class Settled(msgspec.Struct, frozen=True, kw_only=True):
+class SettledNotice(msgspec.Struct, frozen=True, kw_only=True):
     """The new state of a claimed row."""
 
     key: str
@@ -188,7 +188,7 @@ RETURNING o.key
 """
 
 
-async def settle(conn: Conn, settled: Sequence[Settled]) -> set[str]:
+async def settle(conn: Conn, settled: Sequence[SettledNotice]) -> set[str]:
     """Writes the new states of claimed rows and ends their leases; returns the keys of those that were still leased."""
     if not settled:
         return set()

@@ -18,10 +18,10 @@ from tillkeeper.domain.delivery import Delivery
 from tillkeeper.domain.fetching import (
     UNPROVEN_REST,
     Fetch,
+    FetchProgress,
     Finished,
     GivenUp,
     Later,
-    Progress,
     Step,
     unanswered,
     unanswered_key,
@@ -57,7 +57,7 @@ class ClaimedFetch(msgspec.Struct, frozen=True, kw_only=True):
     delivery: DeliveryKey
     requests: int
     open_requests: int
-    progress: Progress
+    progress: FetchProgress
     due_at: datetime
     claim: int
 
@@ -179,7 +179,7 @@ async def claim_fetches(
             delivery=(row["run"], row["number"]),
             requests=row["requests"],
             open_requests=row["open_requests"],
-            progress=Progress(requested_at=row["requested_at"], failures=row["failures"], misses=row["misses"]),
+            progress=FetchProgress(requested_at=row["requested_at"], failures=row["failures"], misses=row["misses"]),
             due_at=row["due_at"],
             claim=row["claims"],
         )
