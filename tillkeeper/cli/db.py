@@ -98,7 +98,7 @@ def upgrade_command(
 
 
 def _create(settings: "Settings") -> list[str]:
-    """The tables that were made; none where there are any already, of whichever version."""
+    """Returns the tables that were made; none where there are any already, of whichever version."""
     from tillkeeper.cli.database import named_failures
     from tillkeeper.store.postgres.sqlstates import SchemaUnfit
     from tillkeeper.store.schema.creating import create_schema
