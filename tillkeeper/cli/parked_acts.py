@@ -15,7 +15,7 @@ from tillkeeper.store.apply import batch as apply
 from tillkeeper.store.deliveries import parked
 from tillkeeper.store.postgres.pool import Conn
 from tillkeeper.store.postgres.sqlstates import is_outage
-from tillkeeper.store.postgres.transactions import repeat_when_raced
+from tillkeeper.store.postgres.transactions import repeat_on_conflict
 
 PAGE_ROWS: Final = 500
 
@@ -76,7 +76,7 @@ async def _replay_one(
             return await apply.replay_message(conn, parked_id, keys, **told)
 
     try:
-        tally = await repeat_when_raced(pool, work)
+        tally = await repeat_on_conflict(pool, work)
     except parked.NotOpen:
         return _not_open(parked_id)
     except parked.UnreadableMessage:
@@ -96,7 +96,7 @@ async def _discard_one(pool: asyncpg.Pool, parked_id: int, act: ParkedAct) -> di
         parked.close_parked, parked_id=parked_id, outcome="discarded", by=act.by, note=act.note, now=clock.now()
     )
     try:
-        await repeat_when_raced(pool, close)
+        await repeat_on_conflict(pool, close)
     except parked.NotOpen:
         return _not_open(parked_id)
     return _as_json(parked_id, "discarded")

@@ -46,7 +46,7 @@ class WithCooldown:
             outcome = await self._channel.send(notice)
             self._note(outcome, now_s)
         finally:
-            self._breaker.left()
+            self._breaker.abandoned()
         return outcome
 
     def _note(self, outcome: SendOutcome, now_s: float) -> None:
