@@ -121,4 +121,4 @@ def test_what_contracts_may_take_away():
 def test_what_a_release_brought_stays_as_it_was(tmp_path):
     """A database has run it, and a change would reach none.  Until the first release is cut: `make keep`."""
     released = read_migrations(unpack_release(tmp_path) / "migrations")
-    assert [it.checksum for it in migrations()[: len(released)]] == [it.checksum for it in released]
+    assert [migration.checksum for migration in migrations()[: len(released)]] == [each.checksum for each in released]
