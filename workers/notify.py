@@ -17,6 +17,7 @@ import asyncpg
 import msgspec
 import structlog
 
+from tillkeeper.domain.order.mail_timing import OrderNow, SendLater, SendNow, may_tell_payer
 from tillkeeper.domain.order.notice_outcomes import (
     NO_CHANNEL,
     PENDING,
@@ -34,7 +35,6 @@ from tillkeeper.domain.order.notice_outcomes import (
     undeliverable,
 )
 from tillkeeper.domain.order.notices import Audience
-from tillkeeper.domain.order.sending import OrderNow, SendLater, SendNow, may_tell_payer
 from tillkeeper.domain.policy import CasePolicy
 from tillkeeper.domain.topics import Topic
 from tillkeeper.notices.addresses import is_mail_address

@@ -41,7 +41,7 @@ class Lines:
 
 
 class Bar:
-    """A bar for each step, with what is left of it."""
+    """The steps one below the other, and a bar for the one under way."""
 
     def __init__(self, progress: "Progress") -> None:
         self._progress = progress
@@ -50,16 +50,26 @@ class Bar:
 
     def waiting(self) -> None:
         """Somebody else upgrades."""
-        self._progress.console.print("another upgrade of this database is under way; waiting for its end")
+        self._say("another upgrade of this database is under way; waiting for its end")
 
     def tell(self, done: "Done") -> None:
         """Moves the bar."""
-        if self._task is None or (step := step_of(done)) != self._step:
-            self._step = step = step_of(done)
-            self._task = self._progress.add_task(step, total=None)
+        if self._task is None or step_of(done) != self._step:
+            self._begin(step_of(done))
         if done.waits_for:
-            self._progress.console.print(f"  waits for {done.waits_for}", markup=False)
+            self._say(f"  waits for {done.waits_for}")
+        assert self._task is not None
         self._progress.update(self._task, completed=done.done, total=done.total or None)
+
+    def _begin(self, step: str) -> None:
+        if self._task is not None:
+            self._progress.remove_task(self._task)
+        self._step = step
+        self._say(step)
+        self._task = self._progress.add_task("", total=None)
+
+    def _say(self, line: str) -> None:
+        self._progress.console.print(line, markup=False, highlight=False)
 
 
 @contextmanager
@@ -71,8 +81,8 @@ def shown_progress() -> Iterator[Lines | Bar]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    columns = (TextColumn(" "), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         yield Bar(progress)
 
 

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from tillkeeper.domain.order.sending import MailLimits, QuietHours
+from tillkeeper.domain.order.mail_timing import MailLimits, QuietHours
 from tillkeeper.notices.addresses import is_mail_address
 
 URL_CHARS_MAX: Final = 2048

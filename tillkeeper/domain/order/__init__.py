@@ -19,6 +19,6 @@ between loading and writing loses nothing: the same order is loaded again, and r
         ├──────> queries.py, progress.py          what its gateways are queried; the steps taken so far
         └──────> closing.py                       whether it may be closed, and the notices about that
     view.py                                       how it is shown, to people and machines
-    notices.py, reminders.py ──> sending.py       which notices are written, and whether a mail may go out
+    notices.py, reminders.py ──> mail_timing.py   which notices are written, and whether a mail may go out
         └──────> notice_outcomes.py               what follows from sending it, and when it is retried
 """

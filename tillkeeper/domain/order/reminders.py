@@ -3,7 +3,7 @@
 No payer is asked to pay in doubt: before a reminder that money is missing, the gateway must have answered a query at
 the step's moment or later.  Where an event is parked, or a case says that there may be money that does not count, it
 waits for a person.  Where the gateway cannot be queried, a failure is reported all the same, for it is the gateway's
-own statement; that nothing came is only our lack of knowledge.  sending.py decides whether a written mail may go out.
+own statement; that nothing came is only our lack of knowledge.  mail_timing.py decides whether a mail may go out.
 """
 
 from typing import Literal

@@ -12,8 +12,8 @@ import asyncpg
 import msgspec
 
 from tillkeeper.domain.order.cases import MONEY_UNCLEAR
+from tillkeeper.domain.order.mail_timing import OrderNow
 from tillkeeper.domain.order.notices import Audience
-from tillkeeper.domain.order.sending import OrderNow
 from tillkeeper.store.postgres.pool import Conn, as_json
 from tillkeeper.store.rows import summary_in
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from tests.database.factories import NOON
 from tests.notice_factories import some_settings
+from tillkeeper.domain.order.mail_timing import OrderNow, QuietHours, SendLater, SendNow, may_tell_payer, quiet_until
 from tillkeeper.domain.order.notice_outcomes import Dropped
-from tillkeeper.domain.order.sending import OrderNow, QuietHours, SendLater, SendNow, may_tell_payer, quiet_until
 from tillkeeper.domain.order.status import Summary
 from tillkeeper.domain.statuses import Status
 from tillkeeper.domain.topics import ASKS_TO_PAY, OF_MONEY, Topic
