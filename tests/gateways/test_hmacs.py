@@ -58,7 +58,7 @@ def test_two_uses_of_one_secret_have_one_label():
 def test_what_no_key_signed_is_refused_with_the_name_of_the_setting():
     keys = HmacKeys("webhook_secrets", SECRETS)
     for signatures in ([], [""], [mac("of somebody else").hex()], [mac(body=b"[]").hex()], [mac().hex().upper()]):
-        with pytest.raises(BadSignature, match="^the signature is not by any of the webhook_secrets$") as refused:
+        with pytest.raises(BadSignature, match=r"^the signature is not by any of the webhook_secrets$") as refused:
             keys.label_of(b"{}", *signatures)
         assert refused.value.step is VerificationStep.SIGNATURE
 
@@ -82,7 +82,7 @@ def test_of_many_signatures_only_the_first_few_are_tried():
 def test_a_signature_that_cannot_be_one_is_refused_for_its_header():
     keys = HmacKeys("keys", SECRETS)
     for odd in ("é", "a" * (SIGNATURE_CHARS_MAX + 1)):
-        with pytest.raises(BadSignature, match="^the signature is not ASCII or too long$") as refused:
+        with pytest.raises(BadSignature, match=r"^the signature is not ASCII or too long$") as refused:
             keys.label_of(b"{}", mac().hex(), odd)
         assert refused.value.step is VerificationStep.HEADER
     assert keys.label_of(b"{}", "a" * SIGNATURE_CHARS_MAX, mac().hex()) == keys.labels[0]

@@ -109,20 +109,20 @@ def a_header_of(chars):
 def test_a_header_is_as_long_as_it_may_be_and_no_longer():
     gateway, genuine = a_gateway(), signed_by_stripe(b"{}")
     assert gateway.verify(with_header(genuine, "stripe-signature", [a_header_of(SIGNATURE_HEADER_CHARS_MAX)]), NOW)
-    with pytest.raises(BadSignature, match="^the signature header is not ASCII or too long$") as refused:
+    with pytest.raises(BadSignature, match=r"^the signature header is not ASCII or too long$") as refused:
         gateway.verify(with_header(genuine, "stripe-signature", [a_header_of(SIGNATURE_HEADER_CHARS_MAX + 1)]), NOW)
     assert refused.value.step is VerificationStep.HEADER
 
 
 @pytest.mark.parametrize("header", ["v1=00", "t=1,t=1,v1=00"])
 def test_a_header_that_does_not_tell_one_time_is_refused_for_that(header):
-    with pytest.raises(BadSignature, match="^the signature header does not tell one time$") as refused:
+    with pytest.raises(BadSignature, match=r"^the signature header does not tell one time$") as refused:
         a_gateway().verify(with_header(signed_by_stripe(b"{}"), "stripe-signature", [header]), NOW)
     assert refused.value.step is VerificationStep.HEADER
 
 
 def test_what_no_secret_signed_is_refused_by_the_name_of_the_setting():
-    with pytest.raises(BadSignature, match="^no v1 signature is by any of the webhook_secrets$") as refused:
+    with pytest.raises(BadSignature, match=r"^no v1 signature is by any of the webhook_secrets$") as refused:
         a_gateway().verify(signed_by_stripe(b"{}", secret=OLDER), NOW)
     assert refused.value.step is VerificationStep.SIGNATURE
     assert [label.partition(":")[0] for label in a_gateway(webhook_secrets=[SECRET, OLDER]).key_labels()] == [
