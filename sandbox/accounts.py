@@ -103,10 +103,10 @@ def _written(path: Path, name: str, value: Setting) -> str:
         case Secret():
             return _secret(path, name, value)
         case Mapping():
-            values = [_written(path, f"{name}.{at}", it) for at, it in enumerate(value.values())]
-            return f"{{ {', '.join(f'{_toml(key)} = {it}' for key, it in zip(value, values, strict=True))} }}"
+            values = [_written(path, f"{name}.{at}", each) for at, each in enumerate(value.values())]
+            return f"{{ {', '.join(f'{_toml(key)} = {each}' for key, each in zip(value, values, strict=True))} }}"
         case list() | tuple():
-            return f"[{', '.join(_written(path, f'{name}.{at}', it) for at, it in enumerate(value))}]"
+            return f"[{', '.join(_written(path, f'{name}.{at}', each) for at, each in enumerate(value))}]"
         case bool() | str():
             return _toml(value)
         case _:

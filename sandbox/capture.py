@@ -84,7 +84,7 @@ def main(*, directory: Path, gateways: str | None, seed: int, force: bool, as_js
         return fail(f"{directory} cannot be written to: {error.strerror}", code=WRONG)
     config = directory / "tillkeeper.toml"
     if as_json:
-        sys.stdout.write(json.dumps({"config": str(config), "files": [str(it) for it in files]}) + "\n")
+        sys.stdout.write(json.dumps({"config": str(config), "files": [str(file) for file in files]}) + "\n")
     else:
         sys.stdout.write(f"{len(files)} deliveries; tillkeeper inspect --config {config} {directory}/*.json\n")
     return HOLDS
@@ -97,7 +97,7 @@ def write(directory: Path, gateways: Sequence[str], *, seed: int, now: datetime,
     """
     signers = new_signers(gateways)
     config = directory / "tillkeeper.toml"
-    captures = {directory / f"{it.name}.json": it for it in _captures(signers, seed=seed, now=now)}
+    captures = {directory / f"{each.name}.json": each for each in _captures(signers, seed=seed, now=now)}
     if there := [path for path in (config, *captures) if path.exists() and not force]:
         raise AlreadyThere(there[0])
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -119,14 +119,14 @@ def _by_word(signer: Signer, *, seed: int, now: datetime) -> Iterator[tuple[Stor
     """Each word once, in a story in which it is said: first the one that pays, then those of refunds."""
     simulator = simulator_of(signer.gateway)
     accounts, event_types = {signer.account: signer.gateway}, dict[str, tuple[Story, StoryEvent]]()
-    for index, template in enumerate(it for it in simulator.templates if not it.at_other_account):
+    for index, template in enumerate(each for each in simulator.templates if not each.at_other_account):
         templates = {signer.gateway: (template,)}
         story = generate_story(seed, index, run="C", now=now, accounts=accounts, templates=templates)
         for event in story.events:
             event_types.setdefault(event.event_type, (story, event))
     yield event_types.pop(signer.pays)
     yield from sorted(
-        event_types.values(), key=lambda it: not isinstance(simulator.event_types[it[1].event_type], RefundState)
+        event_types.values(), key=lambda told: not isinstance(simulator.event_types[told[1].event_type], RefundState)
     )
 
 

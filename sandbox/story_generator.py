@@ -55,8 +55,8 @@ def generate_story(
 
 
 def _pick(chance: Random, templates: Sequence[Template], *, lonely: bool) -> Template:
-    told = [it for it in templates if not (lonely and it.at_other_account)]
-    return chance.choices(told, weights=[it.weight for it in told])[0]
+    told = [template for template in templates if not (lonely and template.at_other_account)]
+    return chance.choices(told, weights=[template.weight for template in told])[0]
 
 
 def _currencies(chance: Random, template: Template, known: Sequence[str]) -> tuple[str, str]:

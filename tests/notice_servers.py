@@ -52,7 +52,7 @@ class Mailbox:
         return self.on_data
 
     def mails(self) -> list[email.message.EmailMessage]:
-        return [email.message_from_bytes(it, policy=email.policy.SMTP) for it in self.raw]
+        return [email.message_from_bytes(each, policy=email.policy.SMTP) for each in self.raw]
 
 
 @asynccontextmanager
@@ -72,10 +72,10 @@ async def smtp_server(**options: Any) -> AsyncIterator[Mailbox]:
         yield mailbox
     finally:
         server.close()
-        for it in connections:
-            if it.transport is not None:
-                it.transport.abort()
-            it._handler_coroutine.cancel() if it._handler_coroutine else None
+        for connection in connections:
+            if connection.transport is not None:
+                connection.transport.abort()
+            connection._handler_coroutine.cancel() if connection._handler_coroutine else None
         await server.wait_closed()
 
 

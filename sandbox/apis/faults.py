@@ -59,7 +59,9 @@ class Faults:
 
     def as_of(self, account: str, now: datetime) -> datetime:
         """When the books were last written."""
-        return min((it.since for it in self._holding(account, now) if it.fault is Fault.UNKNOWING), default=now)
+        return min(
+            (period.since for period in self._holding(account, now) if period.fault is Fault.UNKNOWING), default=now
+        )
 
     def _holding(self, account: str, now: datetime) -> list[FaultPeriod]:
-        return [it for it in self._periods if it.account == account and it.since <= now < it.until]
+        return [period for period in self._periods if period.account == account and period.since <= now < period.until]

@@ -37,9 +37,9 @@ class QueryLog:
 
     def of_order(self, order_ref: str) -> list[LoggedQuery]:
         """What was asked about one order, in order of time."""
-        return [it for it in self.queries if it.order_ref == order_ref]
+        return [query for query in self.queries if query.order_ref == order_ref]
 
     def write(self, path: Path) -> None:
         """As JSON lines."""
         encode = msgspec.json.Encoder().encode
-        path.write_bytes(b"".join(encode(it) + b"\n" for it in self.queries))
+        path.write_bytes(b"".join(encode(query) + b"\n" for query in self.queries))

@@ -71,16 +71,16 @@ class PaymentRecord(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def refunded(self) -> int:
         """All that was given back, with certainty."""
-        return sum(it.amount for it in self.refunds if it.state is RefundState.SUCCEEDED)
+        return sum(refund.amount for refund in self.refunds if refund.state is RefundState.SUCCEEDED)
 
     @property
     def going_back(self) -> int:
         """What was given back, or is on its way."""
-        return sum(it.amount for it in self.refunds if it.state is not RefundState.FAILED)
+        return sum(refund.amount for refund in self.refunds if refund.state is not RefundState.FAILED)
 
     def refund(self, refund_ref: str) -> RefundRecord | None:
         """The refund of this reference."""
-        return next((it for it in self.refunds if it.refund_ref == refund_ref), None)
+        return next((refund for refund in self.refunds if refund.refund_ref == refund_ref), None)
 
 
 def payment_at(story: Story, meanings: EventMeanings, at: datetime) -> PaymentRecord | None:
@@ -122,10 +122,10 @@ def _with_refund(
     record: PaymentRecord, event: StoryEvent, state: RefundState, *, is_total: bool
 ) -> tuple[RefundRecord, ...]:
     before = record.refund(event.refund_ref)
-    others = tuple(it for it in record.refunds if it is not before)
+    others = tuple(refund for refund in record.refunds if refund is not before)
     amount = event.amount
     if is_total:
-        amount -= sum(it.amount for it in others)
+        amount -= sum(other.amount for other in others)
     entries = RefundRecord(
         refund_ref=event.refund_ref,
         amount=amount,

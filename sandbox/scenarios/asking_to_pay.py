@@ -22,9 +22,10 @@ def payer_of(story: Story) -> Payer:
 def asked_wrongly(stories: Iterable[Story], ledger: Ledger, notices: Sequence[RecordedNotice]) -> Iterator[str]:
     """Law 11, by the gateways' books: each notice that asks for what the gateway had by then, a line each."""
     accounts = {story.order_ref: story.account for story in stories}
-    for it in notices:
-        if it.topic not in ASKS_TO_PAY or it.order_ref is None:
+    for notice in notices:
+        if notice.topic not in ASKS_TO_PAY or notice.order_ref is None:
             continue
-        known = ledger.of(accounts[it.order_ref]).payment_of_order(it.order_ref, it.created_at)
+        known = ledger.of(accounts[notice.order_ref]).payment_of_order(notice.order_ref, notice.created_at)
         if known is not None and known.state in MAY_BE_PAID:
-            yield f"{it.order_ref}: {it.topic} was told at {it.created_at:%d. %H:%M}, and its payment was {known.state}"
+            told = f"{notice.topic} was told at {notice.created_at:%d. %H:%M}"
+            yield f"{notice.order_ref}: {told}, and its payment was {known.state}"

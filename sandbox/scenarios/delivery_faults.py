@@ -67,7 +67,9 @@ def _arrivals_of(
     story: Story, event: StoryEvent, faults: DeliveryFaults, chance: Random, counts: DeliveryCounts
 ) -> Iterator[Arrival]:
     lost, late, doubled = (chance.random() < share for share in (faults.lost, faults.late, faults.doubled))
-    if any(it.account == story.account and it.since <= event.at < it.until for it in faults.silent_periods):
+    if any(
+        period.account == story.account and period.since <= event.at < period.until for period in faults.silent_periods
+    ):
         counts.silenced += 1
         return
     if lost:

@@ -75,7 +75,7 @@ class LossyDay(msgspec.Struct, frozen=True, kw_only=True):
     def problems(self) -> list[str]:
         """What does not hold, a line each."""
         swept, by = self.swept, self.swept.resolutions.by()
-        differing = len({it.order_ref for it in swept.differences})
+        differing = len({difference.order_ref for difference in swept.differences})
         found = {
             "no order was played": not swept.resolutions.found,
             f"{differing} orders are not as their gateways know them": differing,
@@ -97,7 +97,9 @@ class LossyDay(msgspec.Struct, frozen=True, kw_only=True):
             "resolution_s": STEP.total_seconds(),
             "with_sweeps": _told(self.swept),
             "without_sweeps": _told(self.unswept),
-            "differences": [msgspec.structs.asdict(it) for it in self.swept.differences[:DIFFERENCES_MAX]],
+            "differences": [
+                msgspec.structs.asdict(difference) for difference in self.swept.differences[:DIFFERENCES_MAX]
+            ],
             "asked_wrongly": self.swept.asked_wrongly[:DIFFERENCES_MAX],
             "problems": (problems := self.problems()),
             "holds": not problems,

@@ -36,12 +36,13 @@ def print_lossy_day(day: LossyDay, console: Console) -> None:
     )
     for line in _halves({"with sweeps": swept, "webhooks alone": unswept}):
         console.print(Text(line))
-    for it in figures["differences"]:
-        said = f"  {it['order_ref']} ({it['story']}): should be {it['expected']}, and is {it['found']}"
+    for difference in figures["differences"]:
+        order = f"{difference['order_ref']} ({difference['story']})"
+        said = f"  {order}: should be {difference['expected']}, and is {difference['found']}"
         console.print(Text(said, style="red"))
     for wrong in figures["asked_wrongly"]:
         console.print(Text(f"  {wrong}", style="red"))
-    true = figures["payments"] - len({it.order_ref for it in day.swept.differences})
+    true = figures["payments"] - len({difference.order_ref for difference in day.swept.differences})
     console.print(
         _last(figures, f"{true:,} orders of {figures['payments']:,} are as their gateways know them, none by a person")
     )
@@ -87,5 +88,7 @@ def _counts(counts: Mapping[str, int]) -> str:
 
 def _last(figures: Mapping[str, Any], fine: str) -> Text:
     if figures["problems"]:
-        return Text("\n".join(["it does NOT hold:", *(f"  {it}" for it in figures["problems"])]), style="bold red")
+        return Text(
+            "\n".join(["it does NOT hold:", *(f"  {problem}" for problem in figures["problems"])]), style="bold red"
+        )
     return Text(fine, style="bold green")

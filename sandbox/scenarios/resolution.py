@@ -41,18 +41,21 @@ class Resolutions(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def never(self) -> int:
         """Orders that never came to their truth."""
-        return sum(it.found_at is None for it in self.found)
+        return sum(resolution.found_at is None for resolution in self.found)
 
     def by(self) -> dict[str, int]:
         """How many were resolved by which evidence."""
-        counts = Counter(it.by for it in self.found if it.by is not None)
+        counts = Counter(resolution.by for resolution in self.found if resolution.by is not None)
         return {evidence.value: counts[evidence] for evidence in Evidence}
 
     def after_s(self, share: float) -> float | None:
         """The time within which this share of the orders came to their truth, in seconds; None: it never did."""
         if not self.found:
             return None
-        ranked = sorted(it.after.total_seconds() if it.after is not None else float("inf") for it in self.found)
+        ranked = sorted(
+            resolution.after.total_seconds() if resolution.after is not None else float("inf")
+            for resolution in self.found
+        )
         at = ranked[min(len(ranked) - 1, int(len(ranked) * share))]
         return None if at == float("inf") else at
 
@@ -65,13 +68,13 @@ def resolutions(
     for recorded in histories:
         of_order[recorded.order_ref].append(recorded)
     found = (_find(story, gateways[story.account], of_order[story.order_ref]) for story in stories)
-    return Resolutions(found=tuple(it for it in found if it is not None))
+    return Resolutions(found=tuple(resolution for resolution in found if resolution is not None))
 
 
 def decided_at(story: Story, gateway: str) -> datetime | None:
     """When the gateway wrote the last word into its books that changed anything for an order."""
     states, nothing = simulator_of(gateway).event_types, (None, PaymentState.CREATED)
-    times = [it.at for it in story.events if states.get(it.event_type) not in nothing]
+    times = [event.at for event in story.events if states.get(event.event_type) not in nothing]
     return max(times, default=None)
 
 

@@ -53,9 +53,9 @@ class Simulation:
         self._signers = signers
         self._merchant = merchant
         self._sweeps = sweeps
-        self._orders = deque(sorted(stories, key=lambda it: it.started_at))
+        self._orders = deque(sorted(stories, key=lambda story: story.started_at))
         refunds = [asked for story in stories for asked in refunds_asked_for(story)]
-        timed = [(at, refund, None) for at, refund in refunds] + [(it.at, None, it) for it in arrivals]
+        timed = [(at, refund, None) for at, refund in refunds] + [(each.at, None, each) for each in arrivals]
         acts = [_Act(at, number, refund, arrival) for number, (at, refund, arrival) in enumerate(timed)]
         self._acts = deque(sorted(acts, key=lambda act: (act.at, act.number)))
         self.steps = 0
@@ -82,7 +82,7 @@ class Simulation:
         soonest = min(coming, default=None)
         if self._sweeps and (soonest is None or soonest > now + STEP):
             due = await self._system.next_due()
-            soonest = min((it for it in (soonest, due) if it is not None), default=None)
+            soonest = min((moment for moment in (soonest, due) if moment is not None), default=None)
         return None if soonest is None else max(soonest, now + STEP)
 
     async def _register(self, until: datetime) -> None:
@@ -121,15 +121,15 @@ def refunds_asked_for(story: Story) -> list[tuple[datetime, AskedRefund]]:
     """What the merchant's system tells of refunds, for it asked for them."""
     return [
         (
-            it.at,
+            event.at,
             AskedRefund(
                 order_ref=story.order_ref,
                 account=story.account,
-                refund_ref=it.refund_ref,
+                refund_ref=event.refund_ref,
                 payment_ref=story.payment_ref,
-                amount=it.amount,
+                amount=event.amount,
             ),
         )
-        for it in story.events
-        if it.event_type in ASKED_BACK
+        for event in story.events
+        if event.event_type in ASKED_BACK
     ]

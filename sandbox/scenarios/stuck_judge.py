@@ -56,9 +56,9 @@ class Judge:
         self.notices = notices
         self.latest = timedelta(0)
         self._asked = defaultdict[str, list[LoggedQuery]](list)
-        for it in simulated.log.queries:
-            if it.fault is None:
-                self._asked[it.order_ref].append(it)
+        for query in simulated.log.queries:
+            if query.fault is None:
+                self._asked[query.order_ref].append(query)
         self._cases = _by_order(cases)
         self._notices = _by_order(notices)
 
@@ -76,8 +76,8 @@ class Judge:
             for wrong in self._wrong_with(story):
                 yield f"{story.order_ref} ({story.name}): {wrong}"
         yield from asked_wrongly(self._simulated.stories, self._simulated.ledger, self.notices)
-        told = Counter(it.topic for it in self.notices)
-        if not any(it.fault is not None for it in self._simulated.log.queries):
+        told = Counter(notice.topic for notice in self.notices)
+        if not any(query.fault is not None for query in self._simulated.log.queries):
             return  # nobody was asked in that time
         for topic in ("account.unanswering", "account.answering"):
             if told[topic] != 1:
@@ -102,18 +102,18 @@ class Judge:
         arrived = self._known_at[story.order_ref]
         if arrived is not None:
             return arrived
-        return next((it.at for it in self._asked[story.order_ref]), None)
+        return next((query.at for query in self._asked[story.order_ref]), None)
 
     def _questions(self, story: Story, since: datetime) -> Iterator[str]:
         # The one that found it, and those before, were by the ladder of unpaid orders.
-        put = [it for it in self._asked[story.order_ref] if it.at > since]
-        by_name = {it.at for it in put if it.ref != it.order_ref}
+        put = [query for query in self._asked[story.order_ref] if query.at > since]
+        by_name = {query.at for query in put if query.ref != query.order_ref}
         # The search for further payments of the order belongs to the query about the one that is known.
-        asked = [it.at for it in put if it.ref != it.order_ref or it.at not in by_name]
+        asked = [query.at for query in put if query.ref != query.order_ref or query.at not in by_name]
         yield from self._met("asked", self._moments(story, Action.QUERY, since), asked, story)
 
     def _stuck_case(self, story: Story, since: datetime) -> Iterator[str]:
-        found = [it for it in self._cases[story.order_ref] if it.kind == "stuck"]
+        found = [case for case in self._cases[story.order_ref] if case.kind == "stuck"]
         if len(found) != 1:
             yield f"{len(found)} cases of being stuck were opened"
             return
@@ -127,15 +127,15 @@ class Judge:
             yield "its case was never followed up"
 
     def _payer_told(self, story: Story, since: datetime) -> Iterator[str]:
-        topics = [it for it in self._notices[story.order_ref] if it.audience == "payer"]
-        told = [it.created_at for it in topics if it.topic == "payer.processing"]
+        to_payer = [notice for notice in self._notices[story.order_ref] if notice.audience == "payer"]
+        told = [notice.created_at for notice in to_payer if notice.topic == "payer.processing"]
         yield from self._met("the payer told", self._moments(story, Action.REMIND, since), told, story)
-        for it in self._notices[story.order_ref]:
-            if it.topic in CONCLUDED:
-                yield f"{it.topic} was told at {it.created_at:%d. %H:%M}"
+        for notice in self._notices[story.order_ref]:
+            if notice.topic in CONCLUDED:
+                yield f"{notice.topic} was told at {notice.created_at:%d. %H:%M}"
 
     def _doubt(self, story: Story) -> Iterator[str]:
-        found = [it for it in self._cases[story.order_ref] if it.kind == "close_in_doubt"]
+        found = [case for case in self._cases[story.order_ref] if case.kind == "close_in_doubt"]
         if len(found) != 1:
             yield f"its closing came due in doubt, and {len(found)} cases were opened for that"
         elif found[0].closed_by != "system":
@@ -176,7 +176,7 @@ def _when(what: str, entries: Sequence[tuple[str, str, datetime]]) -> list[datet
 
 def _by_order(rows: Sequence[Any]) -> defaultdict[str, list[Any]]:
     found = defaultdict[str, list[Any]](list)
-    for it in rows:
-        if it.order_ref is not None:
-            found[it.order_ref].append(it)
+    for row in rows:
+        if row.order_ref is not None:
+            found[row.order_ref].append(row)
     return found

@@ -81,7 +81,10 @@ class Simulator(msgspec.Struct, frozen=True, kw_only=True):
     def history_event_ids(self, story: Story) -> frozenset[str]:
         """The ids of the events that webhooks must bring into the order's history, each once."""
         return frozenset(
-            name for it in story.events if self.carries_event(it.event_type) for name in self.event_ids(story, it)
+            name
+            for event in story.events
+            if self.carries_event(event.event_type)
+            for name in self.event_ids(story, event)
         )
 
     def event_ids(self, story: Story, event: StoryEvent) -> list[str]:

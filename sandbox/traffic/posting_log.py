@@ -49,11 +49,11 @@ class PostingLog:
     @property
     def posted(self) -> int:
         """All posts so far, forged ones included."""
-        return sum(it.posted + it.forged + it.invented for it in self.counts.values())
+        return sum(count.posted + count.forged + count.invented for count in self.counts.values())
 
     def opened(self, story: Story, *, history_event_ids: frozenset[str]) -> None:
         """An order is about to be played; `history_event_ids` are the ids of the events that webhooks bring."""
-        due = frozenset(it.event_id for it in story.events)
+        due = frozenset(event.event_id for event in story.events)
         self.orders[story.order_ref] = PlayedOrder(
             name=story.name, expected=story.expected, due=due, history_event_ids=history_event_ids
         )
@@ -89,7 +89,7 @@ class PostingLog:
     def undelivered(self) -> int:
         """Deliveries that were never accepted."""
         known = {event_id for _, event_id in self._known}
-        return sum(len(it.due - known) for it in self.orders.values())
+        return sum(len(order.due - known) for order in self.orders.values())
 
     def lag_s(self, applied: int, *, now_s: float) -> float:
         """How long ago that was accepted which is next to be applied."""

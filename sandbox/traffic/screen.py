@@ -66,10 +66,10 @@ class Screen:
 def line_of(frame: Frame) -> Text:
     """The moment in one line."""
     counts, snapshot = frame.counts.values(), frame.snapshot
-    forged, refused = sum(it.forged for it in counts), sum(it.forged_refused for it in counts)
+    forged, refused = sum(count.forged for count in counts), sum(count.forged_refused for count in counts)
     return Text(
         f"{frame.played_s:.0f} s {frame.doing}: accepted {frame.accepted:,}"
-        f" ({sum(it.again for it in counts):,} duplicates), refused {refused:,} of {forged:,} forged,"
+        f" ({sum(count.again for count in counts):,} duplicates), refused {refused:,} of {forged:,} forged,"
         f" applied {snapshot.applied:,} (lag {frame.lag_s:.1f} s), {sum(snapshot.orders.values()):,} orders,"
         f" {frame.per_s:.0f}/s by {lane_of(snapshot)}"
     )
@@ -102,9 +102,9 @@ def gateways(counts: Mapping[str, Counts]) -> Table:
     table.add_column("account")
     for column in ("accepted", "duplicates", "unanswered", "forged", "refused", "wrongly answered"):
         table.add_column(column, justify="right")
-    for account, it in counts.items():
-        fine = (it.accepted, it.again, it.unanswered, it.forged, it.forged_refused)
-        wrong = it.refused + it.forged - it.forged_refused
+    for account, posts in counts.items():
+        fine = (posts.accepted, posts.again, posts.unanswered, posts.forged, posts.forged_refused)
+        wrong = posts.refused + posts.forged - posts.forged_refused
         table.add_row(account, *(f"{count:,}" for count in fine), Text(f"{wrong:,}", style="bold red" if wrong else ""))
     return table
 

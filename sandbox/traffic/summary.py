@@ -52,9 +52,9 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     def problems(self) -> list[str]:
         """What does not hold, a line each; nothing when all is well."""
         log = self.log
-        forged_accepted = sum(it.forged_accepted for it in log.counts.values())
-        refused = sum(it.refused for it in log.counts.values())
-        differing = len({it.order_ref for it in self.differences})
+        forged_accepted = sum(count.forged_accepted for count in log.counts.values())
+        refused = sum(count.refused for count in log.counts.values())
+        differing = len({difference.order_ref for difference in self.differences})
         found = {
             "no order was played": not log.orders,
             f"{forged_accepted} forged deliveries were accepted": forged_accepted,
@@ -77,15 +77,15 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
             "seed": self.seed,
             "posted": self.log.posted,
             "accepted": self.log.accepted,
-            "duplicates": sum(it.again for it in counts.values()),
-            "refused": sum(it.refused for it in counts.values()),
-            "unanswered": sum(it.unanswered for it in counts.values()),
-            "forged": sum(it.forged for it in counts.values()),
-            "forged_refused": sum(it.forged_refused for it in counts.values()),
-            "forged_accepted": sum(it.forged_accepted for it in counts.values()),
-            "invented": sum(it.invented for it in counts.values()),
+            "duplicates": sum(each.again for each in counts.values()),
+            "refused": sum(each.refused for each in counts.values()),
+            "unanswered": sum(each.unanswered for each in counts.values()),
+            "forged": sum(each.forged for each in counts.values()),
+            "forged_refused": sum(each.forged_refused for each in counts.values()),
+            "forged_accepted": sum(each.forged_accepted for each in counts.values()),
+            "invented": sum(each.invented for each in counts.values()),
             "tricks": dict(sorted(self.log.tricks.items())),
-            "accounts": {account: msgspec.structs.asdict(it) for account, it in counts.items()},
+            "accounts": {account: msgspec.structs.asdict(posts) for account, posts in counts.items()},
             "accept_ms": {"p50": p50, "p99": p99},
             "lanes": self.snapshot.lanes,
             "applied": self.snapshot.applied,
@@ -94,7 +94,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
             "compared": len(self.log.orders),
             "asked": self.asked,
             "queries": dict(self.queries),
-            "differences": [msgspec.structs.asdict(it) for it in self.differences[:DIFFERENCES_MAX]],
+            "differences": [msgspec.structs.asdict(difference) for difference in self.differences[:DIFFERENCES_MAX]],
             "surprises": self.log.surprises,
             "audit": self.audit.books or self.audit.said,
             "balances": self.audit.balances,
@@ -122,8 +122,9 @@ def print_summary(summary: Summary, console: Console) -> None:
         console.print(Text.assemble((f"{name:<10}", "dim"), fact))
     for surprise in summary.log.surprises:
         console.print(Text(f"  {surprise}", style="red"))
-    for it in summary.differences[:DIFFERENCES_MAX]:
-        said = f"  {it.order_ref} ({it.story}): {it.field} should be {it.expected}, and is {it.found}"
+    for difference in summary.differences[:DIFFERENCES_MAX]:
+        order, field = f"{difference.order_ref} ({difference.story})", difference.field
+        said = f"  {order}: {field} should be {difference.expected}, and is {difference.found}"
         console.print(Text(said, style="red"))
     console.print(last_line(summary))
 

@@ -19,7 +19,7 @@ PENDING, PAID, POLICY = Kind.PAYMENT_PENDING, Kind.PAYMENT_SUCCEEDED, Policy()
 
 
 async def told(pool, *events):
-    deliveries = [a_delivery(it) for it in events]
+    deliveries = [a_delivery(event) for event in events]
     await repeat_when_raced(pool, lambda conn: apply_deliveries(conn, deliveries, policy=POLICY, now=NOON))
 
 
@@ -38,7 +38,11 @@ async def end_of(pool, *order_refs):
         tally, _ = await take_up_left_over(conn, after=0, policy=POLICY, limit=10, now=NOON)
         assert tally.outcomes == {}
     return (
-        [(it["status"], it["paid"], it["refunded"], [r["refund_ref"] for r in it["refunds"]]) for it in orders if it],
+        [
+            (str(order["status"]), order["paid"], order["refunded"], [r["refund_ref"] for r in order["refunds"]])
+            for order in orders
+            if order
+        ],
         settled,
         [tuple(row) for row in cases],
     )
@@ -109,7 +113,7 @@ async def test_an_event_that_contradicts_binds_nothing_in_any_order_and_split(po
             await registered(pool, ref)
         cut = number % 5
         for batch in (order[:cut], order[cut:]):
-            await told(pool, *(A_CONTRADICTION[it] for it in batch))
+            await told(pool, *(A_CONTRADICTION[message] for message in batch))
         ends.add(repr(await end_of(pool, "A1", "A2")))
         await emptied(pool)
     assert ends == {

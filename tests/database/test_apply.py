@@ -40,7 +40,7 @@ async def test_a_payment_makes_its_order_paid(pool):
     order = await show(pool, "A1")
     assert tally.outcomes == {"applied": 1}
     assert (order["status"], order["status_zh"], order["paid"], order["version"]) == ("paid", "已支付", 100, 2)
-    assert [it["status"] for it in order["payments"]] == ["succeeded"]
+    assert [payment["status"] for payment in order["payments"]] == ["succeeded"]
 
 
 async def test_the_raw_delivery_is_kept_byte_for_byte(pool):
@@ -57,7 +57,7 @@ async def test_a_status_change_leaves_through_the_outbox(pool):
     await applied(pool, a_delivery(an_event(Kind.PAYMENT_PENDING, second=1)))
     await applied(pool, a_delivery(an_event(second=2)))
     told = [msgspec.json.decode(row["payload"]) for row in await pool.fetch("SELECT payload FROM outbox ORDER BY id")]
-    assert [(it["previous_status"], it["status"], it["version"]) for it in told] == [
+    assert [(event["previous_status"], event["status"], event["version"]) for event in told] == [
         ("unpaid", "processing", 2),
         ("processing", "paid", 4),
     ]
@@ -92,10 +92,12 @@ async def test_two_contents_under_one_id_count_both_whichever_came_first_and_are
     await registered(pool)
     event = an_event()
     deliveries = [a_delivery(msgspec.structs.replace(event, amount=amount)) for amount in amounts]
-    tallies = [await applied(pool, *deliveries)] if at_once else [await applied(pool, it) for it in deliveries]
+    tallies = (
+        [await applied(pool, *deliveries)] if at_once else [await applied(pool, delivery) for delivery in deliveries]
+    )
     assert [kind for tally in tallies for kind in tally.cases] == ["event_id_reused"]
     assert (await show(pool, "A1"))["paid"] == 100
-    again = await applied(pool, *(a_delivery(*it.events) for it in deliveries))
+    again = await applied(pool, *(a_delivery(*delivery.events) for delivery in deliveries))
     assert (again.duplicates, again.outcomes, again.cases) == (2, {}, [])
     assert await pool.fetchval("SELECT count(*) FROM inbox") == 2
 
@@ -122,7 +124,7 @@ async def test_an_event_waits_for_its_order_and_is_applied_as_it_is_registered(p
     assert tally.outcomes == {"waiting": 1}
     await registered(pool)
     assert (await show(pool, "A1"))["status"] == "paid"
-    assert [it["outcome"] for it in await history(pool, "A1")] == ["applied"]
+    assert [entry["outcome"] for entry in await history(pool, "A1")] == ["applied"]
 
 
 async def test_a_refund_waits_for_the_payment_that_names_the_order(pool):
@@ -178,7 +180,7 @@ async def test_what_names_only_a_dispute_waits_for_the_event_that_names_its_orde
     alone = an_event(Kind.DISPUTE_WON, second=9, order_ref=None, payment_ref=None, dispute_ref="dp_1")
     await applied(pool, a_delivery(an_event()), a_delivery(alone))
     await applied(pool, a_delivery(an_event(Kind.DISPUTE_OPENED, dispute_ref="dp_1")))
-    assert [it["status"] for it in (await show(pool, "A1"))["disputes"]] == ["won"]
+    assert [dispute["status"] for dispute in (await show(pool, "A1"))["disputes"]] == ["won"]
 
 
 async def test_what_waits_and_names_another_orders_refund_as_well_is_a_case_and_stops_nobody(pool):
@@ -190,12 +192,12 @@ async def test_what_waits_and_names_another_orders_refund_as_well_is_a_case_and_
     # Another order's comes after the event began to wait.
     of_another = {"order_ref": "A2", "payment_ref": "pi_2", "refund_ref": "3"}
     await applied(pool, a_delivery(an_event(Kind.REFUND_PENDING, 1, **of_another)))
-    assert [it["refund_ref"] for it in (await show(pool, "A2"))["refunds"]] == ["3"]
+    assert [refund["refund_ref"] for refund in (await show(pool, "A2"))["refunds"]] == ["3"]
     await registered(pool, "A3")
     outcomes = await pool.fetch("SELECT outcome FROM inbox WHERE order_ref = 'A3' ORDER BY refund_ref")
     assert [row["outcome"] for row in outcomes] == ["applied", "mismatched"]
-    assert [it["refund_ref"] for it in (await show(pool, "A3"))["refunds"]] == ["2"]
-    assert [it["kind"] for it in (await show(pool, "A2"))["cases"]] == ["reference_conflict"]
+    assert [refund["refund_ref"] for refund in (await show(pool, "A3"))["refunds"]] == ["2"]
+    assert [case["kind"] for case in (await show(pool, "A2"))["cases"]] == ["reference_conflict"]
 
 
 async def test_a_mismatched_event_that_leaves_no_fact_behind_has_its_case_all_the_same(pool):
@@ -250,7 +252,7 @@ async def test_money_in_another_currency_counts_for_nothing(pool):
     await registered(pool)
     tally = await applied(pool, a_delivery(an_event(currency="USD")))
     assert (tally.outcomes, tally.cases) == ({"mismatched": 1}, ["wrong_currency"])
-    assert [it["kind"] for it in (await show(pool, "A1"))["cases"]] == ["wrong_currency"]
+    assert [case["kind"] for case in (await show(pool, "A1"))["cases"]] == ["wrong_currency"]
 
 
 async def test_a_payment_cannot_be_moved_to_another_order(pool):
@@ -366,7 +368,7 @@ async def test_an_answer_that_comes_again_stands_for_the_later_moment(pool):
     assert (await show(pool, "A1"))["status"] == "processing"
     await answered(pool, an_answer(Kind.PAYMENT_FAILED, 30))
     assert (await show(pool, "A1"))["status"] == "failed"
-    assert [it["as_of"] for it in await pool.fetch("SELECT as_of FROM inbox ORDER BY as_of")] == [
+    assert [each["as_of"] for each in await pool.fetch("SELECT as_of FROM inbox ORDER BY as_of")] == [
         NOON + timedelta(seconds=20),
         NOON + timedelta(seconds=30),
     ]
@@ -395,4 +397,4 @@ async def test_a_discount_and_a_reversal_outlast_the_database(pool):
     await applied(pool, a_delivery(an_event(Kind.PAYMENT_REVERSED, second=1, amount=None)))
     order = await show(pool, "A1")
     assert (order["status"], order["paid"], order["discount"]) == ("failed", 0, 0)
-    assert [it["status"] for it in order["payments"]] == ["reversed"]
+    assert [payment["status"] for payment in order["payments"]] == ["reversed"]

@@ -92,7 +92,7 @@ async def test_a_stuck_orders_case_stays_open_while_only_its_dispute_is_settled(
     await told(pool, an_event(Kind.PAYMENT_PENDING), an_event(Kind.DISPUTE_OPENED, 1, dispute_ref="dp_1"))
     await until(a_sweep(pool, Gateways(clock), clock), clock, 31 * MINUTE)
     await told(pool, an_event(Kind.DISPUTE_WON, 2, dispute_ref="dp_1"), now=clock.at)
-    cases = {it["kind"]: it["closed_by"] for it in (await show(pool, "A1"))["cases"]}
+    cases = {case["kind"]: case["closed_by"] for case in (await show(pool, "A1"))["cases"]}
     assert cases == {"disputed": "system", "stuck": None}
     assert (await books(pool, clock.at)).stale == []
 
@@ -117,7 +117,7 @@ async def test_an_open_case_whose_cause_is_gone_is_told(pool, kind, subject):
         NOON,
     )
     found = await books(pool)
-    assert [(it["kind"], it["subject"], it["order_ref"]) for it in found.stale] == [(kind, subject, "A1")]
+    assert [(each["kind"], each["subject"], each["order_ref"]) for each in found.stale] == [(kind, subject, "A1")]
     assert not found.balances
 
 

@@ -30,7 +30,7 @@ async def told(pool, kind, second, **fields):
 
 
 async def open_kinds(pool):
-    return [it["kind"] for it in (await show(pool, "A1"))["cases"] if it["closed_at"] is None]
+    return [case["kind"] for case in (await show(pool, "A1"))["cases"] if case["closed_at"] is None]
 
 
 async def resolved(pool):
@@ -96,7 +96,7 @@ async def test_an_open_case_shows_how_things_stand_and_is_resolved_as_that(pool)
     [case] = (await show(pool, "A1"))["cases"]
     assert case["details"]["state"] == "succeeded 100 USD"
     entries = await pool.fetch("SELECT what, by, note FROM case_entries ORDER BY id")
-    assert [tuple(it) for it in entries] == [
+    assert [tuple(entry) for entry in entries] == [
         ("opened", "tillkeeper", None),
         ("noted", "tillkeeper", "now succeeded 100 USD"),
     ]

@@ -56,12 +56,12 @@ async def overpaid(pool, order_ref="A1", now=NOON):
 
 
 async def case_of(pool, order_ref="A1", *, kind=None):
-    (case,) = [it for it in (await show(pool, order_ref))["cases"] if kind in (None, it["kind"])]
+    (case,) = [each for each in (await show(pool, order_ref))["cases"] if kind in (None, each["kind"])]
     return case
 
 
 async def entries(pool, case_id):
-    return [(it["what"], it["by"], it["note"]) for it in (await file_of(pool, case_id))["entries"]]
+    return [(entry["what"], entry["by"], entry["note"]) for entry in (await file_of(pool, case_id))["entries"]]
 
 
 async def listed(pool, **filters):
@@ -175,7 +175,7 @@ async def test_two_who_resolve_at_once_are_told_apart(pool):
     results = await asyncio.gather(
         *(resolve(pool, case_id, by=name) for name in ("mei", "wei")), return_exceptions=True
     )
-    assert [type(it) for it in results if it is not None] == [ClosedCase]
+    assert [type(result) for result in results if result is not None] == [ClosedCase]
     assert [what for what, _, _ in await entries(pool, case_id)] == ["opened", "resolved"]
 
 
@@ -184,9 +184,9 @@ async def test_a_case_with_an_owner_is_followed_up_and_one_without_goes_up(pool)
     await act(pool, case_acts.assign, owned, owner="wei")
     async with pool.acquire() as conn:
         assert await follow_up(conn, policy=POLICY, limit=10, now=NOON + 24 * HOUR) == 2
-    assert [it["what"] for it in (await file_of(pool, owned))["entries"]][-1] == "followed_up"
-    assert [it["what"] for it in (await file_of(pool, nobodys))["entries"]][-1] == "escalated"
-    assert [(it["id"], it["level"]) for it in await listed(pool)] == [(nobodys, 2), (owned, 1)]
+    assert [entry["what"] for entry in (await file_of(pool, owned))["entries"]][-1] == "followed_up"
+    assert [entry["what"] for entry in (await file_of(pool, nobodys))["entries"]][-1] == "escalated"
+    assert [(case["id"], case["level"]) for case in await listed(pool)] == [(nobodys, 2), (owned, 1)]
 
 
 # --- the list and the file --------------------------------------------------------------------------------------------
@@ -199,11 +199,11 @@ async def test_cases_are_listed_the_most_urgent_first_and_by_what_is_asked_for(p
     await pool.execute("UPDATE cases SET level = 2 WHERE id = $1", high)
     await act(pool, case_acts.assign, early, owner="wei")
     await resolve(pool, done)
-    assert [it["id"] for it in await listed(pool)] == [high, early, late]
-    assert [it["id"] for it in await listed(pool, closed_too=True)] == [high, early, late, done]
-    assert [it["id"] for it in await listed(pool, level=2)] == [high]
-    assert [it["id"] for it in await listed(pool, owner="wei")] == [early]
-    assert [it["id"] for it in await listed(pool, owner="")] == [high, late]
+    assert [case["id"] for case in await listed(pool)] == [high, early, late]
+    assert [case["id"] for case in await listed(pool, closed_too=True)] == [high, early, late, done]
+    assert [case["id"] for case in await listed(pool, level=2)] == [high]
+    assert [case["id"] for case in await listed(pool, owner="wei")] == [early]
+    assert [case["id"] for case in await listed(pool, owner="")] == [high, late]
     assert await listed(pool, kind="stuck") == []
     first = (await listed(pool))[0]
     assert (first["order_ref"], first["amount"], first["currency"], first["status"]) == ("A3", 100, "CNY", "paid")
@@ -223,8 +223,8 @@ async def test_the_file_of_a_case_holds_all_the_evidence_oldest_first(pool, swee
     )
     assert "order_id" not in found["case"]
     timeline = found["timeline"]
-    assert [it["recorded_at"] for it in timeline] == sorted(it["recorded_at"] for it in timeline)
-    told_of = {(it["what"], it["kind"], it["outcome"]) for it in timeline}
+    assert [entry["recorded_at"] for entry in timeline] == sorted(entry["recorded_at"] for entry in timeline)
+    told_of = {(entry["what"], entry["kind"], entry["outcome"]) for entry in timeline}
     assert told_of >= {
         ("event", "payment.pending", "applied"),
         ("step", "sweep.query", "no answer: unreachable"),
@@ -234,7 +234,7 @@ async def test_the_file_of_a_case_holds_all_the_evidence_oldest_first(pool, swee
         ("notice", "payer.processing", "pending"),
         ("notice", "case.opened", "pending"),
     }
-    assert [it["events"] for it in found["deliveries"]] == [1]
+    assert [row["events"] for row in found["deliveries"]] == [1]
     assert "body" not in found["deliveries"][0]
     assert "mei@example.com" not in str(found)
 
@@ -245,7 +245,7 @@ async def test_the_file_of_one_order_holds_nothing_of_another(pool):
     found = await file_of(pool, (await case_of(pool, "A0"))["id"])
     assert len(found["deliveries"]) == 1
     assert found["timeline"][0]["what"] == "event"  # of one moment, the cause comes first
-    assert [it["kind"] for it in found["timeline"] if it["what"] == "notice"] == [
+    assert [row["kind"] for row in found["timeline"] if row["what"] == "notice"] == [
         "order.status_changed",
         "payer.paid",
         "case.opened",
@@ -271,7 +271,7 @@ async def test_the_file_of_a_payment_without_an_order_holds_its_event_and_delive
     assert (case["order_ref"], case["amount"], case["currency"], case["status"]) == ("A404", 100, "CNY", None)
     found = await file_of(pool, case["id"])
     assert found["order"] is None
-    assert [(it["what"], it["kind"]) for it in found["timeline"]] == [
+    assert [(row["what"], row["kind"]) for row in found["timeline"]] == [
         ("event", "payment.succeeded"),
         ("notice", "case.opened"),
     ]
@@ -285,7 +285,7 @@ async def test_money_that_waits_for_its_order_has_its_case_however_late_somebody
         assert await follow.run_once() == 0
         clock.at = NOON + hours * HOUR  # nobody swept in the meantime
         assert await follow.run_once() > 0
-    assert sorted(it["order_ref"] for it in await listed(pool, kind="unmatched_payment")) == ["A404", "A405"]
+    assert sorted(each["order_ref"] for each in await listed(pool, kind="unmatched_payment")) == ["A404", "A405"]
 
 
 async def test_what_is_committed_late_or_waits_by_a_shorter_policy_is_not_passed_over(pool, clock):
@@ -309,7 +309,10 @@ async def test_the_file_of_an_event_id_used_twice_holds_both_deliveries(pool):
         delivery = a_delivery(event, number=number)
         await repeat_when_raced(pool, lambda conn, it=delivery: apply_deliveries(conn, [it], policy=POLICY, now=NOON))
     found = await file_of(pool, (await case_of(pool))["id"])
-    assert [(it["run"], it["number"]) for it in found["deliveries"]] == [(UUID(str(RUN)), 901), (UUID(str(RUN)), 902)]
+    assert [(row["run"], row["number"]) for row in found["deliveries"]] == [
+        (UUID(str(RUN)), 901),
+        (UUID(str(RUN)), 902),
+    ]
 
 
 # --- stuck ------------------------------------------------------------------------------------------------------------
@@ -370,7 +373,7 @@ async def test_stuck_orders_are_found_by_status_account_and_age_the_longest_firs
     clock.at = NOON + 10 * MINUTE
 
     async def refs(**sought):
-        return [it["order_ref"] for it in await stuck(pool, clock, **sought)]
+        return [each["order_ref"] for each in await stuck(pool, clock, **sought)]
 
     assert await refs() == ["pending", "failed", "part"]
     assert await refs(statuses=(Status.PAID,)) == ["paid"]
@@ -400,9 +403,9 @@ async def test_a_hand_over_tells_what_is_new_since_the_last(pool, sweep, clock, 
     told_second = await handed(pool, now, by="wei")
     assert told_second["last"] == {"at": NOON + MINUTE, "by": "mei"}
     assert told_second["new"]["counts"] == {"escalated": 1, "opened": 1, "resolved": 1}
-    assert [it["order_ref"] for it in told_second["open"]["most_urgent"]] == ["A2"]
+    assert [each["order_ref"] for each in told_second["open"]["most_urgent"]] == ["A2"]
     assert told_second["open"]["by_level"] == {2: 1}
-    assert [it["order_ref"] for it in told_second["due_next"]] == ["A2"]
+    assert [order["order_ref"] for order in told_second["due_next"]] == ["A2"]
     (stuck_ones,) = told_second["stuck"]
     assert (stuck_ones["status"], stuck_ones["orders"], stuck_ones["new"]) == ("processing", 1, 0)
     told_third = await handed(pool, now + MINUTE)
@@ -425,7 +428,7 @@ async def test_a_hand_over_tells_which_accounts_are_silent_or_do_not_answer(pool
     )
     await handed(pool, NOON)
     found = await handed(pool, NOON + 2 * HOUR)
-    assert [(it["account"], it["kind"], it["ended_at"], it["reason"]) for it in found["accounts"]] == [
+    assert [(row["account"], row["kind"], row["ended_at"], row["reason"]) for row in found["accounts"]] == [
         ("alipay-main", "unanswering", None, "busy"),
         ("stripe-main", "silent", NOON + HOUR, None),
     ]

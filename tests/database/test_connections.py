@@ -246,7 +246,7 @@ async def test_behind_pgbouncer_in_transaction_mode_every_order_comes_true(postg
     events = [an_event(order_ref=ref, payment_ref=f"p-{ref}") for ref in refs]
     deliveries = tuple(a_delivery(event, run=run, number=number) for number, event in enumerate(events, start=1))
     envelopes = [Envelope(run=run, deliveries=deliveries[start : start + 5]) for start in range(0, len(refs), 5)]
-    await asyncio.gather(*(SpoolSender(pool).put(pack(it)) for it in envelopes))
+    await asyncio.gather(*(SpoolSender(pool).put(pack(envelope)) for envelope in envelopes))
     lanes = [await SpoolReceiver.open(pool, dsn) for _ in range(3)]
     loops = [
         ApplyLoop(

@@ -72,9 +72,9 @@ async def test_a_query_is_asked_and_what_is_answered_is_applied_as_any_query(poo
         "given_up": 0,
     }
     assert await loop.run_once() == 1
-    assert [it[1:] for it in gateways.asked] == [(ACCOUNT, Query(about="payment", payment_ref="tr_1"))]
+    assert [each[1:] for each in gateways.asked] == [(ACCOUNT, Query(about="payment", payment_ref="tr_1"))]
     assert (await show(pool, "A1"))["status"] == "paid"
-    [told] = [it for it in await history(pool, "A1") if it["what"] == "event"]
+    [told] = [entry for entry in await history(pool, "A1") if entry["what"] == "event"]
     assert (told["evidence"], told["outcome"]) == ("query", "applied")
     [row] = await rows(pool)
     assert (row["due_at"], row["result"], row["finished_at"]) == (None, "payment.succeeded", NOON)
@@ -316,7 +316,9 @@ async def test_many_workers_ask_each_query_once(pool, gateways, clock):
     loops = [a_loop(pool, gateways, clock) for _ in range(5)]
     while any(await asyncio.gather(*(loop.run_once() for loop in loops))):
         pass
-    assert Counter(query.payment_ref for *_, query in gateways.asked) == Counter(it.payment_ref for it in requests)
+    assert Counter(query.payment_ref for *_, query in gateways.asked) == Counter(
+        request.payment_ref for request in requests
+    )
 
 
 async def test_requests_from_many_workers_at_once_are_all_counted(pool, gateways, clock):
@@ -365,15 +367,15 @@ class Chances:
 
     async def request(self):
         chosen = self.chance.choices(self.refs, k=self.chance.randint(1, 3))
-        fetches = [Fetch(about="payment", payment_ref=it, proven=self.chance.random() < 0.7) for it in chosen]
+        fetches = [Fetch(about="payment", payment_ref=each, proven=self.chance.random() < 0.7) for each in chosen]
         await requested(self.pool, *fetches, now=self.clock.at)
         self.requested_at.update(dict.fromkeys(chosen, self.step))
 
     async def take(self):
-        for it in await self.transact(partial(claim_fetches, limit=2, lease=LEASE, now=self.clock.at)):
-            same = [until for held, _, until in self.hands.values() if held.id == it.id]
+        for each in await self.transact(partial(claim_fetches, limit=2, lease=LEASE, now=self.clock.at)):
+            same = [until for held, _, until in self.hands.values() if held.id == each.id]
             assert all(self.clock.at >= until for until in same), "two ask the same at once"
-            self.hands[it.id, it.claim] = (it, self.step, self.clock.at + LEASE)
+            self.hands[each.id, each.claim] = (each, self.step, self.clock.at + LEASE)
 
     async def answer(self, held, outcome):
         taken, since, _ = held
@@ -404,7 +406,7 @@ async def test_every_request_is_followed_by_a_query_and_no_two_ask_the_same_at_o
     await chances.come_to_an_end()
     told = await books(pool, clock.at)
     assert (told.fetches["open"], told.balances) == (0, True)
-    assert all(chances.requested_at[it] <= chances.answered_from[it] for it in chances.refs)
+    assert all(chances.requested_at[ref] <= chances.answered_from[ref] for ref in chances.refs)
 
 
 # Deliveries that cannot be kept, and those that killed their workers.

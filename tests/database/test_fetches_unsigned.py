@@ -98,7 +98,7 @@ async def test_what_was_never_answered_falls_out_last_and_is_told(pool, loop, ga
     told = await books(pool, clock.at)
     assert (told.fetches["open"], told.fetches["given_up"], told.balances) == (100, 30, True)
     assert {f"tr_x{number}" for number in range(1000, 1030)} < {
-        it["payment_ref"] for it in await rows(pool) if it["due_at"]
+        each["payment_ref"] for each in await rows(pool) if each["due_at"]
     }
 
 

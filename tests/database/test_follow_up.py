@@ -48,7 +48,7 @@ async def test_a_look_for_leftovers_reads_its_page_and_never_a_whole_table(pool)
     async with pool.acquire() as conn:
         [told] = json.loads(await conn.fetchval(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {LEFT_OVER}", 5_000, 100))
     scans = list(_scans(told["Plan"]))
-    [page] = [it for it in scans if it["Relation Name"] == "inbox"]
+    [page] = [scan for scan in scans if scan["Relation Name"] == "inbox"]
     assert (page["Index Name"], page["Actual Rows"]) == ("inbox_waiting_in_turn", 100)
     assert told["Plan"]["Shared Hit Blocks"] + told["Plan"]["Shared Read Blocks"] < 1_000
 

@@ -67,8 +67,8 @@ class Told:
         await register(self.pool, registration, policy=POLICY, now=NOON)
 
     async def tell(self, events):
-        deliveries = [a_delivery(self.named(it)) for it in events if it.evidence is Evidence.WEBHOOK]
-        answers = [self.named(it) for it in events if it.evidence is not Evidence.WEBHOOK]
+        deliveries = [a_delivery(self.named(event)) for event in events if event.evidence is Evidence.WEBHOOK]
+        answers = [self.named(event) for event in events if event.evidence is not Evidence.WEBHOOK]
         if deliveries:
             await self.through_deaths(lambda conn: apply_deliveries(conn, deliveries, policy=POLICY, now=NOON))
         if answers:
@@ -97,9 +97,9 @@ class Told:
                 **{name: order[name] for name in ("status", "paid", "refunding", "refunded", "charged_back")},
                 **{name: order[name] for name in ("payments", "refunds", "disputes")},
                 "cases": sorted(
-                    (it["kind"], it["subject"], str(it["details"].get("state")))
-                    for it in order["cases"]
-                    if it["closed_at"] is None
+                    (case["kind"], case["subject"], str(case["details"].get("state")))
+                    for case in order["cases"]
+                    if case["closed_at"] is None
                 ),
             }
         ).decode()
@@ -110,7 +110,7 @@ class Told:
             "SELECT event_id, outcome, reason FROM inbox WHERE starts_with(event_id, $1) ORDER BY event_id", self.prefix
         )
         same = {"no_change": "counts", "applied": "counts"}
-        return [(it[0].replace(self.prefix, "", 1), same.get(it[1], it[1]), it[2]) for it in rows]
+        return [(row[0].replace(self.prefix, "", 1), same.get(row[1], row[1]), row[2]) for row in rows]
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -155,7 +155,7 @@ async def test_whatever_a_person_resolved_another_state_is_told(pool, seed):
             "WHERE o.order_ref = $1",
             f"{telling.prefix}{order_ref}",
         )
-        known = {(it["kind"], it["subject"].replace(telling.prefix, "")): it for it in cases}
+        known = {(each["kind"], each["subject"].replace(telling.prefix, "")): each for each in cases}
         for concern in reasons_in(order, facts[order_ref]):
             if concern.state == "":  # nothing is at stake: what was resolved at another order is no news here
                 continue
@@ -169,7 +169,7 @@ def one_payment(seed):
     """The first history from a seed on of one payment that counts, told with its order throughout."""
     while True:
         history = history_of(seed, names_change=False)
-        payments = {(it.account, it.ref, it.currency) for it in history.happened if it.object == "payment"}
+        payments = {(each.account, each.ref, each.currency) for each in history.happened if each.object == "payment"}
         if len(payments) == 1 and next(iter(payments))[::2] in {("stripe-main", "CNY"), ("alipay-main", "CNY")}:
             return history
         seed += 1_000_003
@@ -185,7 +185,9 @@ async def test_a_sweep_that_dies_between_any_two_steps_still_finds_the_success_t
     gateways.says = lambda account, query: answered(telling, account, query, clock)
     await telling.register("A1")
     happened = [
-        it for it in history.happened if it.object != "payment" or it.word == "reversed" or chance.random() < 0.4
+        each
+        for each in history.happened
+        if each.object != "payment" or each.word == "reversed" or chance.random() < 0.4
     ]
     clock.at = NOON + timedelta(seconds=END + 100)
     for number, it in enumerate(happened):
@@ -202,17 +204,19 @@ async def test_a_sweep_that_dies_between_any_two_steps_still_finds_the_success_t
     truth = truth_of(history.happened)
     assert (order["status"], order["paid"], order["refunded"]) == (truth.status, truth.captured, truth.refunded)
     if truth.status is Status.PROCESSING:
-        assert "stuck" in {it["kind"] for it in order["cases"]}
+        assert "stuck" in {case["kind"] for case in order["cases"]}
 
 
 def answered(telling, account, query, clock):
     """What the gateway says once everything has happened."""
     said_at = int((clock.at - NOON).total_seconds())
-    events = [telling.named(it) for it in answer_at(telling.history.happened, END, said_at) if it.account == account]
+    events = [
+        telling.named(each) for each in answer_at(telling.history.happened, END, said_at) if each.account == account
+    ]
     if query.about == "refund":
-        events = [it for it in events if it.refund_ref == query.refund_ref]
+        events = [event for event in events if event.refund_ref == query.refund_ref]
     elif query.payment_ref is not None:
-        events = [it for it in events if it.payment_ref == query.payment_ref]
+        events = [event for event in events if event.payment_ref == query.payment_ref]
     return Answer(found=bool(events), events=tuple(events))
 
 
@@ -221,7 +225,7 @@ async def swept_by_mortals(sweep, chance):
     _, taken = await sweep.take()
     if chance.random() < 0.15:
         return
-    answered = [(it, await sweep.ask(it)) for it in taken]
+    answered = [(each, await sweep.ask(each)) for each in taken]
     if chance.random() < 0.15:
         return
     for _ in range(chance.choice((1, 1, 2))):

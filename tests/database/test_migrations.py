@@ -71,7 +71,12 @@ async def test_steps_of_each_kind_are_run_and_told(owner, database):
     assert [migration.version for migration in done] == [NEXT]
     assert await owner.fetchval("SELECT count(*) FROM orders WHERE colour = 'grey'") == 25
     assert await owner.fetchval("SELECT indisvalid FROM pg_index WHERE indexrelid = 'orders_colour'::regclass")
-    assert [(it.done, it.total) for it in reports if it.step == 1] == [(0, 0), (10, 25), (20, 25), (25, 25)]
+    assert [(report.done, report.total) for report in reports if report.step == 1] == [
+        (0, 0),
+        (10, 25),
+        (20, 25),
+        (25, 25),
+    ]
     assert (await schema_version(owner)).version == NEXT
     assert await upgrade(database, known(ADD, FILL, INDEX), report=reports) == []
 
@@ -81,7 +86,7 @@ async def test_locks_that_others_hold_are_waited_for_briefly(owner, database, ha
     async with owner.transaction():
         await owner.execute("SELECT count(*) FROM orders")
         running = asyncio.ensure_future(upgrade(database, known(ADD), report=reports))
-        await reports.seen(lambda it: "in a transaction for" in it.waits_for)
+        await reports.seen(lambda each: "in a transaction for" in each.waits_for)
         assert (await schema_version(owner)).version == NEXT - 1
     await running
     assert (await schema_version(owner)).version == NEXT
@@ -101,7 +106,7 @@ async def test_what_was_cut_off_goes_on_where_it_stopped(owner, database):
     await owner.execute("DROP TRIGGER refuse ON orders; DROP FUNCTION refuse")
     reports = Reports()
     await upgrade(database, known(ADD, FILL), report=reports)
-    assert [(it.step, it.done) for it in reports] == [(1, 0), (1, 20), (1, 25)]
+    assert [(report.step, report.done) for report in reports] == [(1, 0), (1, 20), (1, 25)]
     assert await owner.fetchval("SELECT count(*) FROM orders WHERE colour = 'grey'") == 25
 
 
@@ -135,10 +140,12 @@ async def test_a_migration_that_was_run_from_another_file_is_refused(owner, data
 async def test_a_look_tells_what_an_upgrade_would_do_and_changes_nothing(owner, database):
     await owner.execute("ANALYZE orders")
     status = await look(database, known(ADD, FILL))
-    assert (status.found.version, [it.version for it in status.left]) == (NEXT - 1, [NEXT])
+    assert (status.found.version, [each.version for each in status.left]) == (NEXT - 1, [NEXT])
     assert status.size_of(status.left[0].steps[1])[:2] == ("orders", 25)
     assert "tillkeeper db upgrade" in str(status.unfit)
     assert (await look(database, migrations())).unfit is None
+    assert status.shuts_out_before is None
+    assert (await look(database, known(ADD, oldest=NEXT))).shuts_out_before == NEXT
 
 
 async def test_what_is_old_is_not_made_anew_and_what_is_empty_is_not_upgraded(owner, database):
@@ -177,4 +184,4 @@ async def test_who_is_shut_out_is_told_before_the_schema_changes(owner, database
 
     monkeypatch.setattr(upgrading.asyncio, "sleep", noticed)
     await upgrade(database, known(ADD, oldest=NEXT), report=Reports())
-    assert [(it.version, it.oldest_program) for it in at_notice] == [(NEXT - 1, NEXT)]
+    assert [(each.version, each.oldest_program) for each in at_notice] == [(NEXT - 1, NEXT)]

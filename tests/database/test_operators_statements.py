@@ -7,7 +7,9 @@ PAGE = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
 
 
 async def test_the_statements_for_operators_fit_the_schema(pool):
-    statements = [it for block in re.findall(r"```sql\n(.+?)```", PAGE, re.DOTALL) for it in block.split(";\n") if it]
+    statements = [
+        each for block in re.findall(r"```sql\n(.+?)```", PAGE, re.DOTALL) for each in block.split(";\n") if each
+    ]
     assert statements
     for statement in statements:
         await pool.execute(f"EXPLAIN {statement}")

@@ -36,7 +36,7 @@ def a_refused(account="stripe-main", *, body=b"x" * 1000, headers=(), at=NOON):
 
 async def kept(pool, account=None):
     async with pool.acquire() as conn:
-        return [it.id for it in await list_refused(conn, account, limit=1000)]
+        return [each.id for each in await list_refused(conn, account, limit=1000)]
 
 
 async def keep(pool, it):
@@ -56,7 +56,7 @@ async def test_an_account_keeps_its_latest_bytes(pool, small):
 
 
 async def test_all_accounts_together_keep_the_latest_bytes(pool, small):
-    numbers = [await keep(pool, a_refused(f"account-{it}")) for it in range(10)]
+    numbers = [await keep(pool, a_refused(f"account-{number}")) for number in range(10)]
     assert await kept(pool) == numbers[-7:][::-1]
 
 

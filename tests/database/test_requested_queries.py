@@ -92,7 +92,7 @@ async def test_a_request_that_comes_while_the_gateway_is_asked_is_fulfilled_afte
     await registered(pool, policy=SHIPPED)
     await requested(pool)
     _, taken = await sweep.take()
-    said = [await sweep.ask(it) for it in taken]
+    said = [await sweep.ask(each) for each in taken]
     await requested(pool)
     await sweep.apply(said)
     await sweep.settle(list(zip(taken, said, strict=True)))

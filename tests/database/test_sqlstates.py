@@ -52,7 +52,7 @@ def test_every_class_of_the_server_is_in_the_table_or_ours():
         "72",
     }
     assert classes - CLASSES.keys() <= not_in_table
-    assert {fault_of(refused(f"{it}000")) for it in not_in_table} == {Fault.OURS}
+    assert {fault_of(refused(f"{each}000")) for each in not_in_table} == {Fault.OURS}
 
 
 def test_every_single_state_is_one_that_the_server_has():

@@ -57,7 +57,7 @@ async def test_what_the_gateway_answers_is_applied_with_its_evidence(pool, sweep
     await until(sweep, clock, 5 * MINUTE)
     order = await show(pool, "A1")
     assert (order["status"], order["swept_next_at"]) == ("paid", None)
-    assert [(it["what"], it["evidence"], it["outcome"]) for it in await history(pool, "A1")] == [
+    assert [(entry["what"], entry["evidence"], entry["outcome"]) for entry in await history(pool, "A1")] == [
         ("step", None, "payment.succeeded"),
         ("event", "query", "applied"),
     ]

@@ -251,7 +251,7 @@ async def test_what_is_settled_twice_is_as_if_it_was_settled_once(pool, sweep, c
     await registered(pool, expires_at=NOON + 2 * HOUR)
     clock.at = NOON + moment
     _, taken = await sweep.take()
-    said = [await sweep.ask(it) for it in taken]
+    said = [await sweep.ask(each) for each in taken]
     seen = []
     for _ in range(3):
         await sweep.apply(said)

@@ -24,7 +24,7 @@ async def noted(pool, words, *, now=NOON):
 
 async def met(pool):
     async with pool.acquire() as conn:
-        return {(it.account, it.field, it.word): it.seen for it in await words_met(conn)}
+        return {(each.account, each.field, each.word): each.seen for each in await words_met(conn)}
 
 
 async def told(pool):

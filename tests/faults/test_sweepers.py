@@ -187,7 +187,7 @@ async def judge(pool: asyncpg.Pool, gateways: Gateways, mailbox, truth: dict[str
     )
     rungs, tries = (Counter({row["order_ref"]: row[column] for row in taken}) for column in ("rungs", "tries"))
     # Which session an intent was paid in belongs to the query about the intent.
-    questions = Counter(it.order_ref for it in gateways.log.queries if it.about != "session")
+    questions = Counter(query.order_ref for query in gateways.log.queries if query.about != "session")
     assert all(questions[ref] <= tries[ref] and rungs[ref] <= len(QUERIES_S) for ref in truth), (questions, taken)
     assert tries.total() - rungs.total() <= KILLS * len(truth), "only a killed sweeper's question is put again"
     assert tries.total() - questions.total() <= KILLS * len(truth), "only a killed sweeper loses a question"

@@ -55,13 +55,13 @@ class Target:
         self.played = SimpleNamespace(gateway=build(self.account, settings), covers=covers)
         self.valid: list[tuple[Request, tuple]] = []
         self.exchanges: list[Exchange] = []
-        self.signs_answers = any(it.foreign is not None for it in self.specimen.asked.values())
+        self.signs_answers = any(each.foreign is not None for each in self.specimen.asked.values())
         for story in self._stories():
             told = [(request, self._meaning(request)) for request in self._deliveries(story)]
-            brought = [it for _, meant in told for it in meant]
+            brought = [each for _, meant in told for each in meant]
             self.valid += told
             self.exchanges += exchanges_of(self.simulator, self.signer, settings, story, brought)
-        if self.played.gateway.queryable and not any(it.meant for it in self.exchanges):
+        if self.played.gateway.queryable and not any(exchange.meant for exchange in self.exchanges):
             raise Wrong(f"no genuine answer of {name} tells anything")
 
     def _stories(self) -> Iterator[Story]:
@@ -97,7 +97,7 @@ class Target:
     def _is_said_beside(self, got: tuple, originals: Sequence[tuple]) -> bool:
         """A reason or a time may be unsigned; of money nothing may be said that was not said before."""
         return self.played.covers == "fields" and all(
-            it in [known for meant in originals for known in money_of(meant)] for it in money_of(got)
+            each in [known for meant in originals for known in money_of(meant)] for each in money_of(got)
         )
 
     def take_authentic(self, request: Request) -> bool:
@@ -107,15 +107,15 @@ class Target:
         check_named(gateway, request)
         if isinstance(got, Refused):
             return False
-        for it in got:
-            if isinstance(it, Query):
-                fit = is_narrow_question(it)
+        for each in got:
+            if isinstance(each, Query):
+                fit = is_narrow_question(each)
             else:
-                amounts = [amount for amount in (it.amount, it.total) if amount is not None]
-                fit = it.account == gateway.account and problem_with(it) is None
+                amounts = [amount for amount in (each.amount, each.total) if amount is not None]
+                fit = each.account == gateway.account and problem_with(each) is None
                 fit = fit and all(0 <= amount <= AMOUNT_MINOR_MAX for amount in amounts)
             if not fit:
-                raise Wrong(f"it was accepted as {it!r}")
+                raise Wrong(f"it was accepted as {each!r}")
         return True
 
 

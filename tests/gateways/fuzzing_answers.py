@@ -57,7 +57,7 @@ def exchanges_of(
         return
     api = simulator.api(signer, ledger_of({signer.account: simulator.gateway}, [story]))
     gateway = build(signer.account, settings)
-    at = max([story.started_at, *(it.at for it in story.events)]) + timedelta(minutes=1)
+    at = max([story.started_at, *(event.at for event in story.events)]) + timedelta(minutes=1)
     token = {}
     if (call := gateway.token_request(now=at)) is not None:
         signing_in = exchange(api, at, call, lambda response: gateway.read_token(response, now=at))
@@ -85,8 +85,8 @@ def exchange(api: Api, at: datetime, call: Call, read_response: Callable[[Respon
 
 def questions_of(simulator: Simulator, story: Story, told: Sequence[object]) -> Iterator[Query]:
     """By every reference that its deliveries told."""
-    yield from (it for it in told if isinstance(it, Query))
-    payment_ref = next((it.payment_ref for it in told if it.payment_ref), story.payment_ref)
+    yield from (each for each in told if isinstance(each, Query))
+    payment_ref = next((each.payment_ref for each in told if each.payment_ref), story.payment_ref)
     by_payment = Query(about="payment", order_ref=story.order_ref, payment_ref=payment_ref)
     yield from (by_payment, Query(about="payment", order_ref=story.order_ref))
     for event in story.events:
@@ -107,7 +107,7 @@ def sealed(chance: Random, specimen: Specimen) -> tuple[str, Exchange]:
     kind, asked = chance.choice(list(PLAIN_MUTATIONS)), chance.choice(list(specimen.asked.values()))
     call = specimen.gateway.query_request(asked.query, now=NOW, nonce=NONCE)
     response = asked.seal(PLAIN_MUTATIONS[kind](chance, asked.plain))
-    return kind, Exchange(call, lambda it: specimen.gateway.read_response(asked.query, it, now=NOW), response)
+    return kind, Exchange(call, lambda each: specimen.gateway.read_response(asked.query, each, now=NOW), response)
 
 
 def _as_request(response: Response) -> Request:
@@ -120,12 +120,12 @@ def problem_with_answer(got: object, call: Call, account: str, known: Sequence[P
     `known` is what the genuine answers say, where a signature keeps others from being made of them.
     """
     events = events_in(got)
-    if not all(it.account == account and problem_with(it) is None and is_bounded(it) for it in events):
+    if not all(event.account == account and problem_with(event) is None and is_bounded(event) for event in events):
         return f"it was heard as {got!r}"
-    if known is not None and not all(it in money_of(known) for it in money_of(events)):
+    if known is not None and not all(each in money_of(known) for each in money_of(events)):
         return f"nobody signed what was heard: {got!r}"
     host = urlsplit(call.url).netloc
-    if not all(urlsplit(it.url).netloc == host for it in (got.then if isinstance(got, Answer) else ())):
+    if not all(urlsplit(each.url).netloc == host for each in (got.then if isinstance(got, Answer) else ())):
         return f"it leads elsewhere: {got!r}"
     return ""
 
@@ -136,4 +136,4 @@ def events_in(got: object) -> tuple[PaymentEvent, ...]:
 
 
 def is_bounded(event: PaymentEvent) -> bool:
-    return all(0 <= it <= AMOUNT_MINOR_MAX for it in (event.amount, event.total) if it is not None)
+    return all(0 <= each <= AMOUNT_MINOR_MAX for each in (event.amount, event.total) if each is not None)

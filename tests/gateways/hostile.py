@@ -76,7 +76,7 @@ def case(*what):
     try:
         yield
     except BaseException as error:
-        error.add_note(f"case: {', '.join(ascii(it)[:80] for it in what)}")
+        error.add_note(f"case: {', '.join(ascii(each)[:80] for each in what)}")
         raise
 
 

@@ -42,7 +42,7 @@ def is_refused(specimen, got):
     """Where nothing is signed, a delivery may have the gateway asked about something of narrow form, and no more."""
     if isinstance(got, Refused):
         return True
-    return specimen.covers == "nothing" and all(is_narrow_question(it) for it in got)
+    return specimen.covers == "nothing" and all(is_narrow_question(request) for request in got)
 
 
 def is_narrow_question(it):
@@ -53,10 +53,12 @@ def is_narrow_question(it):
 def money_of(got):
     """What the money hangs on: all but what is said beside it."""
     return [
-        it
-        if isinstance(it, Query)
-        else msgspec.structs.replace(it, occurred_at=NOW, failure=None, failure_code=None, method=None, event_id="")
-        for it in got
+        request
+        if isinstance(request, Query)
+        else msgspec.structs.replace(
+            request, occurred_at=NOW, failure=None, failure_code=None, method=None, event_id=""
+        )
+        for request in got
     ]
 
 

@@ -90,15 +90,15 @@ def delivered(gateway, simulator, signer, story, api):
         verified = gateway.verify(request, now)
         told = gateway.parse(verified)
         queries = gateway.queries_for(verified)
-        assert [it.event_id for it in gateway.parse(gateway.verify(again, now))] == [it.event_id for it in told]
+        assert [each.event_id for each in gateway.parse(gateway.verify(again, now))] == [each.event_id for each in told]
         tells = event.event_type not in simulator.ignored | simulator.fetched
         renamed = event.event_id if simulator.event_id_of is None else simulator.event_id_of(story, event)
-        assert [it.event_id for it in told] == ([renamed] if tells else [])
+        assert [each.event_id for each in told] == ([renamed] if tells else [])
         assert queries or event.event_type not in simulator.fetched
         events += told
         for query in queries:
             events += asked(gateway, api, query, now).events
-    assert all(story.order_ref == it.order_ref or story.payment_ref == it.payment_ref for it in events)
+    assert all(story.order_ref == each.order_ref or story.payment_ref == each.payment_ref for each in events)
     return events
 
 

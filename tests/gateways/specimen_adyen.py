@@ -47,7 +47,7 @@ def specimen(keys: Keys) -> Specimen:
         """Signs each item that can be signed, whatever else the body is."""
         try:
             told = json.loads(body)
-            items = [adyen_signed(key, it["NotificationRequestItem"]) for it in told["notificationItems"]]
+            items = [adyen_signed(key, event["NotificationRequestItem"]) for event in told["notificationItems"]]
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             return request_of(({}, body))
         for holder, item in zip(told["notificationItems"], items, strict=True):

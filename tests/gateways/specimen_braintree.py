@@ -72,7 +72,9 @@ def asked(query, name, content):
 
 def with_signature(request: Request, signatures: list[str]) -> Request:
     payload = request.body.partition(b"&")[0]
-    signs = [b"bt_signature=" + quote(it, safe="", errors="surrogateescape").encode() for it in signatures]
+    signs = [
+        b"bt_signature=" + quote(signature, safe="", errors="surrogateescape").encode() for signature in signatures
+    ]
     return Request(headers=request.headers, body=b"&".join([payload, *signs]))
 
 

@@ -119,7 +119,7 @@ def specimen(keys: Keys) -> Specimen:
 
     def with_signature(request: Request, signatures: list[str]) -> Request:
         head = request.header("authorization").partition(",signature=")[0]
-        told = "".join(f',signature="{it}"' for it in signatures)
+        told = "".join(f',signature="{signature}"' for signature in signatures)
         return with_header(request, "authorization", [head + told])
 
     def asked(query):

@@ -95,7 +95,7 @@ def specimen(keys: Keys) -> Specimen:
 
     def with_signature(request: Request, signatures: list[str]) -> Request:
         end = request.body.rindex(b', "sign"')
-        signs = b"".join(b', "sign": ' + json.dumps(it).encode() for it in signatures)
+        signs = b"".join(b', "sign": ' + json.dumps(signature).encode() for signature in signatures)
         return Request(headers=request.headers, body=request.body[:end] + signs + b"}")
 
     def asked(query, fields):

@@ -85,7 +85,7 @@ def asked(query, fields):
 
 
 def with_signature(request: Request, signatures: list[str]) -> Request:
-    signs = b"".join(b"<sign>%b</sign>" % it.encode(errors="surrogateescape") for it in signatures)
+    signs = b"".join(b"<sign>%b</sign>" % signature.encode(errors="surrogateescape") for signature in signatures)
     return Request(headers=request.headers, body=re.sub(rb"<sign>.*</sign>", lambda _: signs, request.body))
 
 

@@ -90,7 +90,7 @@ def test_a_trade_across_borders_is_in_the_currency_that_it_is_priced_in(currency
     event = the(answered(PAYMENT, TRADE_ANSWER | priced))
     assert (event.amount, event.currency) == (amount, currency)
     closed = answered(PAYMENT, TRADE_ANSWER | priced | {"trade_status": "TRADE_CLOSED"})
-    assert [(it.amount or it.total, it.currency) for it in closed.events] == [(amount, currency)] * 2
+    assert [(each.amount or each.total, each.currency) for each in closed.events] == [(amount, currency)] * 2
 
 
 def test_an_answer_about_a_refund_is_in_the_accounts_currency_for_it_names_none():
@@ -144,7 +144,7 @@ def test_a_refund_that_succeeded_has_its_own_amount_and_time():
 
 def test_refunds_that_each_trade_numbers_from_one_are_events_of_their_own():
     query = Query(about="refund", order_ref="ORDER-1", refund_ref="R-1")  # asked by the order's number
-    first, second = (the(answered(query, REFUND_ANSWER | {"trade_no": it})) for it in (TRADE_NO, "9" * 28))
+    first, second = (the(answered(query, REFUND_ANSWER | {"trade_no": each})) for each in (TRADE_NO, "9" * 28))
     assert (first.refund_ref, first.amount, first.occurred_at) == (second.refund_ref, second.amount, second.occurred_at)
     assert first.event_id != second.event_id
 
@@ -222,7 +222,7 @@ def test_an_authentic_answer_that_makes_no_sense_is_refused(query, content):
 
 
 def test_an_answer_to_another_kind_of_query_is_refused():
-    with pytest.raises(BadPayload, match="none to this question"):
+    with pytest.raises(BadPayload, match="none to this query"):
         answered(PAYMENT, TRADE_ANSWER, name=REFUND_NAME)
 
 

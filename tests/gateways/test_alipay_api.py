@@ -159,7 +159,7 @@ def escaped(text):
 @pytest.mark.parametrize("signed_in", ["utf-8", "gb18030"])
 @pytest.mark.parametrize(
     ("signs", "writes"),
-    [(lambda it: it, lambda it: it), (escaped, escaped), (lambda it: it, escaped)],
+    [(lambda each: each, lambda each: each), (escaped, escaped), (lambda each: each, escaped)],
     ids=["plain", "escaped and then signed", "signed and then escaped"],
 )
 def test_an_answer_may_be_written_otherwise_than_it_was_signed(charset, signed_in, signs, writes):

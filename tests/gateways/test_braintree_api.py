@@ -119,13 +119,13 @@ def test_an_unknown_word_is_noted_and_nothing_is_guessed(subject, word):
     with unknown_words() as words:
         assert events_of("transaction_settled", subject) == ()
         assert answer_to(PAYMENT, subject["transaction"]).events == ()
-    assert [(it.field, it.word) for it in words] == [word]
+    assert [(each.field, each.word) for each in words] == [word]
 
 
 def test_an_unknown_status_of_a_dispute_is_noted():
     with unknown_words() as words:
         assert events_of("dispute_opened", {"dispute": a_dispute(status="new")}) == ()
-    assert [(it.field, it.word) for it in words] == [("dispute.status", "new")]
+    assert [(word.field, word.word) for word in words] == [("dispute.status", "new")]
 
 
 def test_a_sale_that_is_declined_once_it_was_settled_is_taken_back():
@@ -137,7 +137,9 @@ def test_a_sale_that_is_declined_once_it_was_settled_is_taken_back():
     failed, reverse = answer_to(PAYMENT, declined).events
     assert (failed.kind, reverse.kind) == (Kind.PAYMENT_FAILED, Kind.PAYMENT_REVERSED)
     assert reverse.occurred_at == NOW - timedelta(hours=2)
-    assert [it.kind for it in answer_to(PAYMENT, declined | {"status-history": history[1:]}).events] == [failed.kind]
+    assert [event.kind for event in answer_to(PAYMENT, declined | {"status-history": history[1:]}).events] == [
+        failed.kind
+    ]
     asked = Query(about="payment", payment_ref="e5z9qk2n")
     assert events_of_request(
         request_of(VOICE.sent(notification("transaction_settlement_declined", PAID_AT, {"transaction": declined})))
@@ -205,19 +207,19 @@ def a_play():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("template", TEMPLATES, ids=lambda it: it.name)
+@pytest.mark.parametrize("template", TEMPLATES, ids=lambda each: each.name)
 def test_every_story_ends_as_the_template_says(template):
     signer, gateway = a_play()
     story = story_of(SIMULATOR, signer, template)
     api = SIMULATOR.api(signer, ledger_with(SIMULATOR, story))
     events = delivered(gateway, SIMULATOR, signer, story, api)
     assert outcome_of(story, events) == truth_of(story)
-    refunds = {it.refund_ref for it in story.events if it.event_type.startswith("refund_")}
+    refunds = {event.refund_ref for event in story.events if event.event_type.startswith("refund_")}
     queries = [Query(about="payment", payment_ref=story.payment_ref)]
     queries += [Query(about="refund", order_ref=story.order_ref, refund_ref=ref) for ref in sorted(refunds)]
-    told = [it for query in queries for it in asked(gateway, api, query, NOW).events]
+    told = [event for query in queries for event in asked(gateway, api, query, NOW).events]
     if "subscribed" in template.name:  # authorized, as far as the books know
-        assert [it.kind for it in told] == [Kind.PAYMENT_AUTHORIZED]
+        assert [event.kind for event in told] == [Kind.PAYMENT_AUTHORIZED]
     else:
         assert outcome_of(story, told) == truth_of(story)
 
@@ -256,6 +258,6 @@ def test_the_sandbox_refuses_strangers_and_knows_its_own_alone():
 def test_the_sandbox_signs_as_the_package_does(the_package):
     payload = b64encode(b"<notification/>").decode()
     _, body = VOICE.sent_payload(payload)
-    pair = unquoted(dict(it.split("=") for it in body.decode().split("&"))["bt_signature"])
+    pair = unquoted(dict(each.split("=") for each in body.decode().split("&"))["bt_signature"])
     digest = package.util.crypto.Crypto.sha1_hmac_hash(VOICE.private_key, payload)
     assert pair == f"{VOICE.public_key}|{digest}"

@@ -87,7 +87,7 @@ def test_older_and_odd_samples_by_the_package_are_taken(the_package, kind, ref):
     assert len(events) + len(queries) == 1
 
 
-@pytest.mark.parametrize("template", TEMPLATES, ids=lambda it: it.name)
+@pytest.mark.parametrize("template", TEMPLATES, ids=lambda each: each.name)
 def test_the_package_parses_what_the_sandbox_signs(the_package, template):
     story = story_of(SIMULATOR, VOICE, template)
     for event in story.events:
@@ -156,7 +156,7 @@ def form(payload, signature):
 def signed(body=None):
     payload = encodebytes(body or notification("check", NOW, {"check": "true"})).decode()
     _, sent = VOICE.sent_payload(payload)
-    return payload, dict(it.split("=") for it in sent.decode().split("&"))["bt_signature"].replace("%7C", "|")
+    return payload, dict(each.split("=") for each in sent.decode().split("&"))["bt_signature"].replace("%7C", "|")
 
 
 def test_the_pair_of_our_public_key_is_picked():

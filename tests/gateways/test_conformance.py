@@ -34,7 +34,7 @@ def test_a_valid_delivery_becomes_an_event_or_a_query(specimen):
     assert verified.key
     assert verified.proven is (specimen.foreign is not None)
     assert len(outcome(specimen, specimen.valid)) == 1
-    assert all(is_narrow_question(it) for it in specimen.gateway.queries_for(verified))
+    assert all(is_narrow_question(each) for each in specimen.gateway.queries_for(verified))
     for event in specimen.gateway.parse(verified):
         assert specimen.covers != "nothing"
         assert problem_with(event) is None
@@ -50,7 +50,7 @@ def test_the_registry_builds_what_it_lists(specimen):
     assert type(settings) is GATEWAYS[name].settings
     gateway = build("elsewhere", settings)
     assert gateway.account == "elsewhere"
-    assert all(it.account == "elsewhere" for it in gateway.parse(gateway.verify(specimen.valid, NOW)))
+    assert all(each.account == "elsewhere" for each in gateway.parse(gateway.verify(specimen.valid, NOW)))
 
 
 def test_it_asks_just_what_it_says(specimen):

@@ -30,7 +30,7 @@ def test_a_delivery_in_an_unlisted_currency_is_taken_and_counts_nothing(name):
         with unknown_words() as words:
             events, _ = specimen.gateway.parse(verified), fetches_of(specimen.gateway, verified)
         assert events == ()
-        assert "XBT" in {it.word for it in words}
+        assert "XBT" in {word.word for word in words}
 
 
 @pytest.mark.parametrize("name", sorted(GATEWAYS))
@@ -42,4 +42,4 @@ def test_an_answer_in_an_unlisted_currency_is_found_and_counts_nothing(name):
         with unknown_words() as words:
             answer = specimen.gateway.read_response(asked.query, asked.seal(with_another(asked.plain)), now=NOW)
         assert (answer.found, answer.events) == (True, ())
-        assert "XBT" in {it.word for it in words}
+        assert "XBT" in {word.word for word in words}

@@ -273,7 +273,7 @@ def test_an_object_that_makes_no_sense_is_refused(event, data):
 def test_an_unknown_word_is_noted_and_nothing_is_guessed(event, data, word):
     with unknown_words() as words:
         assert event_of(event, data) is None
-    assert [(it.field, it.word) for it in words] == [word]
+    assert [(each.field, each.word) for each in words] == [word]
 
 
 def test_an_answer_with_an_unknown_word_is_an_answer():

@@ -119,7 +119,7 @@ def test_what_v3s_transaction_says():
 
 def test_charges_of_other_references_are_left_out():
     events = answer_to(ORDER, [a_charge(), a_charge(id="chg_2", reference="ORDER-10")])
-    assert [it.payment_ref for it in events] == ["chg_1"]
+    assert [event.payment_ref for event in events] == ["chg_1"]
     assert answer_to(ORDER, []) == ()
     assert answer_to(ORDER, None) == ()
 
@@ -183,7 +183,7 @@ def walk():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("template", SIMULATOR.templates, ids=lambda it: it.name)
+@pytest.mark.parametrize("template", SIMULATOR.templates, ids=lambda each: each.name)
 @pytest.mark.parametrize(("currency", "gap_s"), [("NGN", 30), ("XAF", 0)])
 def test_a_story_ends_as_it_says_by_deliveries_and_by_queries(walk, template, currency, gap_s):
     story = story_of(SIMULATOR, template, currency=currency, gap_s=gap_s)
@@ -191,8 +191,8 @@ def test_a_story_ends_as_it_says_by_deliveries_and_by_queries(walk, template, cu
         story = msgspec.structs.replace(story, due_currency="USD")
     events = list(walk.told_by(story))
     assert_ends_as_told(story, events)
-    assert any(it.kind.is_dispute for it in events) is ("charged back" in template.name)
-    refunds = {it.refund_ref for it in story.events if it.event_type.startswith("refund.")}
+    assert any(each.kind.is_dispute for each in events) is ("charged back" in template.name)
+    refunds = {each.refund_ref for each in story.events if each.event_type.startswith("refund.")}
     queries = [Query(about="refund", order_ref=story.order_ref, refund_ref=ref) for ref in refunds]
     assert_ends_as_told(
         story,

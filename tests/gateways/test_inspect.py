@@ -134,7 +134,7 @@ def test_an_unknown_state_of_a_refund_is_shown_and_nothing_guessed():
     body = stripe_body(NOW, "refund.updated", stripe_refund("re_1", "pi_1", 5, "eur", status="lost at sea"))
     found = inspected(a_file(body))
     assert (found["verified"], found["events"]) == (True, [])
-    assert [it["word"] for it in found["unknown"]] == ["lost at sea"]
+    assert [row["word"] for row in found["unknown"]] == ["lost at sea"]
 
 
 @pytest.mark.parametrize(

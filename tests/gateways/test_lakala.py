@@ -280,12 +280,12 @@ def test_what_is_about_no_payment_is_acknowledged_and_changes_nothing():
         OLD | {"amount": True},
         OLD | {"tradeTime": "2021-09-06"},
         OLD | {"orderCreateTime": "x"},
-        *(without(OLD, it) for it in ("merchantOrderNo", "payStatus", "lklOrderNo", "amount", "tradeType")),
+        *(without(OLD, each) for each in ("merchantOrderNo", "payStatus", "lklOrderNo", "amount", "tradeType")),
         AGGREGATED | {"trade_state": "FAIL"},
         AGGREGATED | {"total_amount": "129.00"},
         AGGREGATED | {"total_amount": -1},
         AGGREGATED | {"out_trade_no": "x" * 300},
-        *(without(AGGREGATED, it) for it in ("trade_status", "out_trade_no", "trade_no", "total_amount")),
+        *(without(AGGREGATED, each) for each in ("trade_status", "out_trade_no", "trade_no", "total_amount")),
         AGGREGATED_REFUND | {"refund_amount": "4.00"},
         without(AGGREGATED_REFUND, "trade_no"),
         NOTICE | {"order_trade_info": "x"},
@@ -293,9 +293,9 @@ def test_what_is_about_no_payment_is_acknowledged_and_changes_nothing():
         trade(trade_time="2021092264452"),
         ORDER | {"order_status": "2"},
         without(ORDER | {"order_status": "4"}, "pay_order_no"),
-        *(without(NOTICE, it) for it in ("order_status", "out_order_no", "order_create_time", "order_trade_info")),
+        *(without(NOTICE, each) for each in ("order_status", "out_order_no", "order_create_time", "order_trade_info")),
     ],
-    ids=lambda it: str(len(it)),
+    ids=lambda each: str(len(each)),
 )
 def test_an_authentic_notice_that_makes_no_sense_is_refused(fields):
     with pytest.raises(BadPayload):
@@ -364,7 +364,7 @@ PLAYED = build(VOICE.account, LakalaSettings.model_validate(SETTINGS))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("template", TEMPLATES, ids=lambda it: it.name)
+@pytest.mark.parametrize("template", TEMPLATES, ids=lambda each: each.name)
 def test_every_story_ends_as_the_template_says(template):
     story = story_of(SIMULATOR, VOICE, template)
     api = SIMULATOR.api(VOICE, ledger_with(SIMULATOR, story))
@@ -373,9 +373,9 @@ def test_every_story_ends_as_the_template_says(template):
     answered = asked(PLAYED, api, Query(about="payment", order_ref=story.order_ref), NOW).events
     assert outcome_of(story, answered) == truth_of(story)
     assert outcome_of(story, [*answered, *events]) == outcome_of(story, [*events, *answered]) == truth_of(story)
-    for ref in {it.refund_ref for it in story.events if it.event_type.startswith("REFUND.")}:
+    for ref in {event.refund_ref for event in story.events if event.event_type.startswith("REFUND.")}:
         query = Query(about="refund", order_ref=story.order_ref, refund_ref=ref)
-        assert [it.refund_ref for it in asked(PLAYED, api, query, NOW).events] == [ref]
+        assert [event.refund_ref for event in asked(PLAYED, api, query, NOW).events] == [ref]
 
 
 def test_the_sandbox_refuses_strangers_and_forges_answers():

@@ -109,8 +109,8 @@ def traded(query, fields):
 
 def test_an_order_tells_all_its_trades():
     answer = answer_to(BY_ORDER, answer_of(ORDER_ANSWER))
-    assert [it.kind for it in answer.events] == [Kind.REFUND_SUCCEEDED, Kind.PAYMENT_SUCCEEDED]
-    assert all(it.evidence is Evidence.QUERY for it in answer.events)
+    assert [event.kind for event in answer.events] == [Kind.REFUND_SUCCEEDED, Kind.PAYMENT_SUCCEEDED]
+    assert all(event.evidence is Evidence.QUERY for event in answer.events)
     assert standing(*answer.events) == (Status.PARTIALLY_REFUNDED, 12900, 400)
     assert standing(event_of(NOTICE), event_of(REFUND_NOTICE), *answer.events) == standing(*answer.events)
     (back,) = answer_to(OF_REFUND, answer_of(ORDER_ANSWER)).events

@@ -140,7 +140,7 @@ def test_a_refund_heard_alone_has_its_payment_asked_about_and_comes_true(mode):
         assert summarize(order, facts).status is Status.PROCESSING
     while waiting or (implies := implied_money(order, facts)):
         if not waiting:
-            waiting = [Query(about="payment", order_ref="ORDER-1", payment_ref=it.payment_ref) for it in implies]
+            waiting = [Query(about="payment", order_ref="ORDER-1", payment_ref=imply.payment_ref) for imply in implies]
         query = waiting.pop(0)
         asked.append(query)
         assert len(asked) < 5, asked
@@ -148,6 +148,6 @@ def test_a_refund_heard_alone_has_its_payment_asked_about_and_comes_true(mode):
         answer = told.gateway.read_response(query, told.answered(query), now=NOW)
         for event in answer.events:
             facts = apply(facts, event)
-        waiting += [it for it in answer.also if it not in asked]
+        waiting += [each for each in answer.also if each not in asked]
     summary = summarize(order, facts)
     assert (summary.status, summary.captured, summary.refunded) == (Status.PARTIALLY_REFUNDED, DUE, BACK)

@@ -161,7 +161,7 @@ def test_a_search_finds_each_attempt_of_its_order_and_none_of_others():
     other = a_payment(id=9, external_reference="ORDER-10")
     found = {"results": [a_payment(), a_payment(id=7, status="rejected", date_approved=None), other]}
     events = answer_to(found, ORDER)
-    assert [(it.payment_ref, it.kind) for it in events] == [
+    assert [(event.payment_ref, event.kind) for event in events] == [
         ("123456", Kind.PAYMENT_SUCCEEDED),
         ("7", Kind.PAYMENT_FAILED),
     ]
@@ -172,7 +172,7 @@ def test_a_search_may_lag_so_it_counts_as_of_each_payments_last_change_and_what_
     found = {"results": [a_payment(), a_payment(id=7, status="pending", date_approved=None)]}
     answer = a_gateway().read_response(ORDER, response(found), now=NOW)
     assert answer.also == (Query(about="payment", order_ref="ORDER-1", payment_ref="7"),)
-    assert [it.as_of for it in answer.events] == [it.occurred_at for it in answer.events]
+    assert [event.as_of for event in answer.events] == [event.occurred_at for event in answer.events]
 
 
 @pytest.mark.parametrize("status", ["rejected", "cancelled"])
@@ -193,8 +193,8 @@ def test_what_had_been_approved_and_is_not_any_more_is_taken_back(status):
 )
 def test_an_unknown_word_is_noted_and_nothing_is_guessed(payment, kinds, word):
     with unknown_words() as words:
-        assert [it.kind for it in answer_to(payment)] == kinds
-    assert [(it.field, it.word) for it in words] == [word]
+        assert [each.kind for each in answer_to(payment)] == kinds
+    assert [(each.field, each.word) for each in words] == [word]
 
 
 @pytest.mark.parametrize("ref", [None, "", True, 1.5, [], {}])
@@ -266,29 +266,31 @@ def walk():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("template", SIMULATOR.templates, ids=lambda it: it.name)
+@pytest.mark.parametrize("template", SIMULATOR.templates, ids=lambda each: each.name)
 @pytest.mark.parametrize("currency", SIMULATOR.currencies)
 def test_a_story_ends_as_it_says_by_deliveries_and_by_queries(walk, template, currency):
     story = story_of(SIMULATOR, template, currency=currency)
     events, at_the_end = list(walk.told_by(story)), walk.asked_at_the_end(story)
     assert_ends_as_told(story, events)
     assert_ends_as_told(story, at_the_end)
-    assert any(it.kind.is_dispute for it in at_the_end) is ("charge" in template.name)
+    assert any(each.kind.is_dispute for each in at_the_end) is ("charge" in template.name)
 
 
 def test_the_simulated_api_keeps_to_its_own(walk):
     story = story_of(
-        SIMULATOR, next(it for it in SIMULATOR.templates if it.name == "a part given back"), currency="BRL"
+        SIMULATOR,
+        next(template for template in SIMULATOR.templates if template.name == "a part given back"),
+        currency="BRL",
     )
     with pytest.raises(AccessDenied):
         walk.answer(story, PAYMENT, authorization="Bearer of_another")
     for query in (PAYMENT, ORDER, REFUND):
         assert not walk.answer(story, query).found
     ours = {"payment_ref": story.payment_ref, "refund_ref": story.events[-1].refund_ref}
-    assert [it.kind for it in walk.answer(story, Query(about="refund", **ours)).events] == [Kind.REFUND_SUCCEEDED]
+    assert [event.kind for event in walk.answer(story, Query(about="refund", **ours)).events] == [Kind.REFUND_SUCCEEDED]
     by_order = Query(about="payment", order_ref=story.order_ref)
-    assert [it.event_id for it in walk.answer(story, by_order).events] == [
-        it.event_id for it in walk.asked_at_the_end(story)
+    assert [event.event_id for event in walk.answer(story, by_order).events] == [
+        each.event_id for each in walk.asked_at_the_end(story)
     ]
     assert not walk.answer(story, by_order, as_of=story.started_at).found
     api = SIMULATOR.api(walk.signer, ledger_of({}))

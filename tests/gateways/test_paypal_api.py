@@ -349,7 +349,7 @@ def test_a_simulated_story_ends_as_it_says(template, currency):
     }
     ref = story.payment_ref
     queries = [
-        Query(about="payment", order_ref=story.order_ref, payment_ref=it) for it in (ref, f"order-5ORD{ref[4:]}")
+        Query(about="payment", order_ref=story.order_ref, payment_ref=each) for each in (ref, f"order-5ORD{ref[4:]}")
     ]
     queries += [Query(about="refund", order_ref=story.order_ref, refund_ref=refund) for refund in sorted(refunds)]
     told = [event for query in queries for event in asked_of(walk, story, query).events]

@@ -65,7 +65,7 @@ def test_what_a_transaction_says_when_queried(status, kind):
     first, *others = answer_to(PAYMENT, a_transaction(status=status))
     assert (first.kind, first.amount, first.order_ref) == (kind, 12900, "ORDER-1")
     assert first.occurred_at == (NOW - timedelta(minutes=1) if kind is Kind.PAYMENT_SUCCEEDED else TOLD_AT)
-    assert [it.kind for it in others] == ([Kind.REFUND_SUCCEEDED] if status == "reversed" else [])
+    assert [other.kind for other in others] == ([Kind.REFUND_SUCCEEDED] if status == "reversed" else [])
 
 
 def test_what_was_reversed_went_back_as_a_whole():
@@ -85,11 +85,11 @@ def test_each_refund_of_a_list_is_an_event():
     listed = [a_refund(id=9001), a_refund(id=9002, status="processing", transaction_reference=None)]
     listed[1] |= {"transaction": {"reference": "REF-1", "metadata": {"order_id": "ORDER-1"}}}
     events = answer_to(REFUNDS, listed)
-    assert [(it.refund_ref, it.kind) for it in events] == [
+    assert [(event.refund_ref, event.kind) for event in events] == [
         ("9001", Kind.REFUND_SUCCEEDED),
         ("9002", Kind.REFUND_PENDING),
     ]
-    assert [(it.payment_ref, it.order_ref) for it in events] == [("REF-1", None), ("REF-1", "ORDER-1")]
+    assert [(event.payment_ref, event.order_ref) for event in events] == [("REF-1", None), ("REF-1", "ORDER-1")]
 
 
 @pytest.mark.parametrize("data", [[], None])
@@ -179,7 +179,7 @@ def walk():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("template", SIMULATOR.templates, ids=lambda it: it.name)
+@pytest.mark.parametrize("template", SIMULATOR.templates, ids=lambda each: each.name)
 @pytest.mark.parametrize("gap_s", [30, 0])
 def test_a_story_ends_as_it_says_by_deliveries_and_by_queries(walk, template, gap_s):
     story = story_of(SIMULATOR, template, currency="NGN", gap_s=gap_s)
@@ -187,7 +187,7 @@ def test_a_story_ends_as_it_says_by_deliveries_and_by_queries(walk, template, ga
         story = msgspec.structs.replace(story, due_currency="USD")
     assert_ends_as_told(story, walk.told_by(story))
     asked = [Query(about="payment", order_ref=story.order_ref, payment_ref=story.payment_ref)]
-    refunds = {it.refund_ref for it in story.events if it.event_type.startswith("refund.")}
+    refunds = {each.refund_ref for each in story.events if each.event_type.startswith("refund.")}
     asked += [Query(about="refund", order_ref=story.order_ref, refund_ref=ref) for ref in refunds]
     assert_ends_as_told(story, [event for query in asked for event in walk.answer(story, query).events])
 

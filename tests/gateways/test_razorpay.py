@@ -79,7 +79,7 @@ def test_two_facts_never_share_an_id():
         *events_of("refund.processed", refund=a_refund(id="rfnd_2")),
         *events_of("payment.dispute.created", dispute=a_dispute()),
     ]
-    assert len({it.event_id for it in told}) == len(told)
+    assert len({event.event_id for event in told}) == len(told)
 
 
 # Events.
@@ -189,7 +189,7 @@ def test_order_paid_and_payment_captured_are_the_same_money():
     ):
         facts = apply(facts, event)
     (payment,) = facts.payments.values()
-    assert [it.minor for it in payment.captures.values()] == [12900]
+    assert [capture.minor for capture in payment.captures.values()] == [12900]
 
 
 # The order's reference.

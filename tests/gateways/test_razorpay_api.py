@@ -70,9 +70,9 @@ class Recorder:
 @pytest.mark.parametrize(
     ("query", "officially"),
     [
-        (PAYMENT, lambda it: it.payment.fetch("pay_1")),
-        (REFUND, lambda it: it.refund.fetch("rfnd_1")),
-        (Query(about="payment", order_ref=ORDER_ID), lambda it: it.order.payments(ORDER_ID)),
+        (PAYMENT, lambda each: each.payment.fetch("pay_1")),
+        (REFUND, lambda each: each.refund.fetch("rfnd_1")),
+        (Query(about="payment", order_ref=ORDER_ID), lambda each: each.order.payments(ORDER_ID)),
     ],
     ids=["payment", "refund", "order"],
 )
@@ -107,7 +107,7 @@ def test_a_receipt_that_razorpay_cannot_keep(order_ref):
 def test_payments_by_status(status, kind):
     answer = answer_to(PAYMENT, a_payment(status=status))
     assert answer.found
-    assert [it.kind for it in answer.events] == ([kind] if kind else [])
+    assert [event.kind for event in answer.events] == ([kind] if kind else [])
 
 
 def test_a_payment_that_was_let_go_is_not_refunded():
@@ -195,7 +195,7 @@ def test_an_unknown_word_is_noted_and_nothing_is_guessed(query, subject, word):
     with unknown_words() as words:
         answer = answer_to(query, subject)
     assert (answer.found, answer.events) == (True, ())
-    assert [(it.field, it.word) for it in words] == [word]
+    assert [(each.field, each.word) for each in words] == [word]
 
 
 def test_an_event_in_a_currency_that_nobody_knows_changes_nothing():
@@ -205,7 +205,7 @@ def test_an_event_in_a_currency_that_nobody_knows_changes_nothing():
 def test_a_payment_found_by_receipt_is_that_orders_whatever_its_notes_say():
     payments = a_list(a_payment(order_ref=None, status="captured"))
     answer = answer_to(ORDER, a_list(razorpay_order("ORDER-1", 12900, "INR", payments=payments)))
-    assert [(it.payment_ref, it.order_ref) for it in answer.events] == [("pay_1", "ORDER-1")]
+    assert [(event.payment_ref, event.order_ref) for event in answer.events] == [("pay_1", "ORDER-1")]
 
 
 @pytest.mark.parametrize(
@@ -229,7 +229,7 @@ def test_a_list_that_is_none_is_refused():
 def test_payments_of_razorpays_own_order():
     query = Query(about="payment", order_ref=ORDER_ID)
     content = a_list(a_payment(order_ref=None, order_id=ORDER_ID), a_payment(order_id="order_FPoIeimWki9j8B"))
-    assert [it.order_ref for it in answer_to(query, content).events] == [ORDER_ID]
+    assert [event.order_ref for event in answer_to(query, content).events] == [ORDER_ID]
 
 
 def test_a_query_without_the_order_learns_it():
@@ -269,7 +269,7 @@ def test_other_answers(status, content, error):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("template", SIMULATOR.templates, ids=lambda it: it.name)
+@pytest.mark.parametrize("template", SIMULATOR.templates, ids=lambda each: each.name)
 def test_a_simulated_story_ends_as_it_says(template):
     told = Told(SIMULATOR, Razorpay, template)
     assert told.end(told.deliveries()) == told.story.expected

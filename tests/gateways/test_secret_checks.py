@@ -71,8 +71,8 @@ def test_what_is_tried_before_all_else_is_guessable(secret):
 
 
 def test_one_word_is_told_from_runs_and_phrases():
-    assert all(is_a_word(it) for it in ("changeme", "changeme-changeme", "password12345678"))
-    assert not any(is_a_word(it) for it in ("0123456789abcdef", "t" * 20, "test-token-0123456789", STRONG[0]))
+    assert all(is_a_word(each) for each in ("changeme", "changeme-changeme", "password12345678"))
+    assert not any(is_a_word(each) for each in ("0123456789abcdef", "t" * 20, "test-token-0123456789", STRONG[0]))
 
 
 @pytest.mark.parametrize("secret", STRONG)
@@ -162,8 +162,8 @@ def test_the_gateways_names_are_among_the_words():
 def test_another_key_in_its_place_is_told_and_its_value_is_not(setting, secret, why):
     gateway, _, name = setting.partition(".")
     told = list(doubts(gateway, name, (secret,)))
-    assert any(why in it for it in told)
-    assert all(secret not in it for it in told)
+    assert any(why in event for event in told)
+    assert all(secret not in event for event in told)
 
 
 def test_what_belongs_there_is_not_doubted():
@@ -181,13 +181,13 @@ def test_what_belongs_there_is_not_doubted():
 
 def test_keys_of_both_modes_in_one_account_are_told():
     told = list(doubts("paystack", "secret_keys", ("sk_live_5f0c7a1e9b2d4c6380aa", "sk_test_5f0c7a1e9b2d4c6380aa")))
-    assert [it.partition(":")[0] for it in told] == ["mixes keys of live and of test mode"]
+    assert [event.partition(":")[0] for event in told] == ["mixes keys of live and of test mode"]
 
 
 def test_documented_keys_are_taken_with_a_word():
     for secret in DOCUMENTED:
         assert forgeable("standard", "webhook_secrets", secret) is None
-        assert any("documentation" in it for it in doubts("standard", "webhook_secrets", (secret,)))
+        assert any("documentation" in doubt for doubt in doubts("standard", "webhook_secrets", (secret,)))
 
 
 def test_chance_is_reckoned_by_the_sorts_of_characters():
@@ -208,7 +208,7 @@ def test_a_secret_that_is_an_accounts_id_is_refused():
 
 def test_an_account_tells_its_doubts_by_setting():
     told = list(an_account("stripe", webhook_secrets=["sk_live_5f0c7a1e9b2d4c6380aa"], api_key=GOOD).doubts())
-    assert [it.partition(" ")[0] for it in told] == ["webhook_secrets", "api_key"]
+    assert [event.partition(" ")[0] for event in told] == ["webhook_secrets", "api_key"]
     assert list(an_account("stripe", webhook_secrets=[GOOD]).doubts()) == []
 
 
@@ -225,4 +225,4 @@ def test_a_short_key_of_adyens_is_refused(key):
 
 @pytest.mark.parametrize("secret", ["whsec_0123456789", "k1234567890", "sk_test_0123456789"])
 def test_a_row_behind_a_prefix_is_told(secret):
-    assert any("row of characters" in it for it in doubts("stripe", "webhook_secrets", (secret,)))
+    assert any("row of characters" in doubt for doubt in doubts("stripe", "webhook_secrets", (secret,)))

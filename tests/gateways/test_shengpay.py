@@ -252,8 +252,8 @@ def test_a_blank_type_of_event_which_nobody_signed_hides_no_payment():
 def test_an_answer_that_somebody_posts_says_no_more_than_it_said(word, state):
     """It is signed like a notice, and its resultCode says only that the query was a good one."""
     events = events_of(PAYMENT_ANSWER | {"tradeState": word})
-    assert [(it.kind, it.failure) for it in events] == ([] if state is None else [(state.kind, state.failure)])
-    assert [it.has_refunds for it in events if it.has_refunds] == ([True] if word == "REFUND" else [])
+    assert [(event.kind, event.failure) for event in events] == ([] if state is None else [(state.kind, state.failure)])
+    assert [event.has_refunds for event in events if event.has_refunds] == ([True] if word == "REFUND" else [])
 
 
 @pytest.mark.parametrize(
@@ -276,7 +276,7 @@ def test_a_word_that_is_not_known_makes_no_event_and_is_told(words, fields, unkn
 
 def test_a_refund_whose_state_is_not_known_is_asked_about():
     assert events_of(REFUND | {"refundStatus": "NEW"}) == ()
-    assert [it.refund_ref for it in queries_of(REFUND | {"refundStatus": "NEW"})] == ["R-1"]
+    assert [query.refund_ref for query in queries_of(REFUND | {"refundStatus": "NEW"})] == ["R-1"]
 
 
 FAILED = without(PAYMENT, "timeEnd", "transactionId") | {"resultCode": "FAIL", "errorCode": "PAY_ERROR"}
@@ -287,10 +287,10 @@ def test_a_wrong_type_in_a_failure_is_refused_or_harmless(name):
     """The conformance suite's specimen succeeded: of what did not, other fields are read."""
     for leaf in WRONG_LEAVES:
         with suppress(Refused):
-            assert {it.kind for it in events_of(FAILED | {name: leaf})} <= {Kind.PAYMENT_FAILED}
+            assert {event.kind for event in events_of(FAILED | {name: leaf})} <= {Kind.PAYMENT_FAILED}
         with suppress(Refused, AccessDenied):
             answer = answer_to(BY_ORDER, FAILED | {"resultCode": "SUCCESS", "tradeState": "PAY_ERROR", name: leaf})
-            assert {it.kind for it in answer.events} <= {Kind.PAYMENT_FAILED}
+            assert {event.kind for event in answer.events} <= {Kind.PAYMENT_FAILED}
 
 
 @pytest.mark.parametrize(
@@ -305,17 +305,20 @@ def test_a_wrong_type_in_a_failure_is_refused_or_harmless(name):
         PAYMENT | {"timeEnd": "2026-10-05 19:59:58"},
         PAYMENT | {"outTradeNo": "x" * 300},
         *(
-            without(PAYMENT, it)
-            for it in ("returnCode", "resultCode", "mchId", "outTradeNo", "transactionId", "totalFee")
+            without(PAYMENT, each)
+            for each in ("returnCode", "resultCode", "mchId", "outTradeNo", "transactionId", "totalFee")
         ),
         REFUND | {"resultCode": "FAIL"},
         REFUND | {"resultCode": "FAIL", "refundStatus": "PROCESSING"},
         REFUND | {"refundFee": "4.00"},
         REFUND | {"refundSuccessTime": "now"},
         REFUND | {"refundId": 7},
-        *(without(REFUND, it) for it in ("refundStatus", "outRefundNo", "outTradeNo", "transactionId", "refundFee")),
+        *(
+            without(REFUND, each)
+            for each in ("refundStatus", "outRefundNo", "outTradeNo", "transactionId", "refundFee")
+        ),
     ],
-    ids=lambda it: str(len(it)),
+    ids=lambda each: str(len(each)),
 )
 def test_an_authentic_notice_that_makes_no_sense_is_refused(fields):
     with pytest.raises(BadPayload):

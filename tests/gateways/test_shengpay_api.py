@@ -143,17 +143,17 @@ IMPOSTOR = SIMULATOR.impostor(VOICE)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("template", TEMPLATES, ids=lambda it: it.name)
+@pytest.mark.parametrize("template", TEMPLATES, ids=lambda each: each.name)
 def test_every_story_ends_as_the_template_says(template):
     signer, gateway = a_play()
     story = story_of(SIMULATOR, signer, template)
     api = SIMULATOR.api(signer, ledger_with(SIMULATOR, story))
     events = delivered(gateway, SIMULATOR, signer, story, api)
     assert outcome_of(story, events) == truth_of(story)
-    refunds = {it.refund_ref for it in story.events if it.event_type.startswith("REFUND.")}
+    refunds = {event.refund_ref for event in story.events if event.event_type.startswith("REFUND.")}
     queries = [Query(about="payment", order_ref=story.order_ref)]
     queries += [Query(about="refund", order_ref=story.order_ref, refund_ref=ref) for ref in sorted(refunds)]
-    answered = [it for query in queries for it in asked(gateway, api, query, NOW).events]
+    answered = [event for query in queries for event in asked(gateway, api, query, NOW).events]
     assert outcome_of(story, answered) == truth_of(story)
     by_number = Query(about="payment", order_ref=story.order_ref, payment_ref=story.payment_ref)
     assert list(asked(gateway, api, by_number, NOW).events) == answered[:1]

@@ -197,7 +197,7 @@ def test_a_query_without_the_order_learns_it():
 
 
 def test_every_status_of_a_paid_order_tells_the_same_event():
-    assert len({it.event_id for status in PAID_STATUSES - {"TO_RETURN"} for it in events_of(status)}) == 1
+    assert len({event.event_id for status in PAID_STATUSES - {"TO_RETURN"} for event in events_of(status)}) == 1
 
 
 def test_without_a_time_of_payment_it_is_the_updates():
@@ -290,7 +290,7 @@ def test_amounts_that_do_not_fit_are_refused(written, currency):
 
 
 def test_the_sandbox_writes_decimals_where_there_are_none():
-    assert [str(shopee_amount(10000, it)) for it in ("VND", "IDR")] == ["10000.0", "100.00"]
+    assert [str(shopee_amount(10000, each)) for each in ("VND", "IDR")] == ["10000.0", "100.00"]
 
 
 # Asking.
@@ -373,7 +373,7 @@ def test_other_answers(status, body, error):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("template", SIMULATOR.templates, ids=lambda it: it.name)
+@pytest.mark.parametrize("template", SIMULATOR.templates, ids=lambda each: each.name)
 @pytest.mark.parametrize("currency", ["IDR", "VND", "SGD"])
 def test_a_simulated_story_ends_as_it_says(template, currency):
     if template.in_other_currency and currency == "VND":

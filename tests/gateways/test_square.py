@@ -161,7 +161,7 @@ def test_refunds_by_status(status, kind):
 
 @pytest.mark.parametrize(("state", "kind"), DISPUTE_STATES.items())
 @pytest.mark.parametrize("id_field", ["id", "dispute_id"])
-@pytest.mark.parametrize("event_type", [it for it in TYPES if it.startswith("dispute")])
+@pytest.mark.parametrize("event_type", [type_ for type_ in TYPES if type_.startswith("dispute")])
 def test_disputes_by_state(event_type, id_field, state, kind):
     dispute = a_dispute(state=state)
     ref = dispute.pop("id")
@@ -180,14 +180,14 @@ def test_a_status_that_nobody_knows_is_noted_and_nothing_is_guessed(name):
     subject[field] = "MELTED"
     with unknown_words() as words:
         assert events_of(f"{name}.created", name, subject) == ()
-    assert [(it.field, it.word) for it in words] == [(f"{name}.{field}", "MELTED")]
+    assert [(word.field, word.word) for word in words] == [(f"{name}.{field}", "MELTED")]
 
 
 def test_money_that_nobody_knows_is_noted_and_pays_nothing():
     with unknown_words() as words:
         payment = a_payment(amount_money={"amount": 5, "currency": "XXY"})
         assert events_of("payment.updated", "payment", payment) == ()
-    assert [(it.field, it.word) for it in words] == [("currency", "XXY")]
+    assert [(word.field, word.word) for word in words] == [("currency", "XXY")]
 
 
 def test_a_refund_and_a_dispute_of_such_a_status_say_nothing_in_an_answer_either():
@@ -217,7 +217,7 @@ def test_a_refund_began_when_it_was_made_and_has_its_payment_queried_if_that_is_
     made = "2026-10-05T10:00:00.000Z"
     told = {"refund": a_refund(status="COMPLETED", created_at=made, updated_at=WRITTEN)}
     failed = {"refund": a_refund(status="FAILED", created_at=made, updated_at=WRITTEN)}
-    assert [it.occurred_at for it in answer_to(REFUND, failed).events] == [NOW]
+    assert [each.occurred_at for each in answer_to(REFUND, failed).events] == [NOW]
     alone = Query(about="refund", refund_ref="ref1")
     answer = answer_to(alone, told)
     (event,) = answer.events
@@ -330,7 +330,7 @@ def official_request(put):
 
 @pytest.mark.parametrize(
     ("query", "put"),
-    [(PAYMENT, lambda it: it.payments.get("sqp1")), (REFUND, lambda it: it.refunds.get("ref1"))],
+    [(PAYMENT, lambda each: each.payments.get("sqp1")), (REFUND, lambda each: each.refunds.get("ref1"))],
     ids=["payment", "refund"],
 )
 def test_the_official_package_sends_the_same_request(query, put):
@@ -403,7 +403,7 @@ def test_other_answers(status, body, error):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("template", SIMULATOR.templates, ids=lambda it: it.name)
+@pytest.mark.parametrize("template", SIMULATOR.templates, ids=lambda each: each.name)
 def test_a_simulated_story_ends_as_it_says(template):
     told = Told(SIMULATOR, Square, template)
     assert told.end(told.deliveries()) == told.story.expected

@@ -24,7 +24,10 @@ def test_a_text_is_kept_with_its_white_space():
 def test_a_tree_has_attributes_texts_and_children():
     top = loads(b'<?xml version="1.0" encoding="UTF-8"?>\n<a type="array">\n <b nil="true"/>\n <b>x</b>\n</a>')
     assert (top.name, top.attributes, top.text) == ("a", {"type": "array"}, "")
-    assert [(it.name, it.attributes, it.text) for it in top.children] == [("b", {"nil": "true"}, ""), ("b", {}, "x")]
+    assert [(child.name, child.attributes, child.text) for child in top.children] == [
+        ("b", {"nil": "true"}, ""),
+        ("b", {}, "x"),
+    ]
 
 
 @pytest.mark.parametrize("declared", ["utf-8", "UTF-8", "utf8"])
@@ -70,7 +73,7 @@ def test_utf_8_may_be_declared(declared):
         (b"<xml" + b"".join(b' a%d=""' % n for n in range(2 * ELEMENTS_MAX + 1)) + b"/>", "= more than"),
         (b"<xml>" + b"&#65;" * (2 * ELEMENTS_MAX + 1) + b"</xml>", "& more than"),
     ],
-    ids=lambda it: ascii(it)[:40],
+    ids=lambda each: ascii(each)[:40],
 )
 def test_what_could_be_read_in_two_ways_or_never_ends_is_refused(body, reason):
     with pytest.raises(BadPayload, match=reason):

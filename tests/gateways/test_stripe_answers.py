@@ -150,7 +150,9 @@ def test_what_was_let_go_uncaptured_is_no_refund(more, given_back):
     charge = a_charge(refunds={"object": "list", "data": refunds}, **more)
     payment, *back = answer_to(PAYMENT, an_intent(latest_charge=charge)).events
     assert payment.kind is Kind.PAYMENT_SUCCEEDED
-    assert [(it.total, it.refund_ref, it.may_be_release) for it in back] == [(*it, False)[:3] for it in given_back]
+    assert [(each.total, each.refund_ref, each.may_be_release) for each in back] == [
+        (*each, False)[:3] for each in given_back
+    ]
 
 
 @pytest.mark.parametrize(("status", "kind"), [("under_review", Kind.DISPUTE_OPENED), ("lost", Kind.DISPUTE_LOST)])
@@ -178,8 +180,8 @@ def test_a_bank_debit_that_failed_once_it_was_credited_is_taken_back():
     error = {"code": "insufficient_funds"}
     failed = an_intent(status="requires_payment_method", last_payment_error=error, latest_charge=charge)
     kinds = [Kind.PAYMENT_FAILED, Kind.PAYMENT_REVERSED]
-    assert [it.kind for it in answer_to(PAYMENT, failed).events] == kinds
-    assert [it.kind for it in about_charge(charge).events] == kinds
+    assert [event.kind for event in answer_to(PAYMENT, failed).events] == kinds
+    assert [event.kind for event in about_charge(charge).events] == kinds
 
 
 @pytest.mark.parametrize(
@@ -264,7 +266,7 @@ def test_every_attempt_to_pay_an_order_is_found():
     ]
     answer = answer_to(SEARCH, {"object": "search_result", "data": attempts})
     assert answer == Answer(
-        found=True, also=tuple(Query(about="payment", order_ref="ORDER-1", payment_ref=f"pi_{it}") for it in (1, 2))
+        found=True, also=tuple(Query(about="payment", order_ref="ORDER-1", payment_ref=f"pi_{each}") for each in (1, 2))
     )
 
 
@@ -273,7 +275,7 @@ def test_a_search_lags_so_it_tells_only_what_has_a_date():
     paid = stripe_payment_intent("pi_2", 12900, "usd", "ORDER-1", latest_charge=a_charge(payment_intent="pi_2"))
     held = stripe_payment_intent("pi_3", 12900, "usd", "ORDER-1", status="requires_capture", amount_capturable=12900)
     events = answer_to(SEARCH, {"object": "search_result", "data": [cancelled, paid, held]}).events
-    assert [(it.payment_ref, it.kind, it.occurred_at, it.as_of) for it in events] == [
+    assert [(event.payment_ref, event.kind, event.occurred_at, event.as_of) for event in events] == [
         ("pi_1", Kind.PAYMENT_CANCELLED, CREATED + timedelta(seconds=5), CREATED + timedelta(seconds=5)),
         ("pi_2", Kind.PAYMENT_SUCCEEDED, CREATED, CREATED),
     ]
@@ -357,4 +359,4 @@ def test_an_unknown_word_is_noted_and_nothing_is_guessed(query, content, field, 
     with unknown_words() as words:
         answer = answer_to(query, content)
     assert (answer.found, answer.events) == (True, ())
-    assert [(it.field, it.word) for it in words] == [(field, word)]
+    assert [(each.field, each.word) for each in words] == [(field, word)]

@@ -135,8 +135,8 @@ def test_a_reference_of_another_sort_cannot_be_queried(ref):
 
 def test_without_an_api_key_nothing_can_be_queried():
     for request in (
-        lambda it: it.query_request(PAYMENT, now=NOW, nonce="n"),
-        lambda it: it.events_request(since=NOW, until=NOW, after=None),
+        lambda each: each.query_request(PAYMENT, now=NOW, nonce="n"),
+        lambda each: each.events_request(since=NOW, until=NOW, after=None),
     ):
         with pytest.raises(CannotQuery, match="api_key"):
             request(a_gateway(api_key=None))
@@ -200,7 +200,7 @@ def test_where_all_that_is_due_came_in_no_coupon_is_looked_for(due, queries):
 def test_a_session_tells_what_a_coupon_took_off(intent):
     session = stripe_session("cs_1", None, 10000, "usd", payment_intent=intent, total_details={"amount_discount": 2900})
     answer = answer_to(OF_SESSION, {"object": "list", "data": [session]})
-    assert [(it.payment_ref, it.amount, it.discount) for it in answer.events] == [("pi_1", 10000, 2900)]
+    assert [(event.payment_ref, event.amount, event.discount) for event in answer.events] == [("pi_1", 10000, 2900)]
     session["total_details"] = None
     assert answer_to(OF_SESSION, {"object": "list", "data": [session]}).events == ()
     session["payment_intent"] = "pi_2"

@@ -193,7 +193,7 @@ def test_an_intent_tells_what_was_let_go():
 def test_what_was_taken_while_more_is_held_counts():
     held = an_intent(amount_capturable=9000, amount_received=3900)
     events = events_of("payment_intent.amount_capturable_updated", held, id="evt_7")
-    assert [(it.event_id, it.kind, it.amount) for it in events] == [
+    assert [(event.event_id, event.kind, event.amount) for event in events] == [
         ("evt_7", "payment.authorized", 12900),
         ("evt_7:payment.succeeded", "payment.succeeded", 3900),
     ]
@@ -257,7 +257,7 @@ def test_a_charge_in_person_hides_a_tip_so_its_intent_is_queried(event_type):
 )
 def test_what_a_coupon_took_off_is_a_discount(more, told):
     events = events_of("checkout.session.completed", a_session(**more))
-    assert [(it.amount, it.discount) for it in events] == told
+    assert [(event.amount, event.discount) for event in events] == told
     pending = a_session(payment_status="unpaid", total_details={"amount_discount": 2900})
     assert event_of("checkout.session.completed", pending).discount is None
 
@@ -265,7 +265,7 @@ def test_what_a_coupon_took_off_is_a_discount(more, told):
 def test_a_bank_debit_that_fails_once_it_was_credited_takes_its_success_back():
     failed = a_charge(status="failed", failure_balance_transaction="txn_back", failure_code="insufficient_funds")
     events = events_of("charge.failed", failed, id="evt_7")
-    assert [(it.event_id, it.kind) for it in events] == [
+    assert [(event.event_id, event.kind) for event in events] == [
         ("evt_7", "payment.failed"),
         ("evt_7:payment.reversed", "payment.reversed"),
     ]
@@ -292,8 +292,8 @@ def test_a_bank_debit_that_fails_once_it_was_credited_takes_its_success_back():
 )
 def test_an_unknown_word_is_noted_and_never_a_refusal(event_type, subject, word, kinds):
     with unknown_words() as words:
-        assert [it.kind for it in events_of(event_type, subject)] == kinds
-    assert [(it.field, it.word) for it in words] == [word]
+        assert [event.kind for event in events_of(event_type, subject)] == kinds
+    assert [(each.field, each.word) for each in words] == [word]
 
 
 # Disputes, and what is of no interest.

@@ -20,12 +20,12 @@ def users_of(pattern):
 
 def test_whoever_reads_times_without_a_zone_is_in_the_table():
     readers = users_of(r"import .*moment_from_(compact|dashed)")
-    assert {it.gateway for it in times.LOCAL} == readers - {"standard"}  # its zone is a setting
+    assert {each.gateway for each in times.LOCAL} == readers - {"standard"}  # its zone is a setting
 
 
-@pytest.mark.parametrize("local", times.LOCAL, ids=lambda it: it.gateway)
+@pytest.mark.parametrize("local", times.LOCAL, ids=lambda each: each.gateway)
 def test_each_field_of_the_table_is_read_by_its_gateway(local):
-    code = "".join(it.read_text() for it in (FOLDERS / local.gateway).glob("*.py"))
+    code = "".join(each.read_text() for each in (FOLDERS / local.gateway).glob("*.py"))
     assert all(f'"{name}"' in code for name in local.fields.split(", "))
 
 

@@ -52,7 +52,7 @@ def test_a_body_that_nobody_signed_costs_little_whatever_it_is_full_of(forged):
     gateway, body, with_body = forged
     sizes = (BODY_BYTES, 2 * BODY_BYTES)
     for (what, one), (_, two) in zip(*(hostile_bodies(body, size) for size in sizes), strict=True):
-        calls, more = (calls_of(received, gateway, with_body(it)) for it in (one, two))
+        calls, more = (calls_of(received, gateway, with_body(each)) for each in (one, two))
         assert calls < CALLS_MAX, what
         assert more < calls * GROWTH_MAX + 1_000, what
 

@@ -192,7 +192,9 @@ def provided(resource, sub_mch_id="1900000109", **more):
     ("event_type", "resource", "kind"),
     [("TRANSACTION.SUCCESS", a_transaction(), "payment.succeeded"), ("REFUND.SUCCESS", a_refund(), "refund.succeeded")],
 )
-@pytest.mark.parametrize("provide", [provided, lambda it: it | {"sub_mchid": "1900000109"}], ids=["sp_mchid", "mchid"])
+@pytest.mark.parametrize(
+    "provide", [provided, lambda each: each | {"sub_mchid": "1900000109"}], ids=["sp_mchid", "mchid"]
+)
 def test_a_service_providers_account_counts_its_sub_merchants_payments(event_type, resource, kind, provide):
     for gateway in (a_gateway(), a_gateway(sub_mch_ids=["1900000110", "1900000109"])):
         event = event_of(event_type, provide(resource), gateway=gateway)
@@ -203,11 +205,13 @@ def test_a_service_providers_account_counts_its_sub_merchants_payments(event_typ
 @pytest.mark.parametrize(
     "of",
     [
-        lambda it: provided(it, sp_mchid="1900000101"),  # another provider, even where its sub-merchant is our number
-        lambda it: provided(it, sp_mchid="1900000101", sub_mchid="1900000100"),
-        lambda it: provided(it, sub_mch_id="1900000110"),
-        lambda it: provided(it, sub_mch_id=None),
-        lambda it: it,  # the provider's own, as a merchant
+        lambda each: provided(
+            each, sp_mchid="1900000101"
+        ),  # another provider, even where its sub-merchant is our number
+        lambda each: provided(each, sp_mchid="1900000101", sub_mchid="1900000100"),
+        lambda each: provided(each, sub_mch_id="1900000110"),
+        lambda each: provided(each, sub_mch_id=None),
+        lambda each: each,  # the provider's own, as a merchant
     ],
 )
 def test_others_count_for_nothing(event_type, of):
@@ -236,11 +240,11 @@ def test_each_order_of_a_combined_payment_is_paid_for_itself():
         a_sub_order(1), a_sub_order(2), a_sub_order(3, mchid="1900000109"), a_sub_order(4, trade_state="NOTPAY")
     )
     events = events_of("TRANSACTION.SUCCESS", payment, id="EV-7")
-    assert [(it.event_id, it.order_ref, it.payment_ref, it.amount) for it in events] == [
+    assert [(event.event_id, event.order_ref, event.payment_ref, event.amount) for event in events] == [
         ("EV-7:ORDER-1", "ORDER-1", "4200001", 1000),
         ("EV-7:ORDER-2", "ORDER-2", "4200002", 2000),
     ]
-    assert {(it.kind, it.currency, it.occurred_at) for it in events} == {
+    assert {(event.kind, event.currency, event.occurred_at) for event in events} == {
         ("payment.succeeded", "CNY", NOW - timedelta(seconds=2))
     }
     assert len(events_of("TRANSACTION.SUCCESS", combined(a_sub_order(1)), id="EV-7")) == 1

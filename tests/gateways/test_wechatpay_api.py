@@ -404,8 +404,8 @@ def test_there_is_no_list_of_events():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("make", [lambda it: it, provider_of], ids=["merchant", "service provider"])
-@pytest.mark.parametrize("template", SIMULATOR.templates, ids=lambda it: it.name)
+@pytest.mark.parametrize("make", [lambda each: each, provider_of], ids=["merchant", "service provider"])
+@pytest.mark.parametrize("template", SIMULATOR.templates, ids=lambda each: each.name)
 def test_every_story_of_the_sandbox_ends_as_its_template_says(template, make):
     signer = make(VOICE)
     gateway = build(
@@ -414,10 +414,10 @@ def test_every_story_of_the_sandbox_ends_as_its_template_says(template, make):
     story = story_of(SIMULATOR, signer, template)
     api = SIMULATOR.api(signer, ledger_with(SIMULATOR, story))
     assert outcome_of(story, delivered(gateway, SIMULATOR, signer, story, api)) == truth_of(story)
-    refunds = {it.refund_ref for it in story.events if it.event_type.startswith("REFUND")}
+    refunds = {event.refund_ref for event in story.events if event.event_type.startswith("REFUND")}
     queries = [Query(about="payment", order_ref=story.order_ref)]
     queries += [Query(about="refund", order_ref=story.order_ref, refund_ref=ref) for ref in sorted(refunds)]
-    events = [it for query in queries for it in asked(gateway, api, query, NOW).events]
+    events = [event for query in queries for event in asked(gateway, api, query, NOW).events]
     assert outcome_of(story, events) == truth_of(story)
 
 

@@ -42,8 +42,8 @@ def gateway():
 
 def listed(*certificates, by=CONFIGURED, at=NOW, **changes):
     content = json.loads(wechatpay_certificates(APIV3_KEY, certificates))
-    for it in content["data"]:
-        it.update(changes)
+    for each in content["data"]:
+        each.update(changes)
     return response_of(wechatpay_signed(by, at, json.dumps(content).encode()))
 
 
@@ -95,7 +95,7 @@ def test_the_package_asks_the_same_and_takes_in_the_same(package, gateway):
     assert (call.method, call.url, call.body) == ("GET", sent["url"], b"")
     assert call.headers["Authorization"] == sent["headers"]["Authorization"]
     assert "Wechatpay-Serial" not in call.headers
-    assert [it.serial_number for it in core._certificates] == [int(NEW.serial, 16)]
+    assert [certificate.serial_number for certificate in core._certificates] == [int(NEW.serial, 16)]
     gateway.read_key(CALL, listed(NEW_CERTIFICATE, by=NEW), now=NOW)
     assert gateway.verify(request(), NOW).key == NEW.serial
 

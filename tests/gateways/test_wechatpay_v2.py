@@ -104,7 +104,7 @@ def test_what_is_another_merchants_or_apps_counts_for_nothing():
         *(without(PAYMENT, name) for name in ("return_code", "result_code", "mch_id", "appid")),
         *(without(PAYMENT, name) for name in ("out_trade_no", "transaction_id", "total_fee")),
     ],
-    ids=lambda it: str(len(it)),
+    ids=lambda each: str(len(each)),
 )
 def test_an_authentic_payment_that_makes_no_sense_is_refused(fields):
     with pytest.raises(BadPayload):
@@ -198,11 +198,11 @@ def combined(*orders):
 
 def test_each_order_of_a_combined_payment_is_paid_for_itself():
     events = events_of(combined(an_order(1), an_order(2), an_order(3, mch_id="10000101")))
-    assert [(it.event_id, it.order_ref, it.amount, it.currency, it.method) for it in events] == [
+    assert [(event.event_id, event.order_ref, event.amount, event.currency, event.method) for event in events] == [
         ("4200001", "ORDER-1", 1000, "CNY", "JSAPI"),
         ("4200002", "ORDER-2", 2000, "CNY", "JSAPI"),
     ]
-    assert {(it.kind, it.occurred_at) for it in events} == {(Kind.PAYMENT_SUCCEEDED, PAID_AT)}
+    assert {(event.kind, event.occurred_at) for event in events} == {(Kind.PAYMENT_SUCCEEDED, PAID_AT)}
 
 
 @pytest.mark.parametrize("orders", [[], {}, "[]", '{"order_list":{}}', '{"order_list":["ORDER-1"]}', "{"])

@@ -96,7 +96,7 @@ def test_of_a_payment_that_gave_something_back_all_refunds_are_asked_about():
     assert f"<transaction_id>{event.payment_ref}</transaction_id>".encode() in call.body
     second = {"out_refund_no_1": "R-2", "refund_fee_1": "500", "refund_status_1": "PROCESSING"}
     answer = answer_to(query, REFUND_ANSWER | second)
-    assert [(it.kind, it.refund_ref, it.amount) for it in answer.events] == [
+    assert [(each.kind, each.refund_ref, each.amount) for each in answer.events] == [
         (Kind.REFUND_SUCCEEDED, "R-1", 400),
         (Kind.REFUND_PENDING, "R-2", 500),
     ]
@@ -186,20 +186,20 @@ def a_play(**mode):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", [{}, {"sign_type": "HMAC-SHA256"}, {"sub_mch_id": SUB_MCH_ID}], ids=str)
-@pytest.mark.parametrize("template", TEMPLATES, ids=lambda it: it.name)
+@pytest.mark.parametrize("template", TEMPLATES, ids=lambda each: each.name)
 def test_every_story_ends_as_the_template_says(template, mode):
     signer, gateway = a_play(**mode)
     story = story_of(SIMULATOR, signer, template)
     api = SIMULATOR.api(signer, ledger_with(SIMULATOR, story))
     events = delivered(gateway, SIMULATOR, signer, story, api)
     assert outcome_of(story, events) == truth_of(story)
-    refunds = {it.refund_ref for it in story.events if it.event_type in SIMULATOR.fetched}
+    refunds = {event.refund_ref for event in story.events if event.event_type in SIMULATOR.fetched}
     queries = [Query(about="payment", order_ref=story.order_ref)]
     queries += [Query(about="refund", order_ref=story.order_ref, refund_ref=ref) for ref in sorted(refunds)]
-    events = [it for query in queries for it in asked(gateway, api, query, NOW).events]
+    events = [event for query in queries for event in asked(gateway, api, query, NOW).events]
     assert outcome_of(story, events) == truth_of(story)
     if refunds:  # which may be known to nobody
-        (payment,) = (it for it in events if it.kind is Kind.PAYMENT_SUCCEEDED)
+        (payment,) = (event for event in events if event.kind is Kind.PAYMENT_SUCCEEDED)
         of_payment = Query(about="refund", order_ref=story.order_ref, payment_ref=payment.payment_ref)
         assert asked(gateway, api, queries[0], NOW).also == (of_payment,)
         assert list(asked(gateway, api, of_payment, NOW).events) == events[1:]

@@ -41,7 +41,7 @@ def test_what_the_package_signs_is_verified(sign_type, by_package):
 
 @given(
     st.dictionaries(
-        st.text("abcdefghijklmnopqrstuvwxyz_0123456789", min_size=1, max_size=12).filter(lambda it: it != "sign"),
+        st.text("abcdefghijklmnopqrstuvwxyz_0123456789", min_size=1, max_size=12).filter(lambda each: each != "sign"),
         st.text(max_size=20),
         max_size=8,
     )

@@ -61,7 +61,7 @@ class Told:
         return events
 
     def queries(self):
-        payment_ref, refs = self.payment_ref, {it.refund_ref for it in self.story.events if self.is_refund(it)}
+        payment_ref, refs = self.payment_ref, {event.refund_ref for event in self.story.events if self.is_refund(event)}
         yield Query(about="payment", order_ref=ORDER_REF, payment_ref=payment_ref)
         yield Query(about="payment", order_ref=ORDER_REF)
         for ref in sorted(refs):
@@ -70,7 +70,7 @@ class Told:
     @property
     def payment_ref(self):
         told = self.deliveries()
-        return next((it.payment_ref for it in told if it.payment_ref), self.story.payment_ref)
+        return next((event.payment_ref for event in told if event.payment_ref), self.story.payment_ref)
 
     def is_refund(self, event):
         return isinstance(self.simulator.event_types.get(event.event_type), RefundState)
@@ -146,10 +146,10 @@ def broken_answers(told):
     sealed.append(told.api.signed(told.api.respond(put, now=NOW, as_of=NOW), now=NOW))
     query = Query(about="payment", order_ref=ORDER_REF, payment_ref=told.payment_ref)
     outcomes = []
-    for it in sealed:
+    for each in sealed:
         try:
-            headers = {name.lower(): [value] for name, value in it.headers.items()}
-            told.gateway.read_response(query, Response(status=it.status, headers=headers, body=it.body), now=NOW)
+            headers = {name.lower(): [value] for name, value in each.headers.items()}
+            told.gateway.read_response(query, Response(status=each.status, headers=headers, body=each.body), now=NOW)
         except (Unavailable, AccessDenied, BadPayload, BadSignature) as error:
             outcomes.append(type(error).__name__)
     return outcomes

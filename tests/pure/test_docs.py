@@ -29,8 +29,8 @@ def told_in_tables(text: str, section: str) -> set[str]:
 
 
 def exposed_names() -> set[str]:
-    metrics = [it for it in vars(telemetry).values() if isinstance(it, MetricWrapperBase)]
-    return {f"{it._name}_total" if isinstance(it, Counter) else it._name for it in metrics}
+    metrics = [var for var in vars(telemetry).values() if isinstance(var, MetricWrapperBase)]
+    return {f"{metric._name}_total" if isinstance(metric, Counter) else metric._name for metric in metrics}
 
 
 def logged_events() -> set[str]:
@@ -62,7 +62,7 @@ def test_every_log_event_is_explained_to_operators():
 def test_every_failure_class_is_explained_in_both_languages():
     text = (ROOT / "docs" / "failures.md").read_text()
     rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| `")]
-    assert [row[0].strip("`") for row in rows] == [str(it) for it in FailureClass]
+    assert [row[0].strip("`") for row in rows] == [str(each) for each in FailureClass]
     for _, name_zh, meaning, meaning_zh in rows:
         assert re.search(r"[\u4e00-\u9fff]", name_zh)
         assert meaning.isascii()
@@ -83,7 +83,7 @@ def test_what_is_printed_of_the_states_is_what_stands_there():
 def test_the_printed_accounts_name_each_setting_once():
     printed = (ROOT / "deploy" / "accounts.toml").read_text()
     accounts = tomllib.loads(re.sub(r"^#(\w+ = )", r"\1", printed, flags=re.MULTILINE))
-    told = {it["gateway"]: set(it) for it in accounts["accounts"].values()}
+    told = {account["gateway"]: set(account) for account in accounts["accounts"].values()}
     assert told == {name: set(it.settings.model_fields) for name, it in GATEWAYS.items()}
 
 

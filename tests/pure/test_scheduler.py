@@ -62,7 +62,7 @@ async def test_of_what_is_long_one_goes_on_in_each_turn_and_what_is_short_goes_f
 async def test_so_many_short_ones_go_on_in_one_turn_and_no_more(scheduler):
     waiting = [asyncio.ensure_future(find_no_time(scheduler)) for _ in range(3 * NORMAL_PER_TURN)]
     await passes(waiting[0].done)
-    assert sum(it.done() for it in waiting) <= NORMAL_PER_TURN
+    assert sum(each.done() for each in waiting) <= NORMAL_PER_TURN
     await asyncio.gather(*waiting)
 
 

@@ -155,7 +155,7 @@ def children_of(pid: int) -> dict[int, str]:
     """Its children's ids and command lines."""
     with suppress(FileNotFoundError):
         pids = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        return {int(it): Path(f"/proc/{it}/cmdline").read_text().replace("\0", " ") for it in pids}
+        return {int(each): Path(f"/proc/{each}/cmdline").read_text().replace("\0", " ") for each in pids}
     return {}
 
 

@@ -87,7 +87,7 @@ async def receiver(database: str, *gateways: Telling) -> AsyncIterator[int]:
         hints = Hints(pool, policy=lambda: policy.policy, now=clock.now, monotonic_s=clock.monotonic_s)
         stack.push_async_callback(hints.close)
         accounts = KnownAccounts({})
-        accounts.gateways.update({it.account: it for it in gateways})
+        accounts.gateways.update({gateway.account: gateway for gateway in gateways})
         refusals = Refusals(pool, records=accounts, monotonic_s=clock.monotonic_s)
         stack.push_async_callback(refusals.close)
         held = Receiver(
@@ -127,7 +127,7 @@ async def workers(database: str, pool: asyncpg.Pool, *gateways: Telling) -> Asyn
     """In this process."""
     settings = ApiClientSettings(attempts=1, total_s=5, call_s=5, breaker_failures=1000)
     policy, retry = PolicyFile(None, {}), DatabaseRetry(asyncio.Event())
-    async with open_api_client({it.account: it for it in gateways}, settings) as api_client:
+    async with open_api_client({gateway.account: gateway for gateway in gateways}, settings) as api_client:
         lane = await SpoolReceiver.open(pool, database)
         given = {"pool": pool, "retry": retry, "policy": lambda: policy.policy, "now": clock.now}
         apply = ApplyLoop(lane=lane, batch_events=100, **given)

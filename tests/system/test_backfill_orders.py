@@ -142,7 +142,7 @@ async def test_fifty_thousand_open_orders_of_the_past_cost_nothing(pool):
         NOON - timedelta(days=20),
     )
     await pool.execute("ANALYZE orders")
-    statuses = [str(it) for it in OPEN]
+    statuses = [str(each) for each in OPEN]
     told = (ALIPAY, NOON - HOUR, NOON, statuses, NOON, NOON, 100, NOON - HOUR - UNDATED)
     rows = await pool.fetch(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT TEXT) {OPEN_ORDERS}", *told)
     plan = "\n".join(row[0] for row in rows)

@@ -308,7 +308,9 @@ async def test_run_takes_a_webhook_to_its_order_and_stops_in_order(tmp_path, emp
         told = (await tillkeeper("order", "show", "ORDER-1", "--json", "--config", config)).json
         history = told.pop("history")
         assert told == answered
-        assert [(it["event_id"], it["evidence"], it["outcome"]) for it in history] == [("evt_1", "webhook", "applied")]
+        assert [(entry["event_id"], entry["evidence"], entry["outcome"]) for entry in history] == [
+            ("evt_1", "webhook", "applied")
+        ]
         shown = (await tillkeeper("order", "show", "ORDER-1", TILLKEEPER_CONFIG=str(config))).out
         assert "paid 已支付" in shown
         assert "129.00 CNY" in shown
@@ -452,7 +454,7 @@ async def test_replay_applies_what_it_can_and_says_why_the_rest_stays(config, po
     told = await tillkeeper("parked", "replay", "--all", "--by", "mei", "--note", "fixed", "--json", "--config", config)
     assert told.code == 1
     assert (told.json["done"], told.json["failed"]) == (2, 2)
-    outcomes = {it["id"]: (it["outcome"], it["event_outcomes"]) for it in told.json["results"]}
+    outcomes = {each["id"]: (each["outcome"], each["event_outcomes"]) for each in told.json["results"]}
     assert outcomes[good] == ("replayed", ["applied"])
     assert outcomes[alone] == ("replayed", ["waiting"])
     assert outcomes[bad] == ("still_parked", [])
@@ -473,7 +475,10 @@ async def test_an_event_that_came_again_meanwhile_is_superseded(config, pool):
     first, second = await parked(pool, event, event)
     told = await tillkeeper("parked", "replay", second, first, second, "--json", "--config", config)
     assert told.code == 0
-    assert [(it["id"], it["outcome"]) for it in told.json["results"]] == [(second, "replayed"), (first, "superseded")]
+    assert [(each["id"], each["outcome"]) for each in told.json["results"]] == [
+        (second, "replayed"),
+        (first, "superseded"),
+    ]
     books = await tillkeeper("audit", "--config", config)
     assert books.code == 0, books.out
 

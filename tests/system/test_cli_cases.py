@@ -54,8 +54,8 @@ async def test_an_order_is_held_released_asked_about_and_closed(config, pool):
     closed = await tillkeeper("order", "close", "A-1", "--note", "cancelled", "--config", config, LOGNAME="wei")
     assert (closed.code, closed.out) == (0, "A-1  closed; unpaid 未支付\n")
     shown = (await tillkeeper("order", "show", "A-1", "--json", "--config", config)).json
-    assert [(it["what"], it["kind"], it["by"]) for it in shown["history"][:1]] == [("act", "order.hold", "mei")]
-    assert [it["kind"] for it in shown["history"]] == ["order.hold", "order.release", "order.ask", "order.close"]
+    assert [(each["what"], each["kind"], each["by"]) for each in shown["history"][:1]] == [("act", "order.hold", "mei")]
+    assert [each["kind"] for each in shown["history"]] == ["order.hold", "order.release", "order.ask", "order.close"]
     for_people = (await tillkeeper("order", "show", "A-1", "--config", config)).out
     assert "they call back" in for_people
     assert "closed" in for_people
@@ -109,7 +109,7 @@ async def test_a_case_is_listed_taken_over_noted_and_resolved(config, pool):
     assigned = await tillkeeper("case", "assign", case_id, "wei", "--by", "mei", "--config", config)
     assert (assigned.code, assigned.out) == (0, f"{case_id}  is wei's\n")
     noted = await tillkeeper("case", "note", case_id, "asked the bank", "--by", "wei", "--json", "--config", config)
-    assert [it["what"] for it in noted.json["entries"]] == ["opened", "assigned", "noted"]
+    assert [entry["what"] for entry in noted.json["entries"]] == ["opened", "assigned", "noted"]
     of_wei = await tillkeeper("cases", "--owner", "wei", "--config", config)
     assert "wei" in of_wei.out
     assert of_wei.out.endswith("1 in all.\n")
@@ -133,7 +133,7 @@ async def test_a_case_is_listed_taken_over_noted_and_resolved(config, pool):
     assert (shown["case"]["closed_by"], shown["case"]["outcome"]) == ("wei", "refunded by hand")
     assert shown["entries"][-1]["note"] == "refunded by hand: ticket 4711"
     nobodys = (await tillkeeper("cases", "--owner", "-", "--json", "--config", config)).json["cases"]
-    assert [it["order_ref"] for it in nobodys] == ["A-2"]
+    assert [nobody["order_ref"] for nobody in nobodys] == ["A-2"]
     closed_too = await tillkeeper("cases", "--all", "--config", config)
     assert "closed by wei: refunded by hand" in closed_too.out
 
@@ -214,7 +214,7 @@ async def test_stuck_orders_tell_what_comes_next_by_the_policy_of_the_settings(t
     assert "query, due for 55m" in shown.out
     assert "never" in shown.out
     told_json = (await tillkeeper("stuck", "--status", "processing", "--json", "--config", config)).json
-    assert [(it["order_ref"], it["next"]["what"]) for it in told_json["orders"]] == [("A-1", "query")]
+    assert [(order["order_ref"], order["next"]["what"]) for order in told_json["orders"]] == [("A-1", "query")]
     for arguments in (["--older", "2h"], ["--status", "refunding"]):
         assert (await tillkeeper("stuck", *arguments, "--json", "--config", config)).json["orders"] == []
     unknown = await tillkeeper("stuck", "--status", "lost", "--config", config)
@@ -269,7 +269,7 @@ async def test_audit_tells_of_what_nobody_looks_after_and_of_what_is_overdue(con
     assert "Nobody looks after these orders" in shown.out
     assert "Overdue notices: 1, the oldest since" in shown.out
     told_json = (await tillkeeper("audit", "--json", "--config", config)).json
-    assert [it["order_ref"] for it in told_json["unattended"]] == ["A-1"]
+    assert [each["order_ref"] for each in told_json["unattended"]] == ["A-1"]
     assert (told_json["overdue_notices"]["count"], told_json["overdue_orders"]["count"]) == (1, 0)
     assert (await tillkeeper("order", "ask", "A-1", "--config", config)).code == 0
     assert (await tillkeeper("audit", "--config", config)).code == 0

@@ -128,8 +128,8 @@ async def test_what_the_official_packages_sign_is_verified_a_line_a_file(config,
     ended = await inspected(config, "--json", *files)
     assert (ended.code, ended.err) == (0, "")
     found = [json.loads(line) for line in ended.out.splitlines()]
-    assert [(it["verified"], it["reason"]) for it in found] == [(True, None)] * 3
-    (first,), (second,), (third,) = (it["events"] for it in found)
+    assert [(row["verified"], row["reason"]) for row in found] == [(True, None)] * 3
+    (first,), (second,), (third,) = (row["events"] for row in found)
     assert first == {
         "event_id": "evt_1",
         "kind": "payment.succeeded",
@@ -171,7 +171,7 @@ async def test_one_that_is_not_verified_makes_the_answer_no_and_keeps_its_place(
     ended = await inspected(config, "--json", bad, tmp_path / "absent.json", tmp_path, good)
     assert ended.code == 1
     found = [json.loads(line) for line in ended.out.splitlines()]
-    assert [it["verified"] for it in found] == [False, False, False, True]
+    assert [row["verified"] for row in found] == [False, False, False, True]
     assert "cannot be read: No such file" in found[1]["reason"]
     assert "cannot be read: Is a directory" in found[2]["reason"]
     assert "bad.json: NOT verified" in (await inspected(config, bad)).out

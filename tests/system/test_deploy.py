@@ -139,7 +139,11 @@ TABLES = {(): {"ingest", "work", "sweep", "api_client", "notify", "accounts"}, (
 
 def test_the_example_has_three_accounts_and_says_where_all_gateways_are_explained():
     """deploy/accounts.toml has every gateway, and is held by test_docs.py."""
-    assert {it["gateway"] for it in tomllib.loads(EXAMPLE)["accounts"].values()} == {"alipay", "stripe", "wechatpay"}
+    assert {load["gateway"] for load in tomllib.loads(EXAMPLE)["accounts"].values()} == {
+        "alipay",
+        "stripe",
+        "wechatpay",
+    }
     assert "deploy/accounts.toml" in EXAMPLE
 
 
@@ -174,4 +178,4 @@ def plain(field: FieldInfo) -> Any:
     default = field.get_default(call_default_factory=True)
     if not isinstance(default, tuple):
         return default
-    return [str(it) if isinstance(it, IPv4Network | IPv6Network) else it for it in default]
+    return [str(each) if isinstance(each, IPv4Network | IPv6Network) else each for each in default]

@@ -239,7 +239,7 @@ def test_only_what_is_copied_goes_into_the_build():
 
 
 def test_every_port_is_published_on_the_loopback_alone():
-    published = [port for it in COMPOSE["services"].values() for port in it.get("ports", ())]
+    published = [port for each in COMPOSE["services"].values() for port in each.get("ports", ())]
     assert published
     assert all(port.startswith("127.0.0.1:") for port in published)
 
@@ -248,13 +248,15 @@ def test_every_role_of_tillkeeper_run_has_a_service():
     code = (ROOT / "tillkeeper" / "cli" / "run.py").read_text()
     roles = set(re.findall(r'keep_running_child\(_role\("(\w+)"\)', code))
     assert roles == {"ingest", "work", "sweep", "notify"}
-    assert roles <= {it["command"][0] for it in COMPOSE["services"].values() if "command" in it}
+    assert roles <= {each["command"][0] for each in COMPOSE["services"].values() if "command" in each}
 
 
 def test_services_name_only_what_there_is():
     for service in COMPOSE["services"].values():
         assert set(service.get("depends_on", ())) <= set(COMPOSE["services"])
-        assert {it if isinstance(it, str) else it["source"] for it in service["secrets"]} <= set(COMPOSE["secrets"])
+        assert {each if isinstance(each, str) else each["source"] for each in service["secrets"]} <= set(
+            COMPOSE["secrets"]
+        )
         for mount in service.get("volumes", ()):
             source = mount.split(":")[0]
             assert (DEPLOY / source).is_file() if source.startswith(".") else source in COMPOSE["volumes"], mount

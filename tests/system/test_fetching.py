@@ -84,7 +84,7 @@ async def test_what_the_gateway_says_reaches_the_order(client, pool, work, api):
     await work.run()
     assert (await show(pool, "ORDER-1"))["status"] == "paid"
     assert api.asked == ["GET /payments/tr_1", "POST /acknowledge/tr_1"]
-    [event] = [it for it in await history(pool, "ORDER-1") if it["what"] == "event"]
+    [event] = [entry for entry in await history(pool, "ORDER-1") if entry["what"] == "event"]
     assert event["evidence"] == "query"
     told = await books(pool)
     assert (told.fetches["wanted"], told.fetches["found"], told.balances) == (1, 1, True)
@@ -108,7 +108,7 @@ async def test_the_query_comes_through_both_ways_into_the_receiver(port, connect
     assert status_of(await exchange(port, plain)) == 200
     assert b" 200 OK" in await exchange(port, routed)
     assert status_of(await exchange(port, odd)) in {400, 401}
-    assert [it.query for it in await deliveries_in(connection)] == [QUERY, QUERY]
+    assert [each.query for each in await deliveries_in(connection)] == [QUERY, QUERY]
 
 
 async def test_ten_deliveries_while_nobody_asks_are_one_query(client, pool, work, api):
@@ -171,7 +171,7 @@ async def test_an_unsigned_delivery_changes_nothing_but_what_the_gateway_says(cl
 async def test_an_unsigned_delivery_of_any_size_is_not_kept(client, connection):
     assert await post(client, "/webhooks/unsigned-main", payment="tr_1", filler="x" * UNSIGNED_BYTES_MAX) == 413
     assert await post(client, payment="tr_1", filler="x" * UNSIGNED_BYTES_MAX) == 200
-    assert [it.account for it in await deliveries_in(connection)] == ["telling-main"]
+    assert [each.account for each in await deliveries_in(connection)] == ["telling-main"]
 
 
 @pytest.mark.parametrize("body", ["{}", '{"payment": "\\u0000"}', "not json"])
@@ -200,7 +200,7 @@ async def test_a_key_that_a_delivery_names_is_fetched_and_kept(client, connectio
     assert await post(client, "/webhooks/telling-main?key=new-1") == 200
     assert await post(client, "/webhooks/telling-main?key=new-1") == 200
     assert api.asked == ["GET /keys/new-1"]
-    assert {it.key for it in await deliveries_in(connection)} == {"learnt:new-1"}
+    assert {each.key for each in await deliveries_in(connection)} == {"learnt:new-1"}
 
 
 async def test_many_that_name_a_new_key_at_once_wait_for_one_fetch(client, api):
@@ -237,6 +237,6 @@ async def test_words_that_no_list_of_ours_has_refuse_nothing_and_reach_ops(clien
     await work.run()
     assert (await show(pool, "ORDER-1"))["status"] == "paid"
     async with pool.acquire() as conn:
-        met = {(it.account, it.field, it.word): it.seen for it in await words_met(conn)}
+        met = {(each.account, each.field, each.word): each.seen for each in await words_met(conn)}
     assert met == {("telling-main", "mood", "odd"): 1, ("telling-main", "status", "resting"): 1}
     assert await pool.fetchval("SELECT count(*) FROM outbox WHERE topic = 'account.unknown_word'") == 2

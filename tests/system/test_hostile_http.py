@@ -359,7 +359,7 @@ async def test_no_answer_tells_what_serves_it_and_the_connection_ends(port, line
     answer = await exchange(port, line + b"\r\nHost: t\r\n\r\n", within_s=5)
     assert status_of(answer) in {400, 404, 405}
     assert b"Server: tillkeeper" in answer
-    assert not any(it in answer.lower() for it in (b"aiohttp", b"python", b"example.com"))
+    assert not any(each in answer.lower() for each in (b"aiohttp", b"python", b"example.com"))
 
 
 async def test_many_who_ask_for_readiness_at_once_cost_one_look(monkeypatch):
@@ -373,7 +373,7 @@ async def test_many_who_ask_for_readiness_at_once_cost_one_look(monkeypatch):
             return len(looks) == 1
 
     health = Health(Intake(), SchemaWatch())
-    assert {it.status for it in await asyncio.gather(*(health.ready(None) for _ in range(50)))} == {200}
+    assert {each.status for each in await asyncio.gather(*(health.ready(None) for _ in range(50)))} == {200}
     now_s[0] += LOOK_S + 0.1
-    assert {it.status for it in await asyncio.gather(*(health.ready(None) for _ in range(50)))} == {503}
+    assert {each.status for each in await asyncio.gather(*(health.ready(None) for _ in range(50)))} == {503}
     assert len(looks) == 2

@@ -65,8 +65,8 @@ async def statuses(port, gateways, signer, times=1):
 async def test_its_first_notice_has_the_certificate_fetched_and_counts(database, connection, gateways, signer):
     async with gateways.open() as bases, receiver(settings_of(database, signer, bases[ACCOUNT])) as port:
         assert await statuses(port, gateways, signer, times=3) == [204] * 3
-    assert {it.key for it in await deliveries_in(connection)} == {NEW}
-    assert [it.summary for it in gateways.log.queries] == ["certificates"]
+    assert {each.key for each in await deliveries_in(connection)} == {NEW}
+    assert [query.summary for query in gateways.log.queries] == ["certificates"]
 
 
 @pytest.mark.parametrize(("fault", "status"), [(Fault.BROKEN, 503), (Fault.HUNG_UP, 503), (Fault.FORGED, 401)])

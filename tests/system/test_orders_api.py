@@ -262,7 +262,7 @@ async def test_a_refund_makes_its_order_refunding_until_the_gateway_says_more(cl
     assert (status, said["refund"]) == (200, "unchanged")
     _, shown = await get(client, "/orders/ORDER-1")
     assert (shown["status"], shown["status_zh"], shown["refunding"]) == ("refunding", "退款处理中", 900)
-    assert [(it["refund_ref"], it["status"]) for it in shown["refunds"]] == [("re_1", "pending")]
+    assert [(refund["refund_ref"], refund["status"]) for refund in shown["refunds"]] == [("re_1", "pending")]
     _, (entry,) = await get(client, "/orders/ORDER-1/history")
     assert (entry["kind"], entry["evidence"], entry["outcome"]) == ("refund.pending", "operator", "applied")
     assert entry["occurred_at"] == entry["recorded_at"]
@@ -275,7 +275,7 @@ async def test_a_refund_that_was_never_made_is_taken_back(client):
         async with client.delete(REFUND, headers=AUTHORIZED) as response:
             assert (response.status, (await response.json())["refund"]) == (200, said)
     _, shown = await get(client, "/orders/ORDER-1")
-    assert (shown["status"], [it["status"] for it in shown["refunds"]]) == ("unpaid", ["failed"])
+    assert (shown["status"], [refund["status"] for refund in shown["refunds"]]) == ("unpaid", ["failed"])
     async with client.delete("/orders/ORDER-1/refunds/re_9", headers=AUTHORIZED) as response:
         assert response.status == 404
 

@@ -68,7 +68,7 @@ def test_a_changed_file_is_taken_up_once_it_rests(path, write):
         assert [file.look() for _ in range(4)] == [False, True, False, False]
     assert (unmatched_hours(file), stands()) == (2, 0)
     assert file.digest == digest_of(file.policy) != before
-    assert [(it["event"], it["digest"]) for it in logs] == [("policy_reloaded", file.digest)]
+    assert [(log["event"], log["digest"]) for log in logs] == [("policy_reloaded", file.digest)]
 
 
 def test_a_file_that_is_being_written_is_left_alone(path):
@@ -96,7 +96,7 @@ def test_a_bad_file_is_refused_once_and_the_old_policy_goes_on(path):
         assert (file.problems, stands()) == ((), 0)
         replace(path, OTHER)
         assert [file.look(), file.look()] == [False, True]
-    assert [it["event"] for it in logs] == ["policy_refused", "policy_reloaded", "policy_reloaded"]
+    assert [log["event"] for log in logs] == ["policy_refused", "policy_reloaded", "policy_reloaded"]
     assert logs[0]["problems"] == ("unmatched.case: '2x' is no span of time; write 90s, 5m, 2h, 10d or 1h30m",)
     assert logs[0]["digest_in_force"] == digest
 
@@ -117,7 +117,7 @@ def test_a_file_that_vanishes_is_told_and_taken_up_when_it_is_back(path):
         assert (unmatched_hours(file), stands()) == (1, 1)
         path.write_text(OTHER)
         assert [file.look(), file.look()] == [False, True]
-    assert [it["event"] for it in logs] == ["policy_refused", "policy_reloaded"]
+    assert [log["event"] for log in logs] == ["policy_refused", "policy_reloaded"]
 
 
 def test_a_policy_that_names_an_account_before_it_is_configured_is_taken_up_with_the_account(path):
@@ -211,7 +211,7 @@ async def test_show_draws_what_is_in_force_at_an_account(path, config):
     assert by_method.startswith("processing 支付处理中, at stripe-main by sepa_debit\n")
     assert "  after 10d      open a case\n" in by_method
     told = await tillkeeper("policy", "show", "--status", "processing", "--config", config)
-    assert [it.splitlines()[0] for it in told.out.split("\n\n")][:-1] == [
+    assert [each.splitlines()[0] for each in told.out.split("\n\n")][:-1] == [
         "processing 支付处理中",
         "processing 支付处理中, at stripe-main",
         "processing 支付处理中, at stripe-main by sepa_debit",

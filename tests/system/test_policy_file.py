@@ -108,7 +108,7 @@ def test_the_digest_is_another_exactly_when_the_policy_is(load):
     same = load('# of another layout\n[cases]\nlevels = 3\n[unpaid]\nremind = "expiry-60m"')
     assert digest_of(same) == digest_of(load_policy())
     others = ['[paid]\nquery = "24h"', '[closing]\nafter = "reopen"', '[accounts.stripe-main.paid]\nquery = "24h"']
-    assert len({digest_of(load(it)) for it in ("", *others)}) == 4
+    assert len({digest_of(load(each)) for each in ("", *others)}) == 4
 
 
 # --- spans ------------------------------------------------------------------------------------------------------------
@@ -163,7 +163,7 @@ def test_what_is_no_span_is_told(text):
         ('[paid]\nquery = "every 1h"', "paid.query: 'every 1h' goes on from the moment before it, so it comes last"),
         ('[paid]\nquery = ["1h", "every 1s"]', "paid.query.1: 'every 1s' is too often; every 1m is the most"),
         ('[unpaid]\nremind = ["1h", "every 1h"]', "unpaid.remind: reminders must end; write the moments"),
-        (f"[paid]\nquery = {[f'{it}h' for it in range(1, 22)]}", "paid.query: has 21 moments, 20 is the most; "),
+        (f"[paid]\nquery = {[f'{hours}h' for hours in range(1, 22)]}", "paid.query: has 21 moments, 20 is the most; "),
         ('[paid]\nclose = "1h"', "paid.close: makes no sense while an order is paid: an order is closed only when"),
         ('[processing]\nclose = "1h"', "processing.close: makes no sense while an order is processing: "),
         ('[processing]\ngrace = "1h"', "processing.grace: makes no sense while an order is processing: only a failure"),
@@ -228,7 +228,7 @@ def test_what_is_no_span_is_told(text):
         (f"x = {'9' * 5000}", "the policy is not TOML that can be read"),
         (f"x = {'[' * 5000}", "the policy is not TOML that can be read"),
     ],
-    ids=lambda it: it[:40],
+    ids=lambda each: each[:40],
 )
 def test_each_problem_is_a_line_that_names_the_key(load, text, problem):
     assert any(line.startswith(problem) for line in problems(load, text)), problems(load, text)

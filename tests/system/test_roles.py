@@ -78,7 +78,7 @@ PROCESSES = {
 
 def file_of(module):
     path = ROOT.joinpath(*module.split("."))
-    return next((it for it in (path.with_suffix(".py"), path / "__init__.py") if it.exists()), None)
+    return next((each for each in (path.with_suffix(".py"), path / "__init__.py") if each.exists()), None)
 
 
 def reached(*modules):
@@ -91,9 +91,9 @@ def reached(*modules):
         seen.add(module)
         for node in ast.walk(ast.parse(file_of(module).read_text())):
             if isinstance(node, ast.Import):
-                todo += [it.name for it in node.names]
+                todo += [name.name for name in node.names]
             elif isinstance(node, ast.ImportFrom) and node.module:
-                todo += [node.module, *(f"{node.module}.{it.name}" for it in node.names)]
+                todo += [node.module, *(f"{node.module}.{name.name}" for name in node.names)]
     return seen
 
 
@@ -174,7 +174,7 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize(("name", "statement"), [(name, it) for name, them in REFUSED.items() for it in them])
+@pytest.mark.parametrize(("name", "statement"), [(name, each) for name, them in REFUSED.items() for each in them])
 async def test_a_role_may_not_do_what_is_anothers(urls, name, statement):
     connection = await asyncpg.connect(urls[name])
     try:
@@ -237,7 +237,7 @@ async def play(port, owner_url):
 
 def refusals(process):
     """What a process logged of rights that it lacks."""
-    return [it for it in (*process.lines, *process.other) if "permission denied" in str(it)]
+    return [each for each in (*process.lines, *process.other) if "permission denied" in str(each)]
 
 
 @pytest.mark.timeout(240)

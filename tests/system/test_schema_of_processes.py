@@ -75,11 +75,11 @@ async def test_status_and_upgrade_say_what_is_left_to_do(config, owner):
     assert told.code == 1
     assert "version 1, from before versions were counted" in told.out
     planned = await tillkeeper("db", "upgrade", "--dry-run", "--json", "--config", config)
-    assert (planned.code, [it["version"] for it in planned.json["left"]]) == (0, LATER)
+    assert (planned.code, [each["version"] for each in planned.json["left"]]) == (0, LATER)
     refused = await tillkeeper("db", "init", "--config", config)
     assert (refused.code, "tillkeeper db upgrade" in refused.err) == (4, True)
     done = await tillkeeper("db", "upgrade", "--json", "--config", config)
-    assert (done.code, [it["version"] for it in done.json["done"]]) == (0, LATER)
+    assert (done.code, [each["version"] for each in done.json["done"]]) == (0, LATER)
     again = await tillkeeper("db", "upgrade", "--init", "--config", config)
     assert (again.code, "nothing to do" in again.out) == (0, True)
     await owner.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")

@@ -244,9 +244,9 @@ def test_what_looks_like_another_key_is_told_and_its_value_is_not(config):
         "TILLKEEPER_ACCOUNTS__STRIPE_MAIN__WEBHOOK_SECRETS": '["sk_live_5f0c7a1e9b2d4c6380aa"]',
     }
     told = list(load_settings(config, environ).doubts())
-    assert [it.partition(" ")[0] for it in told] == ["api_tokens.0", "accounts.stripe-main.webhook_secrets"]
+    assert [event.partition(" ")[0] for event in told] == ["api_tokens.0", "accounts.stripe-main.webhook_secrets"]
     assert "looks like a secret API key" in told[1]
-    assert not any(secret in it for it in told for secret in ("test-token", "5f0c7a1e"))
+    assert not any(secret in event for event in told for secret in ("test-token", "5f0c7a1e"))
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,7 @@ def test_what_names_nothing_takes_a_place_each(limit):
     ],
 )
 def test_a_source_is_the_nearest_address_that_is_no_proxy_of_ours(peer, forwarded, source):
-    headers = [("X-Forwarded-For", it) for it in forwarded]
+    headers = [("X-Forwarded-For", each) for each in forwarded]
     request = make_mocked_request("POST", "/", headers=headers).clone(remote=peer)
     assert source_of(request, LOCAL) == source
 
@@ -126,7 +126,7 @@ async def test_a_genuine_call_amid_a_flood_is_asked_about(client, database, pool
         pool, a_registration("ORDER-1", amount=12900, accounts=("unsigned-main",)), policy=Policy(), now=clock.now()
     )
     api.payments["tr_1"] = {"status": "paid", "order": "ORDER-1", "amount": 12900, "at": 1_795_000_000}
-    answers = [it for first in range(0, 1500, 100) for it in await flood(client, first, 100)]
+    answers = [each for first in range(0, 1500, 100) for each in await flood(client, first, 100)]
     assert set(answers) == {(200, None), (503, "5")}
     assert await post(client, "tr_1", "192.0.2.1") == (200, None)
     async with workers(database, pool, gateway) as work:

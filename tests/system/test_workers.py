@@ -224,7 +224,7 @@ async def test_audit_sees_an_event_that_vanished(pool, loop):
 
 @pytest.mark.parametrize("key", ["webhook_secrets[0]", "\x00"])
 async def test_messages_past_the_delivery_limit_come_to_where_people_see_them(pool, spool, stop, key):
-    await put(pool, *(msgspec.structs.replace(it, key=key) for it in numbered(3)))
+    await put(pool, *(msgspec.structs.replace(each, key=key) for each in numbered(3)))
     await pool.execute("UPDATE spool SET attempts = 1000")
     park = ParkLoop(lane=spool, pool=pool, retry=DatabaseRetry(stop), now=lambda: NOON)
     assert await park.run_once() == 1
@@ -277,7 +277,7 @@ def opened(*attempts):
 
 
 def receipts(groups):
-    return [[it.taken.receipt for it in group] for group in groups]
+    return [[each.taken.receipt for each in group] for group in groups]
 
 
 def test_messages_are_grouped_whole_to_about_the_batch_size():

@@ -39,14 +39,14 @@ class AlipaySigner(msgspec.Struct, frozen=True, kw_only=True):
 
     def sign(self, story: Story, event: StoryEvent, *, now: datetime, again: int) -> Signed:  # noqa: ARG002
         """The same notice each time: Alipay signs no time of sending."""
-        paid = [it for it in (*story.events, event) if it.event_type == self.pays]
+        paid = [told for told in (*story.events, event) if told.event_type == self.pays]
         trade = AlipayTrade(
             app_id=self.app_id,
             seller_id=self.seller_id,
             order_ref=story.order_ref,
             payment_ref=story.payment_ref,
             amount=paid[0].amount if paid else story.amount,
-            created_at=min(it.at for it in (*story.events, event)),
+            created_at=min(told.at for told in (*story.events, event)),
             charset="gbk" if story.order_ref.endswith("5") else "utf-8",  # merchants choose either
         )
         more = {"notify_id": event.event_id}

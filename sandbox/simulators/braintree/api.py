@@ -73,7 +73,7 @@ class BraintreeApi:
 def _sale_of(record: PaymentRecord) -> Transaction:
     amount = record.captured or record.story.amount
     content = sale(record.story, amount, SALE_STATUSES[record.state], record.paid_at or record.at)
-    return content | {"refund-ids": [("item", it.refund_ref) for it in record.refunds]}
+    return content | {"refund-ids": [("item", refund.refund_ref) for refund in record.refunds]}
 
 
 def _credit_of(record: PaymentRecord, refund: RefundRecord) -> Transaction:

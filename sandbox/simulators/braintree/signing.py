@@ -64,31 +64,31 @@ Subject = tuple[str, Mapping[str, Xml]]
 
 
 def _of_sale(kind: str, status: str) -> Callable[[Story, StoryEvent], Subject]:
-    return lambda story, it: (kind, {"transaction": sale(story, it.amount, status, it.at)})
+    return lambda story, event: (kind, {"transaction": sale(story, event.amount, status, event.at)})
 
 
 def _of_credit(kind: str, status: str) -> Callable[[Story, StoryEvent], Subject]:
-    return lambda story, it: (kind, {"transaction": credit(story, it.refund_ref, it.amount, status, it.at)})
+    return lambda story, event: (kind, {"transaction": credit(story, event.refund_ref, event.amount, status, event.at)})
 
 
-def _of_dispute(story: Story, it: StoryEvent) -> Subject:
-    return it.event_type, {"dispute": dispute(story, it)}
+def _of_dispute(story: Story, event: StoryEvent) -> Subject:
+    return event.event_type, {"dispute": dispute(story, event)}
 
 
-def _of_disbursement(story: Story, it: StoryEvent) -> Subject:
+def _of_disbursement(story: Story, event: StoryEvent) -> Subject:
     """It names neither status nor currency."""
-    paid_out = {"settlement-amount": major(it.amount, story.currency), "disbursement-date": f"{it.at:%Y-%m-%d}"}
+    paid_out = {"settlement-amount": major(event.amount, story.currency), "disbursement-date": f"{event.at:%Y-%m-%d}"}
     content: Transaction = {
         "id": story.payment_ref,
-        "amount": major(it.amount, story.currency),
+        "amount": major(event.amount, story.currency),
         "disbursement-details": paid_out,
     }
     return DISBURSED, {"transaction": content}
 
 
-def _of_subscription(story: Story, it: StoryEvent) -> Subject:
-    charged = {"id": story.payment_ref, "status": "settled", "amount": major(it.amount, story.currency)}
-    return it.event_type, {"subscription": {"id": "sub_1", "transactions": [("transaction", charged)]}}
+def _of_subscription(story: Story, event: StoryEvent) -> Subject:
+    charged = {"id": story.payment_ref, "status": "settled", "amount": major(event.amount, story.currency)}
+    return event.event_type, {"subscription": {"id": "sub_1", "transactions": [("transaction", charged)]}}
 
 
 SUBJECTS: Final[Mapping[str, Callable[[Story, StoryEvent], Subject]]] = {

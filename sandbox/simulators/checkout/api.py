@@ -71,13 +71,19 @@ APPROVED: Final = {RefundState.PENDING: None, RefundState.SUCCEEDED: True, Refun
 
 def _captures(record: PaymentRecord, as_of: datetime) -> list[StoryEvent]:
     """Each of them, for the books know their sum alone."""
-    return [it for it in record.story.events if it.event_type == CAPTURED and it.at <= as_of]
+    return [event for event in record.story.events if event.event_type == CAPTURED and event.at <= as_of]
 
 
 def _actions_of(record: PaymentRecord, as_of: datetime) -> list[Json]:
     """All that happened to a payment, newest first."""
-    captures = [_action(capture_ref(it), "Capture", it.amount, it.at, approved=True) for it in _captures(record, as_of)]
-    refunds = [_action(it.refund_ref, "Refund", it.amount, it.at, approved=APPROVED[it.state]) for it in record.refunds]
+    captures = [
+        _action(capture_ref(capture), "Capture", capture.amount, capture.at, approved=True)
+        for capture in _captures(record, as_of)
+    ]
+    refunds = [
+        _action(refund.refund_ref, "Refund", refund.amount, refund.at, approved=APPROVED[refund.state])
+        for refund in record.refunds
+    ]
     return [*reversed(refunds), *reversed(captures)]
 
 
@@ -89,11 +95,13 @@ def _action(action_id: str, action_type: str, amount: int, at: datetime, *, appr
 
 def _payment_of(record: PaymentRecord, as_of: datetime) -> Json:
     story, summary = record.story, list[Json]()
-    for it in _actions_of(record, as_of):
-        summary.append({name: it[name] for name in ("id", "type", "response_code", "response_summary") if name in it})
+    for action in _actions_of(record, as_of):
+        summary.append(
+            {name: action[name] for name in ("id", "type", "response_code", "response_summary") if name in action}
+        )
     if record.state is PaymentState.FAILED:
         summary.append({"id": f"act_{bare(story.order_ref)}", "type": "Authorization", **DECLINE})
-    captured = sum(it.amount for it in _captures(record, as_of))
+    captured = sum(capture.amount for capture in _captures(record, as_of))
     balances = {"total_authorized": story.amount, "total_captured": captured, "total_refunded": record.refunded}
     status = STATUSES[record.state]
     if record.refunded:

@@ -60,11 +60,11 @@ class GoCardlessApi:
 
     def _events(self, ref: str, as_of: datetime) -> ApiResponse:
         record = self._ledger.payment(ref, as_of)
-        happened = [] if record is None else [it for it in record.story.events if it.at <= as_of]
-        ours = [it for it in happened if it.event_type in ACTIONS]
+        happened = [] if record is None else [event for event in record.story.events if event.at <= as_of]
+        ours = [event for event in happened if event.event_type in ACTIONS]
         page: Json = {"events": [], "meta": {"cursors": {"before": None, "after": None}, "limit": 500}}
         if record is not None and ours:
-            page["events"] = [event_of(record.story, it) for it in reversed(ours)]
+            page["events"] = [event_of(record.story, event) for event in reversed(ours)]
             page["linked"] = {"payments": [payment_of(record, ours)]}
         order_ref = "" if record is None else record.story.order_ref
         return ApiResponse(
@@ -86,7 +86,7 @@ class GoCardlessApi:
 def payment_of(record: PaymentRecord, happened: Sequence[StoryEvent]) -> Json:
     """The payment after all that happened to it."""
     story = record.story
-    status = next(status for it in reversed(happened) if (status := ACTIONS[it.event_type][1]) is not None)
+    status = next(status for event in reversed(happened) if (status := ACTIONS[event.event_type][1]) is not None)
     more = {"status": status, "created_at": utc_milliseconds(story.started_at), "amount_refunded": record.going_back}
     return gocardless_payment(
         story.payment_ref, record.captured or story.amount, story.currency, story.order_ref, **more

@@ -69,14 +69,16 @@ def order_of(record: PaymentRecord, as_of: datetime) -> Json:
     """The order as it stands."""
     story = record.story
     status, fraud = STATUSES.get(record.event_type, ("AUTHORIZED", "PENDING"))
-    if any(it.event_type == "FRAUD_RISK_STOPPED" and it.at <= as_of for it in story.events):
+    if any(event.event_type == "FRAUD_RISK_STOPPED" and event.at <= as_of for event in story.events):
         fraud = "REJECTED"
     if 0 < record.captured < story.amount:
         status = "PART_CAPTURED"
     capture_id = f"{story.payment_ref}-c1"
     paid_at = time_text(record.paid_at or record.at)
     captures = [klarna_capture(capture_id, record.captured, captured_at=paid_at)] if record.captured else []
-    refunds = [klarna_refund(it.refund_ref, it.amount, refunded_at=time_text(it.at)) for it in record.refunds]
+    refunds = [
+        klarna_refund(refund.refund_ref, refund.amount, refunded_at=time_text(refund.at)) for refund in record.refunds
+    ]
     return klarna_order(
         story.payment_ref,
         story.amount,

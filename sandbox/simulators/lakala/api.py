@@ -84,12 +84,12 @@ class LakalaApi:
 
     def _is_signed(self, request: ApiRequest) -> bool:
         scheme, _, rest = request.headers.get("authorization", "").partition(" ")
-        content = {name: value.strip('"') for name, _, value in (it.partition("=") for it in rest.split(","))}
+        content = {name: value.strip('"') for name, _, value in (pair.partition("=") for pair in rest.split(","))}
         names = ("appid", "serial_no", "timestamp", "nonce_str")
         lines = [content.get(name, "") for name in names]
         if scheme != SCHEME or lines[:2] != [self._signer.app_id, self._signer.serial]:
             return False
-        signed = "".join(f"{it}\n" for it in lines).encode() + request.body + b"\n"
+        signed = "".join(f"{line}\n" for line in lines).encode() + request.body + b"\n"
         try:
             signature = b64decode(content.get("signature", ""), validate=True)
             self._signer.merchant_key.public_key().verify(signature, signed, PKCS1v15(), SHA256())
@@ -101,7 +101,8 @@ class LakalaApi:
         """The trades, newest first."""
         story = record.story
         trades = [
-            refund_trade(story, it.refund_ref, it.amount, REFUND_STATUSES[it.state], it.at) for it in record.refunds
+            refund_trade(story, refund.refund_ref, refund.amount, REFUND_STATUSES[refund.state], refund.at)
+            for refund in record.refunds
         ]
         if record.state in PAY_STATUSES:
             amount, at = record.captured or story.amount, record.paid_at or record.at

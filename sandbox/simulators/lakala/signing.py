@@ -115,7 +115,7 @@ def _trade(trade_no: str, kind: str, amount: int, status: str, at: datetime) -> 
 
 def sign(key: RSAPrivateKey, lines: tuple[str, ...], body: bytes) -> str:
     """RSA over the lines and the body, each with its line end, in base64."""
-    signed = b"".join(it + b"\n" for it in (*(line.encode() for line in lines), body))
+    signed = b"".join(part + b"\n" for part in (*(line.encode() for line in lines), body))
     return b64encode(key.sign(signed, PKCS1v15(), SHA256())).decode()
 
 

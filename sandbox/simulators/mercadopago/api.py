@@ -86,7 +86,7 @@ REFUND_STATUSES: Final[Mapping[RefundState, str]] = {
 def _payment_of(record: PaymentRecord, as_of: datetime) -> Json:
     """Chargebacks stand in no books: the story's own words tell them."""
     story, amount = record.story, record.captured or record.story.amount
-    happened = [it for it in story.events if it.at <= as_of]
+    happened = [each for each in story.events if each.at <= as_of]
     outcome: Json = dict(OUTCOMES[record.state])
     if record.refunded == amount:
         outcome |= {"status": "refunded", "status_detail": "refunded"}
@@ -103,7 +103,7 @@ def _payment_of(record: PaymentRecord, as_of: datetime) -> Json:
         date_approved=None if record.paid_at is None else time_text(record.paid_at),
         date_last_updated=time_text(happened[-1].at),
         transaction_amount_refunded=major_units(record.refunded, story.currency),
-        refunds=[_refund_of(record, it) for it in record.refunds],
+        refunds=[_refund_of(record, refund) for refund in record.refunds],
         **outcome,
     )
 

@@ -84,8 +84,8 @@ def payment_of(record: PaymentRecord, as_of: datetime, embed: list[str]) -> Json
     if status == "failed":
         content["details"] = {"failureReason": "insufficient_funds"}
     if "refunds" in embed:
-        content["_embedded"]["refunds"] = [refund_of(story, it) for it in record.refunds]
-    happened = {it.event_type: it for it in story.events if it.at <= as_of}
+        content["_embedded"]["refunds"] = [refund_of(story, refund) for refund in record.refunds]
+    happened = {event.event_type: event for event in story.events if event.at <= as_of}
     chargebacks = [_chargeback_of(story, happened)] if "charged back" in happened else []
     if chargebacks:
         content["amountChargedBack"] = chargebacks[0]["amount"]

@@ -82,7 +82,7 @@ def _is_captured(record: PaymentRecord) -> bool:
 def _capture_of(record: PaymentRecord) -> Json:
     story, more = record.story, dict(CAPTURE_MORE.get(record.event_type, {}))
     amount = record.captured or story.amount
-    made_at = next(it.at for it in story.events if it.event_type in CAPTURE_MORE)
+    made_at = next(event.at for event in story.events if event.event_type in CAPTURE_MORE)
     more["create_time"] = utc_seconds(made_at)
     if record.refunded:
         more["status"] = "REFUNDED" if record.refunded == record.captured else "PARTIALLY_REFUNDED"
@@ -94,7 +94,7 @@ def _order_of(record: PaymentRecord, order_id: str) -> Json:
     order = paypal_order(order_id, story.amount, story.currency, story.order_ref, at=record.at)
     if _is_captured(record):
         order["status"] = "COMPLETED"
-        refunds = [_refund_of(record, it) for it in record.refunds]
+        refunds = [_refund_of(record, refund) for refund in record.refunds]
         order["purchase_units"][0]["payments"] = {"captures": [_capture_of(record)], "refunds": refunds}
     elif record.state is not PaymentState.PENDING:
         order["status"] = "VOIDED" if record.state is PaymentState.CANCELLED else "CREATED"

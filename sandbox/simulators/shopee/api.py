@@ -81,9 +81,9 @@ class ShopeeApi:
 def _order_of(record: PaymentRecord, as_of: datetime) -> Json:
     """As its last word says; paid when the first word that pays was said."""
     story = record.story
-    content = [it for it in story.events if it.at <= as_of]
+    content = [event for event in story.events if event.at <= as_of]
     event_type, updated_at = (content[-1].event_type, content[-1].at) if content else ("UNPAID", story.started_at)
-    status, is_cash = event_type.partition(" ")[0], any(CASH in it.event_type for it in content)
+    status, is_cash = event_type.partition(" ")[0], any(CASH in event.event_type for event in content)
     more: Json = {
         "cod": is_cash,
         "payment_method": "Cash on Delivery" if is_cash else "Credit/Debit Card",

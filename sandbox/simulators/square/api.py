@@ -60,8 +60,8 @@ def _payment_of(record: PaymentRecord) -> Json:
         more["card_details"] = DECLINE
     if record.refunds:
         more["refunded_money"] = {"amount": record.refunded, "currency": story.currency}
-        more["refund_ids"] = [it.refund_ref for it in record.refunds]
-        more["updated_at"] = utc_milliseconds(max(it.at for it in record.refunds))
+        more["refund_ids"] = [refund.refund_ref for refund in record.refunds]
+        more["updated_at"] = utc_milliseconds(max(refund.at for refund in record.refunds))
     amount = record.captured or story.amount
     return square_payment(story.payment_ref, amount, story.currency, story.order_ref, record.at, **more)
 

@@ -71,7 +71,7 @@ def charge_of(record: PaymentRecord, *, with_refunds: bool = False) -> Json | No
         return None
     failed, charge_ref = state is PaymentState.FAILED, charge_ref_of(story.payment_ref)
     refunded = record.going_back  # what was authorized and never taken is none of it, since API release basil
-    refunds = [refund_of(story, it) for it in reversed(record.refunds)]
+    refunds = [refund_of(story, refund) for refund in reversed(record.refunds)]
     listed = {"object": "list", "data": refunds, "has_more": False, "url": f"/v1/charges/{charge_ref}/refunds"}
     return stripe_charge(
         charge_ref,
@@ -100,7 +100,7 @@ def charge_of(record: PaymentRecord, *, with_refunds: bool = False) -> Json | No
 def session_of(record: PaymentRecord) -> Json | None:
     """The checkout session, for the payments that were made in one."""
     story = record.story
-    if not any(it.event_type.startswith("checkout.session.") and it.at <= record.at for it in story.events):
+    if not any(event.event_type.startswith("checkout.session.") and event.at <= record.at for event in story.events):
         return None
     return stripe_session(
         session_ref_of(story.payment_ref),

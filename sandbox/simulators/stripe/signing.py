@@ -83,7 +83,7 @@ def _refund(status: str, **more: object) -> Callable[[Story, StoryEvent], Json]:
 
 def _charge_refunded(story: Story, event: StoryEvent) -> Json:
     """What was authorized and never taken does not count as refunded, since API release basil."""
-    captured = next(it.amount for it in story.events if it.event_type == "payment_intent.succeeded")
+    captured = next(each.amount for each in story.events if each.event_type == "payment_intent.succeeded")
     refunded = event.amount
     content = {"amount_captured": captured, "amount_refunded": refunded, "refunded": refunded == captured}
     return stripe_charge(charge_ref_of(story.payment_ref), story.payment_ref, story.amount, story.currency, **content)

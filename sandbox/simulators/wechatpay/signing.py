@@ -85,7 +85,7 @@ class WeChatPaySigner(msgspec.Struct, frozen=True, kw_only=True):
             return self.pays, self._shared_out(story, event)
         if event.event_type == DEDUCTION_FAILED:
             failed = self.transaction(story, amount=event.amount, at=event.at, trade_state=DEDUCTION_FAILED)
-            return "TRANSACTION.FAIL", {name: it for name, it in failed.items() if name not in ONLY_WHEN_PAID}
+            return "TRANSACTION.FAIL", {name: value for name, value in failed.items() if name not in ONLY_WHEN_PAID}
         if event.event_type == self.pays:
             return self.pays, self.transaction(story, amount=event.amount, at=event.at)
         return event.event_type, self._refund(story, event)
@@ -109,7 +109,9 @@ class WeChatPaySigner(msgspec.Struct, frozen=True, kw_only=True):
         """Its orders say total_amount for total, and one of them is another merchant's."""
         paid = self.transaction(story, amount=event.amount, at=event.at)
         amounts = {"total_amount": event.amount, "payer_amount": event.amount}
-        ours = {name: it for name, it in paid.items() if name not in {"sp_mchid", "appid", "sp_appid", "payer"}} | {
+        ours = {
+            name: value for name, value in paid.items() if name not in {"sp_mchid", "appid", "sp_appid", "payer"}
+        } | {
             "mchid": self.mch_id,
             "amount": {**amounts, "currency": "CNY", "payer_currency": "CNY"},
         }

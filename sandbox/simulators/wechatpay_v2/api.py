@@ -103,7 +103,7 @@ class WeChatPayV2Api:
         """One by the merchant's number, or all of a transaction."""
         ref, number = asked.get("out_refund_no", ""), asked.get("transaction_id", "")
         record = self._ledger.payment_of_refund(ref, as_of) if ref else self._ledger.payment(number, as_of)
-        refunds = () if record is None else tuple(it for it in record.refunds if ref in {"", it.refund_ref})
+        refunds = () if record is None else tuple(each for each in record.refunds if ref in {"", each.refund_ref})
         if record is None or not refunds:
             return self._failed("REFUNDNOTEXIST", "退款单不存在", about="refund", ref=ref or number)
         content = {

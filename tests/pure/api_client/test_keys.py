@@ -101,7 +101,7 @@ async def test_one_try_is_for_all_who_wait_whether_it_succeeds_or_not(keys, netw
     assert (set(told), len(network.calls)) == ({True}, 1)
     network.says = lambda _: Unreachable("TimeoutError")
     told = await asyncio.gather(*(keys.fetch_for(naming("new-2")) for _ in range(50)), return_exceptions=True)
-    assert ({type(it) for it in told}, len(network.calls)) == ({KeyUnavailable}, 2)
+    assert ({type(event) for event in told}, len(network.calls)) == ({KeyUnavailable}, 2)
 
 
 async def test_what_is_not_the_gateways_key_is_refused(keys, network):

@@ -213,7 +213,7 @@ def word_for(order, ours, payment):
     ]
     if not words:
         return None
-    return max(words, key=lambda it: (it[0], PAYMENT_RANKS[it[1]], it[1]))[1]
+    return max(words, key=lambda word: (word[0], PAYMENT_RANKS[word[1]], word[1]))[1]
 
 
 def word_for_reversed(events):

@@ -118,7 +118,9 @@ class History(msgspec.Struct, frozen=True, kw_only=True):
 def history_of(seed: int, *, names_change: bool = True) -> History:
     """The history of a seed."""
     chance = random.Random(seed)
-    happened = tuple(sorted(_what_happens(chance, names_change=names_change), key=lambda it: (it.second, it.object)))
+    happened = tuple(
+        sorted(_what_happens(chance, names_change=names_change), key=lambda happen: (happen.second, happen.object))
+    )
     heard = [*_webhooks(happened, chance), *_answers(happened, chance)]
     end = tuple(answer_at(happened, END, END))
     for event in (*heard, *end):
@@ -185,13 +187,13 @@ def _webhooks(happened: Iterable[Happening], chance: random.Random) -> Iterator[
 
 def _total(happened: Iterable[Happening], of: Happening, second: int, event_id: str, **fields: Any) -> PaymentEvent:
     latest = {
-        it.ref: it
-        for it in happened
-        if it.second <= second
-        and it.object == "refund"
-        and (it.account, it.payment_ref) == (of.account, of.payment_ref)
+        each.ref: each
+        for each in happened
+        if each.second <= second
+        and each.object == "refund"
+        and (each.account, each.payment_ref) == (of.account, of.payment_ref)
     }
-    total = sum(it.amount for it in latest.values() if it.word != "failed")
+    total = sum(each.amount for each in latest.values() if each.word != "failed")
     fields = {"kind": Kind.REFUND_SUCCEEDED, "refund_ref": None, "amount": None, "total": total, **fields}
     return of.event(event_id, **fields, currency=of.currency)
 
@@ -218,11 +220,13 @@ def answer_at(happened: Iterable[Happening], second: int, said_at: int) -> Itera
             event_id = f"query:{account}:{ref}:total:{second}:{said_at}"
             yield _total(happened, words[-1], second, event_id, evidence=Evidence.QUERY, as_of=as_of, occurred_at=as_of)
         if of == "payment" and words[-1].word == "reversed":
-            told = [next(it for it in reversed(words) if it.word == "succeeded"), words[-1]]
-        for it in told:
-            dated = {} if it.object == "payment" and it.word in ("succeeded", "reversed") else {"occurred_at": as_of}
-            yield it.event(
-                f"query:{account}:{of}:{ref}:{it.word}:{it.second}:{said_at}",
+            told = [next(word for word in reversed(words) if word.word == "succeeded"), words[-1]]
+        for event in told:
+            dated = (
+                {} if event.object == "payment" and event.word in ("succeeded", "reversed") else {"occurred_at": as_of}
+            )
+            yield event.event(
+                f"query:{account}:{of}:{ref}:{event.word}:{event.second}:{said_at}",
                 evidence=Evidence.QUERY,
                 as_of=as_of,
                 **dated,
@@ -231,7 +235,7 @@ def answer_at(happened: Iterable[Happening], second: int, said_at: int) -> Itera
 
 def ends_of(events: Iterable[PaymentEvent]) -> dict[str, OrderFacts]:
     """What is known of each registered order once these were told, in this order."""
-    told = list({it.event_id: it for it in events}.values())
+    told = list({each.event_id: each for each in events}.values())
     placement = place(told, registered=("A1", "A2"), claims={})
     ends = {"A1": OrderFacts(), "A2": OrderFacts()}
     for event in told:
@@ -258,7 +262,7 @@ def ends_through_deaths(heard: Iterable[PaymentEvent], chance: random.Random) ->
     deaths_left = len(waiting) * DEATHS_OF_EACH
     while waiting:
         batch = waiting.pop(0)
-        fresh = {it.event_id: it for it in batch if it.event_id not in kept}
+        fresh = {message.event_id: message for message in batch if message.event_id not in kept}
         decided = _decided(READ(stored), kept, fresh)
         fate = chance.choice(FATES) if deaths_left else "lives"
         deaths_left -= fate != "lives"
@@ -291,7 +295,7 @@ def brief(facts: OrderFacts, order: Order) -> Any:
     return (
         summarize(order, facts),
         implied_money(order, facts),
-        sorted((it.kind, it.subject, it.state or "") for it in reasons_in(order, facts)),
+        sorted((reason.kind, reason.subject, reason.state or "") for reason in reasons_in(order, facts)),
         charged_back(order, facts),
         sorted((key, msgspec.json.encode(it, order="sorted")) for key, it in facts.payments.items()),
         sorted((key, msgspec.json.encode(it, order="sorted")) for key, it in facts.refunds.items()),
@@ -305,7 +309,7 @@ def check(history: History) -> None:
     arrivals = [chance.sample(history.heard, len(history.heard)) for _ in range(ORDERS_OF_ARRIVAL)]
     ends = [ends_of(arrivals[0]), *(ends_through_deaths(arrival, chance) for arrival in arrivals)]
     told = [[brief(end[order.order_ref], order) for order in (ORDER, OTHER)] for end in ends]
-    assert all(it == told[0] for it in told), "orders of arrival end differently"
+    assert all(event == told[0] for event in told), "orders of arrival end differently"
     for order in (ORDER, OTHER):
         must_hold(order, ends[0][order.order_ref])
     healed = ends_of([*history.heard, *history.in_the_end])["A1"]
@@ -314,14 +318,17 @@ def check(history: History) -> None:
     assert found.status == expected.status, f"{found.status} instead of {expected.status}"
     later = ends_of([*history.heard, *history.in_the_end, *answer_at(history.happened, END, END + 50)])["A1"]
     assert summarize(ORDER, later) == found, "the same answer again moved it"
-    owed = [{it.subject for it in reasons_in(ORDER, facts) if it.kind == "refund_failed"} for facts in (healed, later)]
+    owed = [
+        {reason.subject for reason in reasons_in(ORDER, facts) if reason.kind == "refund_failed"}
+        for facts in (healed, later)
+    ]
     assert owed[0] == owed[1], "the same answer again opened or closed the case of a refund"
 
 
 def must_hold(order: Order, facts: OrderFacts) -> None:
     """What is never otherwise, whatever was heard."""
     summary = summarize(order, facts)
-    kinds = {it.kind for it in reasons_in(order, facts)}
+    kinds = {reason.kind for reason in reasons_in(order, facts)}
     if summary.status in (Status.REFUNDED, Status.PARTIALLY_REFUNDED):
         assert summary.captured > 0, "refunded of nothing captured"
     if summary.refunded > 0 and summary.captured == 0:
@@ -339,11 +346,13 @@ def must_hold(order: Order, facts: OrderFacts) -> None:
         assert kinds & {"overpaid", "paid_twice"}, "overpaid and nobody is told"
     for (account, ref), payment in facts.payments.items():
         is_mismatched = account not in order.accounts or any(
-            it.currency != order.currency for it in payment.captures.values()
+            each.currency != order.currency for each in payment.captures.values()
         )
         if payment.captures and is_mismatched:
             subjects = {
-                it.subject for it in reasons_in(order, facts) if it.kind in ("wrong_currency", "unexpected_account")
+                reason.subject
+                for reason in reasons_in(order, facts)
+                if reason.kind in ("wrong_currency", "unexpected_account")
             }
             assert f"payment:{account}/{ref}" in subjects, "money that does not count, and nobody is told"
 
@@ -352,18 +361,18 @@ def truth_of(happened: Iterable[Happening]) -> Any:
     """Status and sums by what happened, without any of the code under test."""
     from tillkeeper.domain.order.status import Summary
 
-    ours = [it for it in happened if it.account in ORDER.accounts and it.currency == ORDER.currency]
+    ours = [each for each in happened if each.account in ORDER.accounts and each.currency == ORDER.currency]
     last: dict[tuple[str, str, str], list[Happening]] = {}
     for it in ours:
         last.setdefault((it.account, it.object, it.ref), []).append(it)
     of = {name: {key: it for key, it in last.items() if key[1] == name} for name in ("payment", "refund", "dispute")}
-    captured = sum(it[-1].amount for it in of["payment"].values() if it[-1].word == "succeeded")
-    refunding = sum(it[-1].amount for it in of["refund"].values() if it[-1].word == "pending")
-    refunded = sum(it[-1].amount for it in of["refund"].values() if it[-1].word == "succeeded")
+    captured = sum(each[-1].amount for each in of["payment"].values() if each[-1].word == "succeeded")
+    refunding = sum(each[-1].amount for each in of["refund"].values() if each[-1].word == "pending")
+    refunded = sum(each[-1].amount for each in of["refund"].values() if each[-1].word == "succeeded")
     # A payment that never succeeded keeps the order that it was last told with.
-    words = {it[-1].word for it in of["payment"].values() if it[-1].order_ref == "A1"}
+    words = {each[-1].word for each in of["payment"].values() if each[-1].order_ref == "A1"}
     for status, holds in (
-        (Status.REFUNDING, any(it[-1].word == "pending" for it in of["refund"].values())),
+        (Status.REFUNDING, any(each[-1].word == "pending" for each in of["refund"].values())),
         (Status.PROCESSING, refunded > 0 and captured == 0),
         (Status.REFUNDED, refunded > 0 and refunded >= captured),
         (Status.PARTIALLY_REFUNDED, refunded > 0),

@@ -79,12 +79,14 @@ def test_a_claim_decides_and_what_nobody_registered_waits():
     orders = two_orders()
     settled = place_ambiguous(ambiguous(kept(PAID, 1), claims={("stripe-main", "p1"): "A2"}), orders)
     assert list(settled.facts[2].payments) == [("stripe-main", "p1")]
-    assert [(it.order_id, it.reason) for it in settled.moved] == [(2, REFERENCE_CONFLICT)]
+    assert [(each.order_id, each.reason) for each in settled.moved] == [(2, REFERENCE_CONFLICT)]
     early = an_event(Kind.PAYMENT_PENDING, order_ref="A1")
     settled = place_ambiguous(
         ambiguous(kept(early, 1), items=[Item(event=an_event(order_ref="B9"))], A1=1), {1: orders[1]}
     )
-    assert [(it.order_id, it.reason, it.status_after) for it in settled.moved] == [(None, NAMED_ELSEWHERE, None)]
+    assert [(each.order_id, each.reason, each.status_after) for each in settled.moved] == [
+        (None, NAMED_ELSEWHERE, None)
+    ]
 
 
 def test_an_answer_known_already_counts_for_its_later_moment_and_a_mismatch_stays_one():

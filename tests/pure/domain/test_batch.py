@@ -24,7 +24,7 @@ DELIVERY = (UUID(int=1), 1)
 
 
 def delivered(*events):
-    return [Item(event=it, delivery=DELIVERY) for it in events]
+    return [Item(event=event, delivery=DELIVERY) for event in events]
 
 
 def known(event, **fields):
@@ -53,7 +53,7 @@ def test_an_answer_that_is_known_stands_as_of_its_later_moment():
     later = an_event(as_of=NOON + timedelta(minutes=5))
     for known_at, repeats in ((NOON, True), (later.known_at, False), (None, False)):
         batch = sort_out([Item(event=later, order_id=1)], [], {0: known(later, known_at=known_at)})
-        assert [it.repeats for it in batch.arrivals] == [True] * repeats
+        assert [arrival.repeats for arrival in batch.arrivals] == [True] * repeats
         assert len(batch.repeated) == repeats
         assert len(batch.by_order().get(1, ())) == repeats
 

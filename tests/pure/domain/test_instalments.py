@@ -30,5 +30,5 @@ def test_without_a_plan_or_with_all_covered_none_is_next():
 def test_what_is_missing_of_the_next_and_all_after_it_is_what_the_plan_lacks(amounts, captured):
     plan = a_plan(*amounts)
     following = next_instalment(plan, captured)
-    after = sum(it.amount for it in plan if following and it.due_at > following.due_at)
+    after = sum(each.amount for each in plan if following and each.due_at > following.due_at)
     assert (following.amount if following else 0) + after == max(0, sum(amounts) - captured)

@@ -410,7 +410,7 @@ def test_what_is_held_beside_a_part_is_what_was_authorized_less_its_captures_whi
 
 @given(histories)
 def test_nothing_is_held_of_what_was_never_authorized_and_never_more_than_that(history):
-    told = [it.amount or 0 for it in history if it.kind is Kind.PAYMENT_AUTHORIZED]
+    told = [entry.amount or 0 for entry in history if entry.kind is Kind.PAYMENT_AUTHORIZED]
     assert 0 <= held_in_all(AN_ORDER, facts_after(history)) <= sum(told)
 
 

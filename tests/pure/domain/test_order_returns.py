@@ -18,15 +18,15 @@ from tillkeeper.domain.order.status import summarize
 @given(histories)
 def test_a_reversal_undoes_what_it_is_about_and_no_more(history):
     """Captured is the sum of captures that no reversal of theirs, or of the whole payment, came after."""
-    without = [it for it in history if it.kind is not Kind.PAYMENT_REVERSED]
-    gross, net = (summarize(AN_ORDER, facts_after(it)).captured for it in (without, history))
+    without = [entry for entry in history if entry.kind is not Kind.PAYMENT_REVERSED]
+    gross, net = (summarize(AN_ORDER, facts_after(each)).captured for each in (without, history))
     assert 0 <= net <= gross
     facts = facts_after(history)
     for payment in facts.payments.values():
         assert len(payment.kept_captures) + len(payment.undone_captures) == len(payment.captures)
     # Words in two currencies of one instant: either may win, and only the order's own counts.
     assume(all(event.currency in (None, AN_ORDER.currency) for event in without))
-    later = [msgspec.structs.replace(it, occurred_at=NOON + timedelta(days=1), as_of=None) for it in without]
+    later = [msgspec.structs.replace(each, occurred_at=NOON + timedelta(days=1), as_of=None) for each in without]
     assert summarize(AN_ORDER, facts_after([*history, *later])).captured >= net
 
 
@@ -104,7 +104,9 @@ def a_refund(kind, ref="r1", second=0, **fields):
 )  # fmt: skip
 def test_a_refund_that_failed_is_owed_until_it_is_made_good(history, owed):
     told = reasons_in(AN_ORDER, facts_after([an_event(Kind.PAYMENT_SUCCEEDED), *history]))
-    assert [it.subject for it in told if it.kind == "refund_failed"] == [f"refund:stripe-main/{ref}" for ref in owed]
+    assert [event.subject for event in told if event.kind == "refund_failed"] == [
+        f"refund:stripe-main/{ref}" for ref in owed
+    ]
 
 
 @given(
@@ -134,8 +136,8 @@ def test_hearing_of_the_same_refunds_again_leaves_the_same_owed(history, later, 
 
 
 def owed_in(facts):
-    return {it.subject for it in reasons_in(AN_ORDER, facts) if it.kind == "refund_failed"}
+    return {reason.subject for reason in reasons_in(AN_ORDER, facts) if reason.kind == "refund_failed"}
 
 
 def test_a_refund_that_failed_before_its_payment_is_known_is_owed():
-    assert [it.kind for it in reasons_in(AN_ORDER, facts_after([a_refund(FAILED)]))] == ["refund_failed"]
+    assert [reason.kind for reason in reasons_in(AN_ORDER, facts_after([a_refund(FAILED)]))] == ["refund_failed"]

@@ -97,7 +97,7 @@ def moments_by_definition(climb: ActionSteps, phase: Phase) -> list[datetime]:
 
 
 def of_action(taken: list[Taken], action: Action) -> list[Taken]:
-    return [it for it in taken if it.step.action is action]
+    return [each for each in taken if each.step.action is action]
 
 
 # --- climbing ---------------------------------------------------------------------------------------------------------
@@ -107,31 +107,31 @@ def of_action(taken: list[Taken], action: Action) -> list[Taken]:
 def test_each_step_is_taken_once_at_most_and_never_after_a_later_one(ladder, phase, gaps):
     taken = climb_at(ladder, phase, looks_of(gaps))
     for action in Action:
-        moments = [it.step.at for it in of_action(taken, action)]
+        moments = [each.step.at for each in of_action(taken, action)]
         assert moments == sorted(set(moments))
 
 
 @given(ladders, spells, clocks)
 def test_no_step_is_taken_before_its_moment_or_at_one_that_the_ladder_does_not_have(ladder, phase, gaps):
     by_action = {climb.action: moments_by_definition(climb, phase) for climb in ladder.actions}
-    for it in climb_at(ladder, phase, [at for at in looks_of(gaps) if at <= EACH_MINUTE[-1]]):
-        assert it.step.at <= it.now
-        assert it.step.at in by_action[it.step.action]
+    for each in climb_at(ladder, phase, [at for at in looks_of(gaps) if at <= EACH_MINUTE[-1]]):
+        assert each.step.at <= each.now
+        assert each.step.at in by_action[each.step.action]
 
 
 @given(ladders, spells, clocks)
 def test_of_each_action_only_the_latest_missed_step_is_taken(ladder, phase, gaps):
     by_action = {climb.action: moments_by_definition(climb, phase) for climb in ladder.actions}
-    for it in climb_at(ladder, phase, [at for at in looks_of(gaps) if at <= EACH_MINUTE[-1]]):
-        assert it.step.at == max(at for at in by_action[it.step.action] if at <= it.now)
+    for each in climb_at(ladder, phase, [at for at in looks_of(gaps) if at <= EACH_MINUTE[-1]]):
+        assert each.step.at == max(at for at in by_action[each.step.action] if at <= each.now)
 
 
 @given(ladders, spells, clocks)
 def test_at_one_look_asking_comes_first_and_closing_last(ladder, phase, gaps):
     taken = climb_at(ladder, phase, looks_of(gaps))
-    for now in {it.now for it in taken}:
+    for now in {each.now for each in taken}:
         # A gap of nothing looks twice at one moment; the second finds nothing more.
-        ranks = [RANK[it.step.action] for it in taken if it.now == now]
+        ranks = [RANK[each.step.action] for each in taken if each.now == now]
         assert ranks == sorted(set(ranks))
 
 
@@ -142,7 +142,7 @@ def test_a_sweep_that_never_rests_takes_every_step_at_its_moment(ladder, phase):
         moments = moments_by_definition(climb, phase)
         already = [at for at in moments if at <= phase.began_at][-1:]
         expected = [(at, NOON) for at in already] + [(at, at) for at in moments if at > phase.began_at]
-        assert [(it.step.at, it.now) for it in of_action(taken, climb.action)] == expected
+        assert [(each.step.at, each.now) for each in of_action(taken, climb.action)] == expected
 
 
 @given(ladders, spells, clocks)
@@ -193,14 +193,16 @@ def test_the_first_due_moment_is_now_or_the_end_of_waiting_or_never(ladder, phas
 def test_a_clock_that_is_set_back_repeats_nothing(ladder, phase, gaps):
     taken = climb_at(ladder, phase, looks_of(gaps))
     for action in Action:
-        moments = [it.step.at for it in of_action(taken, action)]
+        moments = [each.step.at for each in of_action(taken, action)]
         assert moments == sorted(set(moments))
 
 
 @given(st.sets(st.integers(0, 120), min_size=1, max_size=5), st.integers(1, 40), st.integers(0, 10**6))
 def test_every_goes_on_without_an_end(firsts, every, later):
     climb = ActionSteps(
-        action=Action.QUERY, times=tuple(StepTime(offset=it * MINUTE) for it in sorted(firsts)), every=every * MINUTE
+        action=Action.QUERY,
+        times=tuple(StepTime(offset=first * MINUTE) for first in sorted(firsts)),
+        every=every * MINUTE,
     )
     phase, now = Phase(began_at=NOON), NOON + max(firsts) * MINUTE + later * MINUTE
     decision = next_step(Ladder(actions=(climb,)), phase, now)
@@ -239,15 +241,15 @@ def test_a_reminder_from_before_the_wait_is_left_out_for_the_payer_is_at_the_che
 def test_who_came_just_now_is_not_reminded_of_a_date(lives, reminded):
     ladder = a_ladder(remind=[(-60, Anchor.EXPIRY)])
     phase = Phase(began_at=NOON - timedelta(seconds=1), expires_at=NOON + lives * MINUTE)
-    assert [it.step.at for it in climb_at(ladder, phase, EACH_MINUTE)] == [NOON + (lives - 60) * MINUTE] * reminded
+    assert [each.step.at for each in climb_at(ladder, phase, EACH_MINUTE)] == [NOON + (lives - 60) * MINUTE] * reminded
 
 
 def test_a_reminder_that_counts_from_the_beginning_comes_when_the_policy_says():
     ladder = a_ladder(remind=[(2, Anchor.START)])
-    assert [it.step.at for it in climb_at(ladder, Phase(began_at=NOON), EACH_MINUTE)] == [NOON + 2 * MINUTE]
+    assert [each.step.at for each in climb_at(ladder, Phase(began_at=NOON), EACH_MINUTE)] == [NOON + 2 * MINUTE]
 
 
-@pytest.mark.parametrize("action", [it for it in Action if it is not Action.REMIND])
+@pytest.mark.parametrize("action", [each for each in Action if each is not Action.REMIND])
 def test_whatever_else_was_due_before_the_wait_began_is_made_good_at_once(action):
     """An order that fails after it expired must still be closed, one that is overdue already still be looked at."""
     ladder = a_ladder(**{action: [(10, Anchor.EXPIRY)]})
@@ -257,7 +259,7 @@ def test_whatever_else_was_due_before_the_wait_began_is_made_good_at_once(action
 
 def test_escalations_are_numbered_by_their_moments_even_if_some_were_missed():
     ladder = a_ladder(escalate=[(10, Anchor.START), (20, Anchor.START), (30, Anchor.START)])
-    levels = [it.step.level for it in climb_at(ladder, Phase(began_at=NOON), EACH_MINUTE)]
+    levels = [each.step.level for each in climb_at(ladder, Phase(began_at=NOON), EACH_MINUTE)]
     assert levels == [1, 2, 3]
     one_moment = a_ladder(escalate=[(10, Anchor.EXPIRY), (10, Anchor.DUE)])
     [taken] = climb_at(one_moment, Phase(began_at=NOON, expires_at=NOON, next_due_at=NOON), EACH_MINUTE)
@@ -268,7 +270,7 @@ def test_escalations_are_numbered_by_their_moments_even_if_some_were_missed():
 
 # --- whose ladder it is -----------------------------------------------------------------------------------------------
 
-GENERAL, AT_ACCOUNT, BY_METHOD = (a_ladder(query=[(it, Anchor.START)]) for it in (1, 2, 3))
+GENERAL, AT_ACCOUNT, BY_METHOD = (a_ladder(query=[(each, Anchor.START)]) for each in (1, 2, 3))
 POLICY = Policy(
     ladders={Status.PROCESSING: GENERAL, Status.FAILED: GENERAL},
     accounts={

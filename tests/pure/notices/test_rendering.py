@@ -121,7 +121,10 @@ def test_a_failure_says_why_what_to_do_and_other_ways_and_no_word_of_suspicion(f
 
 def test_fraud_reads_like_what_nobody_knows_to_the_last_letter():
     for language in LANGUAGES:
-        of = {it: a_mail(Topic.FAILED, language, status="failed", failure=it) for it in ("suspected_fraud", "unknown")}
+        of = {
+            each: a_mail(Topic.FAILED, language, status="failed", failure=each)
+            for each in ("suspected_fraud", "unknown")
+        }
         assert of["suspected_fraud"] == of["unknown"]
 
 
@@ -264,7 +267,7 @@ hostile_facts = st.builds(
     paid=st.integers(0, 10**15),
     refunding=st.integers(0, 10**15),
     refunded=st.integers(0, 10**15),
-    failure=st.none() | hostile | st.sampled_from([str(it) for it in FailureClass]),
+    failure=st.none() | hostile | st.sampled_from([str(each) for each in FailureClass]),
     pay_url=st.none() | hostile | st.just(PAY_URL),
     expires_at=st.none() | st.datetimes(datetime(1970, 1, 1), datetime(9990, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001
     due_at=st.none() | st.datetimes(datetime(1970, 1, 1), datetime(9990, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001

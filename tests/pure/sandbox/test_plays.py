@@ -73,7 +73,7 @@ def told(simulator: Simulator, template: Template, count: int = 4) -> list[Story
     accounts = dict.fromkeys((account_of(simulator.gateway), "elsewhere"), simulator.gateway)
     templates = {simulator.gateway: (template,)}
     stories = (generate_story(7, at, run="T", now=NOW, accounts=accounts, templates=templates) for at in range(100))
-    return [it for it in stories if it.account != "elsewhere"][:count]
+    return [story for story in stories if story.account != "elsewhere"][:count]
 
 
 def request_of(signer: Signer, story: Story, event: StoryEvent, *, again: int = 0) -> Request:
@@ -104,7 +104,7 @@ def test_it_says_whose_it_is(played):
 
 def test_it_knows_all_its_words(played):
     simulator = played.simulator
-    said = {say.event_type for it in simulator.templates for say in it.events}
+    said = {say.event_type for template in simulator.templates for say in template.events}
     assert said <= simulator.event_types.keys()  # None for those that write nothing
     assert simulator.ignored | simulator.fetched | simulator.totals <= simulator.event_types.keys()
     assert not simulator.ignored & simulator.fetched
@@ -116,10 +116,10 @@ def test_it_knows_all_its_words(played):
 
 def test_it_tells_of_more_than_being_paid(played):
     templates = played.simulator.templates
-    assert len({it.name for it in templates}) == len(templates)
-    assert len({it.status for it in templates}) > 1
+    assert len({template.name for template in templates}) == len(templates)
+    assert len({template.status for template in templates}) > 1
     assert len(set(played.simulator.currencies)) == len(played.simulator.currencies) > 0
-    assert len(played.simulator.currencies) > 1 or not any(it.in_other_currency for it in templates)
+    assert len(played.simulator.currencies) > 1 or not any(template.in_other_currency for template in templates)
 
 
 def test_it_is_asked_if_it_can_be(played):
@@ -164,7 +164,7 @@ def test_each_delivery_brings_what_its_word_promises(played):
                 )
                 assert ids == due, event.event_type
                 assert questions or event.event_type not in played.simulator.fetched, event.event_type
-                assert {it.order_ref for it in (*events, *questions)} <= {story.order_ref, None}
+                assert {each.order_ref for each in (*events, *questions)} <= {story.order_ref, None}
                 assert all(problem_with(event) is None for event in events)
                 assert all(event.evidence is Evidence.WEBHOOK for event in events)
 
@@ -182,9 +182,9 @@ def test_events_of_one_story_have_ids_of_their_own(played):
     for story in played.stories:
         telling = [
             name
-            for it in story.events
-            if played.simulator.carries_event(it.event_type)
-            for name in played.simulator.event_ids(story, it)
+            for event in story.events
+            if played.simulator.carries_event(event.event_type)
+            for name in played.simulator.event_ids(story, event)
         ]
         assert len(played.simulator.history_event_ids(story)) == len(telling), story.name
 
@@ -300,9 +300,9 @@ def test_what_was_paid_is_told_to_whoever_asks(played):
         }
         for kind, query in questions.items():
             if kind in played.gateway.queryable and books.captured:
-                paid = [it for it in answered(played, story, query) if it.kind is Kind.PAYMENT_SUCCEEDED]
-                assert sum(it.amount for it in paid) == books.captured, (story.name, kind)
-                assert {it.order_ref for it in paid} == {story.order_ref}
+                paid = [each for each in answered(played, story, query) if each.kind is Kind.PAYMENT_SUCCEEDED]
+                assert sum(each.amount for each in paid) == books.captured, (story.name, kind)
+                assert {each.order_ref for each in paid} == {story.order_ref}
 
 
 def test_of_a_payment_that_never_was_nothing_is_found(played):

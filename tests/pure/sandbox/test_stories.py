@@ -36,7 +36,7 @@ from tillkeeper.store.reports.overview import OrderStanding
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 SIGNERS = new_signers()
 ACCOUNTS = {account: signer.gateway for account, signer in SIGNERS.items()}
-NAMES = [f"{gateway}: {it.name}" for gateway in ACCOUNTS.values() for it in simulator_of(gateway).templates]
+NAMES = [f"{gateway}: {template.name}" for gateway in ACCOUNTS.values() for template in simulator_of(gateway).templates]
 
 
 def a_story(index: int = 1, *, seed: int = 7, accounts: Mapping[str, str] = ACCOUNTS) -> Story:
@@ -133,7 +133,7 @@ def test_mischief_leaves_nothing_out():
     acts = [act for story in stories()[:1000] for act in actions_of(story, chance)]
     first = [act.event.event_id for act in acts if isinstance(act, Deliver) and act.again == 0]
     again = [act for act in acts if isinstance(act, Deliver) and act.again]
-    assert sorted(first) == sorted(it.event_id for story in stories()[:1000] for it in story.events)
+    assert sorted(first) == sorted(event.event_id for story in stories()[:1000] for event in story.events)
     assert sum(isinstance(act, Register) for act in acts) == 1000
     assert 0.10 < len(again) / len(first) < 0.20
     assert 0.01 < sum(isinstance(act, Forge) for act in acts) / len(acts) < 0.06
@@ -285,7 +285,7 @@ def test_what_was_made_up_and_could_not_be_told_is_counted_apart():
 def test_words_that_only_have_their_gateway_asked_bring_no_event_by_webhook():
     story, simulator = paid_story(), simulator_of("stripe")
     asking = msgspec.structs.replace(simulator, fetched=frozenset({"payment_intent.succeeded"}))
-    (paid,) = (it.event_id for it in story.events if it.event_type == "payment_intent.succeeded")
+    (paid,) = (event.event_id for event in story.events if event.event_type == "payment_intent.succeeded")
     assert asking.history_event_ids(story) == simulator.history_event_ids(story) - {paid}
     log = PostingLog(sorted(ACCOUNTS))
     log.opened(story, history_event_ids=asking.history_event_ids(story))
@@ -403,5 +403,5 @@ def test_a_counter_that_began_anew_is_counted_on():
 
 def test_a_silent_word_is_no_event(gateways):
     story = next(story for story in stories() if story.name == "stripe: only looked at")
-    assert {it.event_type for it in story.events} <= simulator_of("stripe").ignored
+    assert {event.event_type for event in story.events} <= simulator_of("stripe").ignored
     assert events_of(story, gateways) == []

@@ -54,11 +54,11 @@ def events_told(story: Story, settings, signers) -> list[PaymentEvent]:
     """Everything that webhooks would bring, and what the merchant knows of the refunds it asked for."""
     gateway = build(story.account, settings.accounts[story.account])
     events = [requested_event(asked, currency=story.currency) for _, asked in refunds_asked_for(story)]
-    for it in story.events:
-        if it.event_type not in WITHOUT_WEBHOOK:
-            headers, body = signers[story.account].sign(story, it, now=it.at, again=0)
+    for event in story.events:
+        if event.event_type not in WITHOUT_WEBHOOK:
+            headers, body = signers[story.account].sign(story, event, now=event.at, again=0)
             request = Request({name.lower(): [value] for name, value in headers.items()}, body)
-            events += gateway.parse(gateway.verify(request, it.at))
+            events += gateway.parse(gateway.verify(request, event.at))
     return events
 
 
@@ -68,7 +68,9 @@ def events_told(story: Story, settings, signers) -> list[PaymentEvent]:
 def test_every_word_of_every_story_is_in_the_books_or_writes_nothing_on_purpose():
     for lives in (DAY_TEMPLATES, STUCK_TEMPLATES):
         for gateway, templates in lives.items():
-            assert {say.event_type for it in templates for say in it.events} <= simulator_of(gateway).event_types.keys()
+            assert {say.event_type for template in templates for say in template.events} <= simulator_of(
+                gateway
+            ).event_types.keys()
 
 
 def test_the_books_end_as_every_story_says(gateways):
@@ -81,8 +83,8 @@ def test_the_books_end_as_every_story_says(gateways):
 
 
 def test_the_books_know_nothing_before_it_happens():
-    story = next(it for it in stories(500) if it.name == "alipay: two parts given back")
-    pending, paid, asked, refunded, asked_again, refunded_again = [it.at for it in story.events]
+    story = next(each for each in stories(500) if each.name == "alipay: two parts given back")
+    pending, paid, asked, refunded, asked_again, refunded_again = [event.at for event in story.events]
     instant = timedelta(seconds=1)
 
     def books(at):
@@ -97,19 +99,22 @@ def test_the_books_know_nothing_before_it_happens():
         story.amount,
         paid,
     )
-    assert [it.state for it in books(asked).refunds] == [RefundState.PENDING]
+    assert [refund.state for refund in books(asked).refunds] == [RefundState.PENDING]
     assert (books(asked).refunded, books(asked).going_back) == (0, story.amount // 10 * 3)
     assert books(refunded).refunded == story.amount // 10 * 3
-    assert [it.state for it in books(asked_again).refunds] == [RefundState.SUCCEEDED, RefundState.PENDING]
+    assert [refund.state for refund in books(asked_again).refunds] == [RefundState.SUCCEEDED, RefundState.PENDING]
     # A notice tells the total of 7 tenths; the second refund is 4 of them.
-    assert [it.amount for it in books(refunded_again).refunds] == [story.amount // 10 * 3, story.amount // 10 * 4]
+    assert [refund.amount for refund in books(refunded_again).refunds] == [
+        story.amount // 10 * 3,
+        story.amount // 10 * 4,
+    ]
 
 
 def test_a_ledger_finds_a_payment_by_each_reference_at_its_own_account_alone():
     told = stories(200)
     ledger = ledger_of(ACCOUNTS, told)
-    story = next(it for it in told if it.name == "wechatpay: given back")
-    ref = next(it.refund_ref for it in story.events if it.event_type == "REFUND.PROCESSING")
+    story = next(event for event in told if event.name == "wechatpay: given back")
+    ref = next(event.refund_ref for event in story.events if event.event_type == "REFUND.PROCESSING")
     assert ledger.of(story.account).payment(story.payment_ref, END).story is story
     assert ledger.of(story.account).payment_of_order(story.order_ref, END).story is story
     assert ledger.of(story.account).payment_of_refund(ref, END).story is story
@@ -129,7 +134,9 @@ def test_a_ledger_tells_what_happened_newest_first_between_two_times(gateways):
 # --- lives ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", [f"{gateway}: {it.name}" for gateway, lives in DAY_TEMPLATES.items() for it in lives])
+@pytest.mark.parametrize(
+    "name", [f"{gateway}: {live.name}" for gateway, lives in DAY_TEMPLATES.items() for live in lives]
+)
 def test_every_life_ends_by_the_pure_rules_as_it_says_if_all_of_it_is_told(name, settings, signers):
     told = [story for story in stories(1500) if story.name == name][:4]
     assert told, "this life is never lived"
@@ -176,13 +183,13 @@ def test_mishaps_befall_the_share_that_they_should():
     assert 0.08 < counts.doubled / kept < 0.12
     assert 0.18 < counts.late / kept < 0.22
     assert len(arrived) == kept + counts.doubled
-    assert all(it.at > it.event.at for it in arrived)
+    assert all(each.at > each.event.at for each in arrived)
 
 
 def test_what_a_gateway_has_no_webhook_for_is_never_sent():
     assert not any(
-        it.event.event_type in WITHOUT_WEBHOOK
-        for it in arrivals(stories(500), DeliveryFaults(), seed=1, counts=DeliveryCounts())
+        arrival.event.event_type in WITHOUT_WEBHOOK
+        for arrival in arrivals(stories(500), DeliveryFaults(), seed=1, counts=DeliveryCounts())
     )
 
 
@@ -192,8 +199,8 @@ def test_a_silent_gateway_sends_nothing_and_the_others_go_on():
     arrived = list(arrivals(stories(500), DeliveryFaults(silent_periods=(silence,)), seed=1, counts=counts))
     at_noon = BEGINS_AT + timedelta(hours=12)
     assert counts.silenced > 0
-    assert not any(it.story.account == "alipay-main" and it.event.at < at_noon for it in arrived)
-    assert {it.story.account for it in arrived if it.event.at < at_noon} == {"stripe-main", "wechatpay-main"}
+    assert not any(each.story.account == "alipay-main" and each.event.at < at_noon for each in arrived)
+    assert {each.story.account for each in arrived if each.event.at < at_noon} == {"stripe-main", "wechatpay-main"}
 
 
 def test_the_same_seed_loses_the_same_webhooks():
@@ -207,7 +214,7 @@ def test_the_same_seed_loses_the_same_webhooks():
 
 
 def a_paid_story() -> Story:
-    return next(it for it in stories(100) if it.name == "alipay: paid")
+    return next(story for story in stories(100) if story.name == "alipay: paid")
 
 
 def recorded(story: Story, kind: str, *, after_s: float, evidence: Evidence = Evidence.WEBHOOK) -> RecordedEvent:
@@ -247,6 +254,6 @@ def test_an_order_that_never_came_to_its_truth_took_for_good():
 
 
 def test_of_a_payment_that_was_never_begun_there_is_nothing_to_find_out():
-    untouched = [it for it in stories(300) if it.name in ("stripe: only looked at", "alipay: never opened")]
+    untouched = [story for story in stories(300) if story.name in ("stripe: only looked at", "alipay: never opened")]
     assert untouched
     assert resolutions(untouched, ACCOUNTS, []).found == ()

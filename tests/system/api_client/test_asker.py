@@ -194,9 +194,9 @@ async def test_each_attempt_is_signed_anew(server, time):
     server.answers = [BROKEN]
     async with an_asker({"wechat-main": wechatpay(server.url)}, time) as api_client:
         assert await reason_of(api_client, account="wechat-main") == "busy"
-    signed = [dict(re.findall(r'(\w+)="([^"]*)"', it.headers["Authorization"])) for it in server.requests]
-    assert [it["nonce_str"] for it in signed] == ["nonce0", "nonce1", "nonce2"]
-    assert [int(it["timestamp"]) - int(NOW.timestamp()) for it in signed] == [0, 0, 1]
+    signed = [dict(re.findall(r'(\w+)="([^"]*)"', request.headers["Authorization"])) for request in server.requests]
+    assert [each["nonce_str"] for each in signed] == ["nonce0", "nonce1", "nonce2"]
+    assert [int(each["timestamp"]) - int(NOW.timestamp()) for each in signed] == [0, 0, 1]
 
 
 async def test_a_wrongly_signed_answer_is_logged_and_is_none(server, time, logged):
@@ -317,7 +317,7 @@ async def test_queries_that_waited_when_it_opened_are_not_put(server, time):
         asked = await asyncio.gather(
             *(api_client.query("stripe-main", PAYMENT) for _ in range(20)), return_exceptions=True
         )
-    assert [it.reason for it in asked] == ["busy"] * 5 + ["breaker_open"] * 15
+    assert [each.reason for each in asked] == ["busy"] * 5 + ["breaker_open"] * 15
     assert len(server.requests) == 5
 
 
@@ -406,7 +406,7 @@ async def test_events_come_page_by_page(api_client, server, logged):
         says({"data": [an_event(3), an_event(4) | {"created": -1}], "has_more": False}),
     ]
     assert await listed(api_client) == [["evt_1", "evt_2"], ["evt_3"]]
-    assert [it.query.get("starting_after") for it in server.requests] == [None, "evt_2", "evt_2"]
+    assert [request.query.get("starting_after") for request in server.requests] == [None, "evt_2", "evt_2"]
     assert counted("listed") == before + 2
     assert [(line["event"], line["events"]) for line in logged] == [("listed_events_unreadable", 1)]
 

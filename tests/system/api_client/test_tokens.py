@@ -58,7 +58,7 @@ async def api_client(server, time):
 
 def seen(server):
     """Path and authorization of each request, in the order in which they came."""
-    return [(it.path.split("/")[1], it.headers.get("Authorization", "-")) for it in server.requests]
+    return [(request.path.split("/")[1], request.headers.get("Authorization", "-")) for request in server.requests]
 
 
 async def test_a_token_is_fetched_once_and_sent_with_every_call(api_client, server):

@@ -136,7 +136,7 @@ async def test_stopped_it_finishes_what_it_is_sending(pool, config, mailbox):
 async def test_killed_again_and_again_at_any_moment(pool, config, mailbox, receiver):
     """Two senders, one of them killed every few tenths of a second, with leases that run out at once."""
     chance = random.Random(20261124)
-    payers = [f"p{it}@example.com" for it in range(60)]
+    payers = [f"p{number}@example.com" for number in range(60)]
     for it, email in enumerate(payers):
         order_id = await an_order(pool, f"O{it}", email=email)
         await told(pool, to_payer(order_id, key=f"payer{it}"), to_merchant(key=f"merchant{it}"))
@@ -161,8 +161,8 @@ async def test_killed_again_and_again_at_any_moment(pool, config, mailbox, recei
     assert len(mailbox.to) == len(set(mailbox.to))  # nobody twice
     states = dict(await pool.fetch("SELECT audience || ' ' || state, count(*) FROM outbox GROUP BY 1"))
     assert set(states) <= {"payer sent", "payer uncertain", "merchant sent"}
-    assert set(receiver.ids) == {f"merchant{it}" for it in range(60)}  # nobody forgotten
+    assert set(receiver.ids) == {f"merchant{number}" for number in range(60)}  # nobody forgotten
     sent = {
         row["key"] for row in await pool.fetch("SELECT key FROM outbox WHERE audience = 'payer' AND state = 'sent'")
     }
-    assert {f"p{it.removeprefix('payer')}@example.com" for it in sent} <= set(mailbox.to)
+    assert {f"p{webhook.removeprefix('payer')}@example.com" for webhook in sent} <= set(mailbox.to)

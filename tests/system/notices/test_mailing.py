@@ -57,9 +57,9 @@ async def test_the_message_id_is_of_the_key_alone(pool, looping, mailbox):
             " WHERE key = 'one'"
         )
         await loop.run_once()
-    ids = [it["Message-ID"] for it in mailbox.mails()]
+    ids = [mail["Message-ID"] for mail in mailbox.mails()]
     assert (len(ids), len(set(ids))) == (3, 2)
-    assert all(it.endswith("@lantern.example>") for it in ids)
+    assert all(id_.endswith("@lantern.example>") for id_ in ids)
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ async def test_nobody_listening_is_tried_again_until_its_hours_are_over_and_then
             clock.at = row["due_at"]
     assert row["state"] == "dead"
     assert clock.at == NOON + timedelta(hours=24)
-    assert waits[:7] == [timedelta(seconds=it) for it in (30, 60, 120, 300, 900, 1800, 3600)]
+    assert waits[:7] == [timedelta(seconds=each) for each in (30, 60, 120, 300, 900, 1800, 3600)]
     assert "given up" in row["last_error"]
     assert await pool.fetchval("SELECT kind FROM cases") == "notice_undeliverable"
 
@@ -217,7 +217,7 @@ async def test_of_an_instalment_that_is_paid_overnight_its_payer_reads_once_and_
         clock.at = datetime(2026, 11, 23, 0, 0, tzinfo=UTC)
         await loop.run_once()
     overtaken = ("dropped", "overtaken: more of the order's money has moved")
-    assert [await outcome(pool, it) for it in ("first", "due", "second")] == [overtaken, overtaken, ("sent", None)]
+    assert [await outcome(pool, each) for each in ("first", "due", "second")] == [overtaken, overtaken, ("sent", None)]
     assert len(mailbox.raw) == 1
 
 
@@ -291,7 +291,7 @@ async def test_a_closed_order_is_told_that_it_expired_and_that_money_went_back(p
 
 async def test_of_many_notices_at_once_the_cap_lets_no_more_through_but_money_is_told(pool, looping, mailbox):
     order_id = await an_order(pool)
-    await told(pool, *(to_payer(order_id, key=f"k{it}") for it in range(9)))
+    await told(pool, *(to_payer(order_id, key=f"k{number}") for number in range(9)))
     async with looping(some_settings(mailbox, per_order_max=3)) as one, looping(some_settings(mailbox)) as another:
         another._settings = one._settings
         await asyncio.gather(one.run_once(), another.run_once())
@@ -424,7 +424,7 @@ async def test_a_hundred_payers_and_four_senders_at_once_make_a_hundred_mails(po
                 pass
 
         await asyncio.gather(*map(until_empty, senders))
-    assert sorted(mailbox.to) == sorted(f"p{it}@example.com" for it in range(100))
+    assert sorted(mailbox.to) == sorted(f"p{number}@example.com" for number in range(100))
     assert await pool.fetch("SELECT state, count(*) FROM outbox GROUP BY 1") == [("sent", 100)]
 
 

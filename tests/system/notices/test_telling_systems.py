@@ -57,7 +57,7 @@ async def test_while_a_secret_is_replaced_both_sign(pool, looping, receiver):
         async with looping(some_settings(webhooks=webhooks)) as loop:
             await loop.run_once()
     assert len(receiver.got) == 2
-    assert {len(it.split()) for it in receiver.signatures} == {2}
+    assert {len(signature.split()) for signature in receiver.signatures} == {2}
 
 
 async def test_a_tampered_body_does_not_verify(pool, looping, receiver):
@@ -114,9 +114,9 @@ async def test_a_receiver_that_is_gone_is_told_no_more_of_it_and_ops_hear_once_a
     await told(pool, to_merchant(key="one"), to_merchant(key="two"))
     async with looping(some_settings(receiver=receiver), audiences=(Audience.MERCHANT,)) as loop:
         await loop.run_once()
-    assert [(await row_of(pool, it))["state"] for it in ("one", "two")] == ["dropped", "dropped"]
+    assert [(await row_of(pool, each))["state"] for each in ("one", "two")] == ["dropped", "dropped"]
     alarms = await pool.fetch("SELECT topic, payload FROM outbox WHERE audience = 'ops'")
-    assert [it["topic"] for it in alarms] == ["webhook.gone"]
+    assert [alarm["topic"] for alarm in alarms] == ["webhook.gone"]
     assert "webhook:shop" in alarms[0]["payload"]
 
 
@@ -128,7 +128,7 @@ async def test_a_receiver_that_hangs_is_left_alone_and_its_backlog_delays_no_oth
     async with http_server() as good, http_server() as hung:
         hung.before_answer = hang
         webhooks = {name: {"url": it.url, "secrets": [SECRET]} for name, it in (("good", good), ("hung", hung))}
-        await told(pool, *(to_merchant(key=f"k{it:03}") for it in range(200)), now=clock.at)
+        await told(pool, *(to_merchant(key=f"k{number:03}") for number in range(200)), now=clock.at)
         async with looping(some_settings(webhooks=webhooks)) as loop:
             async with asyncio.timeout(60):
                 while await loop.run_once():
@@ -157,7 +157,7 @@ async def test_while_a_receiver_hangs_the_others_are_told(pool, looping, clock):
 
         good.before_answer = count
         webhooks = {name: {"url": it.url, "secrets": [SECRET]} for name, it in (("good", good), ("hung", hung))}
-        await told(pool, *(to_merchant(key=f"k{it:03}") for it in range(60)), now=clock.at)
+        await told(pool, *(to_merchant(key=f"k{number:03}") for number in range(60)), now=clock.at)
         async with looping(some_settings(webhooks=webhooks), audiences=(Audience.MERCHANT,)) as loop:
             running = asyncio.ensure_future(loop.keep_running(asyncio.Event(), idle_s=0.01))
             async with asyncio.timeout(100):
@@ -267,7 +267,7 @@ async def test_a_receiver_that_left_the_settings_is_not_waited_for(pool, looping
 
 async def test_after_its_hours_a_dead_receiver_is_one_case_a_day_not_one_a_notice(pool, looping, clock):
     webhooks = {"shop": {"url": "http://127.0.0.1:1/hook", "secrets": [SECRET]}}
-    await told(pool, *(to_merchant(key=f"k{it}") for it in range(5)), now=clock.at)
+    await told(pool, *(to_merchant(key=f"k{number}") for number in range(5)), now=clock.at)
     async with looping(some_settings(webhooks=webhooks, webhook_hours=1), audiences=(Audience.MERCHANT,)) as loop:
         while (due := await pool.fetchval("SELECT min(due_at) FROM outbox WHERE audience = 'merchant'")) is not None:
             clock.at = due
@@ -280,7 +280,7 @@ async def test_after_its_hours_a_dead_receiver_is_one_case_a_day_not_one_a_notic
 
 
 async def test_without_receivers_and_broker_a_notice_ends_as_no_channel(pool, looping):
-    await told(pool, *(to_merchant(key=f"k{it}") for it in range(30)), to_ops(key="ops"))
+    await told(pool, *(to_merchant(key=f"k{number}") for number in range(30)), to_ops(key="ops"))
     async with looping(some_settings()) as loop:
         assert [await loop.run_once() for _ in range(3)] == [20, 11, 0]
     assert await pool.fetch("SELECT state, last_error, count(*) FROM outbox GROUP BY 1, 2") == [
@@ -482,7 +482,7 @@ async def test_a_service_that_throws_is_a_failure(chat):
 
 def test_names_are_safe_in_headers_and_distinct():
     keys = ["order/1/2/order.closed", "a b", "订单", "x" * 500, "a\r\nb"]
-    ids = [an_outgoing(key=it).id for it in keys]
+    ids = [an_outgoing(key=key).id for key in keys]
     assert ids[0] == "order/1/2/order-closed"
     assert len(set(ids)) == len(keys)
-    assert all(it.isascii() and it.isprintable() and "." not in it and len(it) <= 200 for it in ids)
+    assert all(id_.isascii() and id_.isprintable() and "." not in id_ and len(id_) <= 200 for id_ in ids)

@@ -76,13 +76,13 @@ async def test_stripe_tells_a_payment_as_it_stands_at_each_time(gateways):
         for minute in (0, 1, 2, 3):
             gateways.at_minute(minute)
             seen.append(await of(client.v1.payment_intents.retrieve, story.payment_ref, {"expand": ["latest_charge"]}))
-    assert [it.status for it in seen] == [
+    assert [account.status for account in seen] == [
         "requires_payment_method",
         "requires_payment_method",
         "processing",
         "succeeded",
     ]
-    assert [it.last_payment_error and it.last_payment_error.decline_code for it in seen] == [
+    assert [account.last_payment_error and account.last_payment_error.decline_code for account in seen] == [
         None,
         "insufficient_funds",
         None,
@@ -109,7 +109,7 @@ async def test_stripe_finds_a_payment_by_the_merchants_order_once_it_is_searchab
         with pytest.raises(stripe.InvalidRequestError):
             await of(client.v1.payment_intents.search, {"query": "everything"})
     assert early.data == []
-    assert [it.id for it in found.data] == [story.payment_ref]
+    assert [row.id for row in found.data] == [story.payment_ref]
     assert not found.has_more
 
 
@@ -140,7 +140,7 @@ async def test_stripe_tells_charges_refunds_and_sessions(gateways):
     assert (unpaid.payment_status, paid.payment_status) == ("unpaid", "paid")
     assert (both.amount_refunded, both.refunded, one.amount_refunded, one.refunded) == (12900, True, 5000, False)
     assert (pending.status, done.status, done.amount, failed.status) == ("pending", "succeeded", 5000, "failed")
-    assert [it.status for it in whole.latest_charge.refunds.data] == ["pending", "succeeded"]
+    assert [row.status for row in whole.latest_charge.refunds.data] == ["pending", "succeeded"]
     assert failed.failure_reason == "expired_or_canceled_card"
 
 
@@ -159,7 +159,7 @@ async def test_stripe_lists_its_events_newest_first_a_page_at_a_time(gateways):
                 break
             told["starting_after"] = page.data[-1].id
         other = await of(client.v1.events.list, {"types": ["refund.created"]})
-    assert [[it.id for it in page.data] for page in pages] == [
+    assert [[row.id for row in page.data] for page in pages] == [
         ["evt_T600", "evt_T500"],
         ["evt_T400", "evt_T300"],
         ["evt_T200"],
@@ -257,7 +257,12 @@ async def test_alipay_tells_a_trade_as_it_stands_at_each_time(gateways):
             seen.append(await alipay_says(client, trade_query(out_trade_no=story.order_ref)))
         by_number = await alipay_says(client, trade_query(trade_no=story.payment_ref))
     assert (seen[0]["code"], seen[0]["sub_code"]) == ("40004", "ACQ.TRADE_NOT_EXIST")
-    assert [it.get("trade_status") for it in seen] == [None, "WAIT_BUYER_PAY", "TRADE_SUCCESS", "TRADE_CLOSED"]
+    assert [account.get("trade_status") for account in seen] == [
+        None,
+        "WAIT_BUYER_PAY",
+        "TRADE_SUCCESS",
+        "TRADE_CLOSED",
+    ]
     assert "send_pay_date" not in seen[1]
     assert (seen[2]["total_amount"], seen[2]["send_pay_date"]) == ("129.00", "2026-11-22 20:02:00")
     assert seen[3]["send_pay_date"]  # closed, but paid once: that tells it from one that never was
@@ -384,9 +389,13 @@ async def test_wechatpay_tells_refunds_by_the_merchants_number(gateways):
         ]
         status, none = await wechatpay_says(client.query_refund, out_refund_no=refunds[0]["refund_id"])
     assert payment["trade_state"] == "REFUND"
-    assert [it["status"] for it in refunds] == ["SUCCESS", "ABNORMAL", "PROCESSING"]
-    assert [it["amount"]["refund"] for it in refunds] == [4000, 5000, 100]
-    assert [it.get("success_time") for it in refunds] == [rfc3339(gateways.begins + timedelta(minutes=2)), None, None]
+    assert [refund["status"] for refund in refunds] == ["SUCCESS", "ABNORMAL", "PROCESSING"]
+    assert [refund["amount"]["refund"] for refund in refunds] == [4000, 5000, 100]
+    assert [refund.get("success_time") for refund in refunds] == [
+        rfc3339(gateways.begins + timedelta(minutes=2)),
+        None,
+        None,
+    ]
     assert (status, none["code"]) == (404, "RESOURCE_NOT_EXISTS")
 
 
@@ -449,7 +458,7 @@ async def test_a_fault_holds_for_its_time_and_the_log_tells_it(gateways, fault, 
         gateways.at_minute(10)
         assert await ask_stripe(gateways, bases[STRIPE], story.payment_ref) == 200
     *failed, fine = gateways.log.of_order(story.order_ref)  # the client asks once more by itself when it is hung up on
-    assert {(it.at, it.account, it.fault) for it in failed} == {(NOON, STRIPE, fault)}
+    assert {(each.at, each.account, each.fault) for each in failed} == {(NOON, STRIPE, fault)}
     assert (fine.fault, fine.status, fine.summary) == (None, 200, "succeeded")
 
 
@@ -467,7 +476,11 @@ async def test_a_gateway_that_does_not_know_itself_tells_what_it_knew(gateways):
         for minute in (1, 31, 46):
             gateways.at_minute(minute)
             await ask_stripe(gateways, bases[STRIPE], story.payment_ref)
-    assert [it.summary for it in gateways.log.of_order(story.order_ref)] == ["processing", "processing", "succeeded"]
+    assert [each.summary for each in gateways.log.of_order(story.order_ref)] == [
+        "processing",
+        "processing",
+        "succeeded",
+    ]
 
 
 async def test_the_log_can_be_read_by_others(gateways, tmp_path):

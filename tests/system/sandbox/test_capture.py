@@ -27,7 +27,7 @@ async def explained(captured):
     files = sorted(directory.glob("*.json"))
     ended = await tillkeeper("inspect", "--config", directory / "tillkeeper.toml", "--json", *files)
     assert (ended.code, ended.err) == (1, "")  # some are forged
-    return dict(zip((it.stem for it in files), map(json.loads, ended.out.splitlines()), strict=True))
+    return dict(zip((file.stem for file in files), map(json.loads, ended.out.splitlines()), strict=True))
 
 
 async def test_each_gateway_wrote_genuine_deliveries_and_forged_ones(captured):
@@ -52,7 +52,7 @@ async def test_of_each_gateway_it_is_told_what_was_paid_or_what_is_asked(explain
     for name in EVERYONE:
         simulator = simulator_of(name)
         told = [found for stem, found in explained.items() if stem.startswith(f"{name}.genuine.")]
-        assert any(it["kind"] == "payment.succeeded" for found in told for it in found["events"]) or simulator.fetched
+        assert any(row["kind"] == "payment.succeeded" for found in told for row in found["events"]) or simulator.fetched
         assert any("fetches" in found for found in told) or not simulator.fetched
 
 
@@ -103,7 +103,7 @@ async def test_nothing_that_is_there_is_written_over_unless_that_is_wanted(tmp_p
     ended = await tillkeeper(*capture)
     assert ended.code == 2
     assert f"{tmp_path}/tillkeeper.toml is there already" in ended.err
-    assert [it.name for it in tmp_path.iterdir()] == ["tillkeeper.toml"]
+    assert [each.name for each in tmp_path.iterdir()] == ["tillkeeper.toml"]
     assert (tmp_path / "tillkeeper.toml").read_text() == "mine"
     assert (await tillkeeper(*capture, "--force")).code == 0
     assert "[accounts." in (tmp_path / "tillkeeper.toml").read_text()

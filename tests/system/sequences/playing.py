@@ -69,7 +69,7 @@ def sequences(folder: Path) -> Iterator[tuple[str, Told]]:
 
 def _orders(steps: Sequence[Any]) -> Iterator[list[Any]]:
     groups = [list(group) for _, group in itertools.groupby(steps, key=lambda step: "deliver" in step)]
-    ways = [list(itertools.permutations(it)) if "deliver" in it[0] else [tuple(it)] for it in groups]
+    ways = [list(itertools.permutations(each)) if "deliver" in each[0] else [tuple(each)] for each in groups]
     for way in itertools.product(*ways):
         yield [step for group in way for step in group]
 
@@ -186,7 +186,7 @@ class Stage:
         """What became of an order, in the words in which the file expects it."""
         order = await show(self.pool, order_ref)
         assert order is not None
-        told = {**order, "cases": sorted(it["kind"] for it in order["cases"] if it["closed_at"] is None)}
+        told = {**order, "cases": sorted(case["kind"] for case in order["cases"] if case["closed_at"] is None)}
         if "not_asked_to_pay" in expected:
             told["not_asked_to_pay"] = not await self.pool.fetchval(ASKED_TO_PAY, order_ref, list(ASKS_TO_PAY))
         return {name: told.get(name) for name in expected}
