@@ -144,6 +144,8 @@ async def test_a_look_tells_what_an_upgrade_would_do_and_changes_nothing(owner, 
     assert status.size_of(status.left[0].steps[1])[:2] == ("orders", 25)
     assert "tillkeeper db upgrade" in str(status.unfit)
     assert (await look(database, migrations())).unfit is None
+    assert status.shuts_out_before is None
+    assert (await look(database, known(ADD, oldest=NEXT))).shuts_out_before == NEXT
 
 
 async def test_what_is_old_is_not_made_anew_and_what_is_empty_is_not_upgraded(owner, database):

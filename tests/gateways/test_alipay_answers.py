@@ -222,7 +222,7 @@ def test_an_authentic_answer_that_makes_no_sense_is_refused(query, content):
 
 
 def test_an_answer_to_another_kind_of_query_is_refused():
-    with pytest.raises(BadPayload, match="none to this question"):
+    with pytest.raises(BadPayload, match="none to this query"):
         answered(PAYMENT, TRADE_ANSWER, name=REFUND_NAME)
 
 

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from specimen import NOW, with_header
 from stripe_factories import OLDER, SECRET, UNIX, a_gateway, an_intent, signed_by_stripe
 
-from tillkeeper.gateways.errors import BadSignature
+from tillkeeper.gateways.errors import BadSignature, VerificationStep
+from tillkeeper.gateways.stripe.signature import SIGNATURE_HEADER_CHARS_MAX
 from tillkeeper.sandbox.simulators.stripe.signing import stripe_body, stripe_delivery
 
 # The official package signs, we verify; and the other way round.
@@ -98,3 +99,33 @@ def test_the_time_is_signed():
     value = signed_by_stripe(b"{}").header("stripe-signature").replace(str(UNIX), str(UNIX + 200))
     with pytest.raises(BadSignature, match="webhook_secrets"):
         a_gateway().verify(with_header(signed_by_stripe(b"{}"), "stripe-signature", [value]), later)
+
+
+def a_header_of(chars):
+    signed = signed_by_stripe(b"{}").header("stripe-signature") + ",v0="
+    return signed + "0" * (chars - len(signed))
+
+
+def test_a_header_is_as_long_as_it_may_be_and_no_longer():
+    gateway, genuine = a_gateway(), signed_by_stripe(b"{}")
+    assert gateway.verify(with_header(genuine, "stripe-signature", [a_header_of(SIGNATURE_HEADER_CHARS_MAX)]), NOW)
+    with pytest.raises(BadSignature, match=r"^the signature header is not ASCII or too long$") as refused:
+        gateway.verify(with_header(genuine, "stripe-signature", [a_header_of(SIGNATURE_HEADER_CHARS_MAX + 1)]), NOW)
+    assert refused.value.step is VerificationStep.HEADER
+
+
+@pytest.mark.parametrize("header", ["v1=00", "t=1,t=1,v1=00"])
+def test_a_header_that_does_not_tell_one_time_is_refused_for_that(header):
+    with pytest.raises(BadSignature, match=r"^the signature header does not tell one time$") as refused:
+        a_gateway().verify(with_header(signed_by_stripe(b"{}"), "stripe-signature", [header]), NOW)
+    assert refused.value.step is VerificationStep.HEADER
+
+
+def test_what_no_secret_signed_is_refused_by_the_name_of_the_setting():
+    with pytest.raises(BadSignature, match=r"^no v1 signature is by any of the webhook_secrets$") as refused:
+        a_gateway().verify(signed_by_stripe(b"{}", secret=OLDER), NOW)
+    assert refused.value.step is VerificationStep.SIGNATURE
+    assert [label.partition(":")[0] for label in a_gateway(webhook_secrets=[SECRET, OLDER]).key_labels()] == [
+        "webhook_secrets[0]",
+        "webhook_secrets[1]",
+    ]

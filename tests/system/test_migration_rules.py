@@ -62,6 +62,11 @@ def test_no_migration_holds_others_up_or_breaks_the_release_before():
         assert problems_of(migration, before) == [], migration
 
 
+def test_the_release_before_may_serve_what_an_upgrade_leaves(tmp_path):
+    released = read_migrations(unpack_release(tmp_path) / "migrations")
+    assert migrations()[-1].oldest_program <= released[-1].version
+
+
 def a_migration(steps, *, oldest=2):
     return parse_migration("0003_x.sql", f"-- X.\n-- oldest program: {oldest}\n{steps}")
 

@@ -133,6 +133,12 @@ def _look(settings: "Settings") -> "SchemaStatus":
         return status
 
 
+def _shut_out(status: "SchemaStatus") -> str | None:
+    if status.shuts_out_before is None:
+        return None
+    return f"programs made for a schema before version {status.shuts_out_before}: none of them may be running"
+
+
 def _told(migration: "Migration") -> dict[str, Any]:
     return {"version": migration.version, "name": migration.name, "steps": [str(step) for step in migration.steps]}
 
@@ -151,6 +157,7 @@ def _print_status(settings: "Settings", status: "SchemaStatus", *, as_json: bool
                 "unfinished": found.unfinished,
                 "needed": status.made_for,
                 "may_serve": status.unfit is None,
+                "shuts_out_before": status.shuts_out_before,
                 "left": [_told(migration) for migration in status.left],
             }
         )
@@ -163,6 +170,7 @@ def _print_status(settings: "Settings", status: "SchemaStatus", *, as_json: bool
             "this program": f"needs version {status.made_for}",
             "may serve": "yes" if status.unfit is None else f"no: {status.unfit}",
             "left to do": None if status.left else "nothing",
+            "shuts out": _shut_out(status),
         }
     )
     print()

@@ -22,6 +22,12 @@ class SchemaStatus(msgspec.Struct, frozen=True, kw_only=True):
     left: list[Migration]
     sizes: Mapping[str, tuple[int, int]]  # by table: rows as last estimated, and bytes
 
+    @property
+    def shuts_out_before(self) -> int | None:
+        """The schema that programs must be made for to serve what an upgrade leaves, where more is asked than now."""
+        oldest = max((migration.oldest_program for migration in self.left), default=0)
+        return oldest if oldest > self.found.oldest_program else None
+
     def size_of(self, step: Step) -> tuple[str | None, int | None, int | None]:
         """Returns the table that a step is about, its rows and its megabytes, where it is about one alone."""
         tables = step.tables & self.sizes.keys()
