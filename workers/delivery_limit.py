@@ -71,7 +71,7 @@ class ParkLoop:
         return len(taken)
 
     async def _store(self, message: LaneMessage) -> None:
-        reason = message.gone_by or REASON
+        reason = message.death_reason or REASON
         reason = reason if reason in ERRORS else REASON
         try:
             envelope = self._keys.open(message.body)
