@@ -17,7 +17,7 @@ from tillkeeper.gateways.messages import Answer, Query
 from tillkeeper.store.accounts.health import OUTAGE, activity_of
 from tillkeeper.store.apply.batch import apply_deliveries
 from tillkeeper.store.apply.registration import register
-from tillkeeper.store.postgres.transactions import repeat_when_raced
+from tillkeeper.store.postgres.transactions import repeat_on_conflict
 from tillkeeper.workers.database_retry import DatabaseRetry
 from tillkeeper.workers.silence import Silence
 from tillkeeper.workers.watched_api_client import WatchedApiClient
@@ -88,7 +88,7 @@ def a_silence(pool, clock, policy=FIXED, *, accounts=(STRIPE, ALIPAY), calls_per
 
 async def heard(pool, at=NOON, account=STRIPE, deliveries=1):
     """Deliveries of no interest, which are heard all the same."""
-    await repeat_when_raced(
+    await repeat_on_conflict(
         pool,
         lambda conn: apply_deliveries(
             conn,
@@ -142,7 +142,7 @@ async def test_workers_that_hear_at_once_lose_no_count(pool):
 async def test_a_delivery_handed_out_twice_is_heard_once(pool):
     delivery = a_delivery(received_at=NOON)
     for _ in range(2):
-        await repeat_when_raced(pool, lambda conn: apply_deliveries(conn, [delivery], policy=Policy(), now=NOON))
+        await repeat_on_conflict(pool, lambda conn: apply_deliveries(conn, [delivery], policy=Policy(), now=NOON))
     assert await pool.fetchval("SELECT sum(deliveries) FROM activity") == 1
 
 
@@ -269,7 +269,7 @@ async def test_where_there_is_a_list_it_is_wanted_and_only_payments_under_way_ar
     await heard(pool)
     await registered(pool, "A1", account=STRIPE)
     await registered(pool, "A2", account=STRIPE)
-    await repeat_when_raced(
+    await repeat_on_conflict(
         pool,
         lambda conn: apply_deliveries(
             conn, [a_delivery(an_event(Kind.PAYMENT_PENDING, order_ref="A2"))], policy=Policy(), now=NOON

@@ -23,7 +23,7 @@ from tillkeeper.domain.order.acts import ActRefused
 from tillkeeper.gateways.messages import Answer
 from tillkeeper.store.orders import acts as order_acts
 from tillkeeper.store.orders.acts import NoSuchOrder
-from tillkeeper.store.postgres.transactions import repeat_when_raced
+from tillkeeper.store.postgres.transactions import repeat_on_conflict
 from tillkeeper.store.reports.order import history, show
 from tillkeeper.store.reports.overdue import stale
 
@@ -44,7 +44,7 @@ def sweep(pool, gateways, clock):
 
 
 async def act(pool, what, order_ref="A1", *, now=NOON, by="mei", note="because", **more):
-    await repeat_when_raced(pool, lambda conn: what(conn, order_ref, by=by, note=note, now=now, **more))
+    await repeat_on_conflict(pool, lambda conn: what(conn, order_ref, by=by, note=note, now=now, **more))
 
 
 async def hold(pool, until=NOON + 24 * HOUR, **more):

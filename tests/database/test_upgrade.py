@@ -15,7 +15,7 @@ from tillkeeper.policy import load_policy
 from tillkeeper.store.apply.batch import apply_found
 from tillkeeper.store.jobs.sweeping import take_due
 from tillkeeper.store.postgres.pool import open_pool
-from tillkeeper.store.postgres.transactions import repeat_when_raced
+from tillkeeper.store.postgres.transactions import repeat_on_conflict
 from tillkeeper.store.reports.audit import audit
 from tillkeeper.store.reports.order import history, show
 from tillkeeper.store.schema.files import migrations, schema_sql
@@ -160,7 +160,7 @@ async def test_what_stood_in_it_stands_there_and_is_gone_on_with(old_database):
         async def take(conn):
             return await take_due(conn, policy=policy, limit=10, lease=timedelta(minutes=1), now=late)
 
-        await repeat_when_raced(pool, take)
+        await repeat_on_conflict(pool, take)
         notices = await pool.fetch("SELECT key, channels FROM outbox WHERE audience = 'payer'")
         [(key, channels)] = [tuple(row) for row in notices]  # and not once more
         assert (key, channels) == ("payer/1/payer.processing/0/0/0/phase 2 no 1", '{"mail": {}}')
@@ -175,7 +175,7 @@ async def test_what_stood_in_it_stands_there_and_is_gone_on_with(old_database):
             amount=100,
             currency="CNY",
         )
-        await repeat_when_raced(pool, lambda conn: apply_found(conn, [paid], policy=policy, now=late))
+        await repeat_on_conflict(pool, lambda conn: apply_found(conn, [paid], policy=policy, now=late))
         order = await show(pool, "A1")
         assert (order["status"], [it["closed_by"] for it in order["cases"]]) == ("paid", ["system", "system"])
         assert msgspec.json.encode(order["payments"])

@@ -31,7 +31,7 @@ from tillkeeper.store.apply.batch import apply_deliveries
 from tillkeeper.store.jobs.backfill import (
     LEASE,
 )
-from tillkeeper.store.postgres.transactions import repeat_when_raced
+from tillkeeper.store.postgres.transactions import repeat_on_conflict
 from tillkeeper.store.reports.order import history, show
 from tillkeeper.workers.backfill import LIST_LAG, PART, Backfill
 from tillkeeper.workers.database_retry import DatabaseRetry
@@ -93,7 +93,7 @@ async def test_an_event_of_the_list_is_the_same_as_its_webhook(pool, gateways, c
         headers, body = gateways.signers[STRIPE].sign(story, story.events[0], now=gateways.now, again=0)
         request = Request({name.lower(): [value] for name, value in headers.items()}, body)
         events = gateway.parse(gateway.verify(request, gateways.now))
-        await repeat_when_raced(
+        await repeat_on_conflict(
             pool, lambda conn: apply_deliveries(conn, [a_delivery(*events)], policy=Policy(), now=gateways.now)
         )
         await wished(pool, STRIPE, NOON, gateways.now)
@@ -262,7 +262,7 @@ async def test_what_is_paid_while_an_account_is_silent_is_known_within_a_round(p
         await registered(pool, story)
     await pool.execute("UPDATE orders SET due_at = NULL")
     heard = a_delivery(account=account, received_at=NOON)
-    await repeat_when_raced(pool, lambda conn: apply_deliveries(conn, [heard], policy=policy, now=NOON))
+    await repeat_on_conflict(pool, lambda conn: apply_deliveries(conn, [heard], policy=policy, now=NOON))
     rules = {"retry": DatabaseRetry(asyncio.Event()), "policy": lambda: policy, "now": lambda: gateways.now}
     paid_at = {}
     async with asker_of(gateways, configured) as api_client:

@@ -249,14 +249,14 @@ def _act(
         from tillkeeper.cli.database import ask
         from tillkeeper.cli.output import print_json, shown
         from tillkeeper.store.cases.writing import ClosedCase, NoSuchCase
-        from tillkeeper.store.postgres.transactions import repeat_when_raced
+        from tillkeeper.store.postgres.transactions import repeat_on_conflict
         from tillkeeper.store.reports.case_files import file_of
 
         async def work(conn: "Conn") -> None:
             await act(conn, case_id, by=by, now=clock.now(), **more)
 
         async def query(pool: "Pool") -> dict[str, Any] | None:
-            await repeat_when_raced(pool, work)
+            await repeat_on_conflict(pool, work)
             return await file_of(pool, case_id)
 
         try:
