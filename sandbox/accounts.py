@@ -83,6 +83,29 @@ def write_accounts(path: Path, signers: Mapping[str, Signer]) -> None:
     _write(path, "\n".join(_accounts(path, signers, {})))
 
 
+def secret_files(path: Path, signers: Mapping[str, Signer]) -> list[Path]:
+    """Returns the files in which `write_accounts` keeps secrets."""
+    return [
+        path.with_name(file)
+        for signer in signers.values()
+        for name, value in simulator_of(signer.gateway).settings(signer).items()
+        for file in _secret_names(f"{signer.account}.{name}", value)
+    ]
+
+
+def _secret_names(name: str, value: Setting) -> Iterator[str]:
+    match value:
+        case Secret():
+            yield name
+        case Mapping():
+            yield from _secret_names(name, list(value.values()))
+        case list() | tuple():
+            for at, each in enumerate(value):
+                yield from _secret_names(f"{name}.{at}", each)
+        case _:
+            return
+
+
 def _accounts(path: Path, signers: Mapping[str, Signer], bases: Mapping[str, str]) -> Iterator[str]:
     for account, signer in signers.items():
         yield f"[accounts.{account}]"

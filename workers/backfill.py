@@ -41,8 +41,8 @@ from tillkeeper.store.jobs.backfill import (
 from tillkeeper.store.postgres.lease import LeaseLost
 from tillkeeper.store.postgres.pool import Conn
 from tillkeeper.telemetry import BACKFILLED
+from tillkeeper.workers.apply_all_or_each import apply_all_or_each
 from tillkeeper.workers.database_retry import DatabaseRetry, Stopped
-from tillkeeper.workers.queried_events import apply_all_or_each
 from tillkeeper.workers.watched_api_client import WatchedApiClient
 
 log = structlog.get_logger()

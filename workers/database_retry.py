@@ -1,4 +1,4 @@
-"""Retries a worker's database work until the database is available."""
+"""Retries a worker's database work until the database is available; apply.py says what becomes of other failures."""
 
 import asyncio
 import random

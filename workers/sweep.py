@@ -34,9 +34,9 @@ from tillkeeper.store.postgres.lease import lease_over
 from tillkeeper.store.postgres.sqlstates import DATABASE_ERRORS, is_contention, is_outage
 from tillkeeper.store.postgres.transactions import repeat_on_conflict
 from tillkeeper.telemetry import SWEPT_ORDERS
+from tillkeeper.workers.apply_all_or_each import apply_all_or_each
 from tillkeeper.workers.database_retry import DatabaseRetry
 from tillkeeper.workers.job_pool import JobPool
-from tillkeeper.workers.queried_events import apply_all_or_each
 from tillkeeper.workers.watched_api_client import WatchedApiClient
 
 log = structlog.get_logger()

@@ -21,7 +21,7 @@ from tillkeeper.store.reports.order import show
 from tillkeeper.telemetry import PARKED_EVENTS
 from tillkeeper.workers.apply import ApplyLoop
 from tillkeeper.workers.database_retry import DatabaseRetry
-from tillkeeper.workers.park import ParkLoop
+from tillkeeper.workers.delivery_limit import ParkLoop
 
 OURS, OTHERS = EnvelopeKeys(["5f0c7a1e" * 4]), EnvelopeKeys(["c0ffee42" * 4])
 RUN = uuid4()

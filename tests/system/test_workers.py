@@ -20,8 +20,8 @@ from tillkeeper.store.reports.audit import audit, explain_missing
 from tillkeeper.store.reports.order import show
 from tillkeeper.workers.apply import ApplyLoop, Opened, batches
 from tillkeeper.workers.database_retry import DatabaseRetry
+from tillkeeper.workers.delivery_limit import ParkLoop
 from tillkeeper.workers.isolate import park_delivery
-from tillkeeper.workers.park import ParkLoop
 
 RUN = uuid4()
 

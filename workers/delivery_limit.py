@@ -1,4 +1,7 @@
-"""Moves messages past a lane's delivery limit to where people see them: a parked row for each event."""
+"""Parks messages that passed a lane's delivery limit, as a row for each event, so that people see them.
+
+They killed their workers.  An event that merely cannot be applied is parked by isolate.py.
+"""
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
