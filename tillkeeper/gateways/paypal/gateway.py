@@ -1,4 +1,5 @@
-"""PayPal: RSA over the transmission, our webhook's id and the body's CRC-32; what tells of money is asked for again.
+"""Implements PayPal: RSA over the transmission, our webhook's id and the body's CRC-32; what tells of money is asked
+for again.
 
 Only a CRC-32 of the body is signed, and four bytes anywhere give any text the CRC that is wanted: whoever gets hold of
 one delivery could send another text under its signature.  So a delivery that tells of a success, of money given back,
@@ -94,8 +95,8 @@ class PayPal(Gateway):
         """There is one label for each certificate at hand."""
         return self._certificates.labels
 
-    def missing_key_request(self, request: Request, *, now: datetime, nonce: str) -> Call | None:  # noqa: ARG002 - nothing is signed
-        """Fetches the certificate, without credentials."""
+    def missing_key_request(self, request: Request, *, now: datetime, nonce: str) -> Call | None:  # noqa: ARG002 -
+    nothing is signed """Fetches the certificate, without credentials."""
         url = certificate_url(request, live=self.live)
         signature_in(request)
         signed_text(request, self._app.webhook_id)
