@@ -336,7 +336,10 @@ async def test_an_act_without_a_reason_or_a_person_is_wrong_usage(arguments):
         (("refused", "list", "--each", "--account", "typo"), "no account 'typo'"),
         (("cases", "--kind", "nope"), "no kind of case 'nope'; there are: answer_not_applied, "),
         (("cases", "--owner", "nobody-here"), "no owner of a case 'nobody-here'; there are: -"),
+        (("cases", "--level", "4"), "no level 4; the policy lets a case go up to 3"),
         (("stuck", "--status", "nope"), "'nope' is no status"),
+        (("stuck", "--status", "paid"), "what is paid is never stuck; what may be is unpaid, processing, "),
+        (("inspect", "-", "--account", "nope"), "no account 'nope'; there are: stripe-main"),
     ],
 )
 async def test_a_filter_that_names_what_there_is_not_is_no_good_news(config, database, arguments, said):
@@ -384,3 +387,15 @@ async def test_an_order_that_somebody_holds_is_not_waited_for_without_an_end(con
         ended = await tillkeeper("order", "hold", "A-1", "1h", "--note", "wait", "--config", config)
     assert ended.code == 3
     assert "others hold what this needs" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("words",), "No unknown word was met.\n"),
+        (("refused", "list", "--each", "--account", "stripe-main"), "Nothing was refused of late.\n"),
+    ],
+)
+async def test_where_there_is_nothing_it_is_said(config, arguments, said):
+    ended = await tillkeeper(*arguments, "--config", config)
+    assert (ended.code, ended.out) == (0, said)

@@ -38,3 +38,5 @@ def words_command(config: Config = None, as_json: AsJson = False) -> None:
             return
         columns = ["account", "field", "word", "seen", "first_at", "last_at"]
         print_table("Unknown words", columns, ([row[name] for name in columns] for row in rows))
+        if not rows:
+            print("No unknown word was met.")
