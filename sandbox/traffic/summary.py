@@ -150,7 +150,7 @@ def _facts(figures: Mapping[str, Any], summary: Summary) -> dict[str, str]:
 def _audit_line(books: Mapping[str, Any]) -> str:
     outcomes = {**books.get("outcomes", {}), "duplicates": books.get("duplicates"), "parked": books.get("parked")}
     became = " + ".join(f"{count:,} {name}" for name, count in outcomes.items() if count)
-    return f"{books.get('accepted')} accepted events = {became or 0}"
+    return f"{books.get('accepted', 0):,} accepted events = {became or 0}"
 
 
 def last_line(summary: Summary) -> Text:
