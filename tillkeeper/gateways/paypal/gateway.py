@@ -95,8 +95,8 @@ class PayPal(Gateway):
         """There is one label for each certificate at hand."""
         return self._certificates.labels
 
-    def missing_key_request(self, request: Request, *, now: datetime, nonce: str) -> Call | None:  # noqa: ARG002 -
-    nothing is signed """Fetches the certificate, without credentials."""
+    def missing_key_request(self, request: Request, *, now: datetime, nonce: str) -> Call | None:  # noqa: ARG002 - nothing is signed
+        """Fetches the certificate, without credentials."""
         url = certificate_url(request, live=self.live)
         signature_in(request)
         signed_text(request, self._app.webhook_id)
