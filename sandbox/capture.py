@@ -118,7 +118,7 @@ def _captures(signers: Mapping[str, Signer], *, seed: int, now: datetime) -> Ite
 
 
 def _by_word(signer: Signer, *, seed: int, now: datetime) -> Iterator[tuple[Story, StoryEvent]]:
-    """Each word once, in a story in which it is said: first the one that pays, then those of refunds."""
+    """Yields each word once, in a story in which it is said: first the one that pays, then those of refunds."""
     simulator = simulator_of(signer.gateway)
     accounts, event_types = {signer.account: signer.gateway}, dict[str, tuple[Story, StoryEvent]]()
     for index, template in enumerate(each for each in simulator.templates if not each.at_other_account):

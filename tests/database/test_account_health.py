@@ -113,7 +113,7 @@ async def asked(pool):
     return {row["order_ref"]: row["ask_at"] - NOON for row in rows}
 
 
-async def wished(pool):
+async def requested(pool):
     rows = await pool.fetch(
         "SELECT account, requested_since, reason FROM backfills WHERE due_at IS NOT NULL ORDER BY 1"
     )
@@ -276,7 +276,7 @@ async def test_where_there_is_a_list_it_is_wanted_and_only_payments_under_way_ar
         ),
     )
     await look(30 * MINUTE)
-    assert await wished(pool) == {STRIPE: ("silent", -5 * MINUTE)}
+    assert await requested(pool) == {STRIPE: ("silent", -5 * MINUTE)}
     assert await asked(pool) == {"A2": 31 * MINUTE}
 
 
@@ -285,15 +285,15 @@ async def test_the_span_of_a_silence_is_wanted_again_once_it_is_over(pool, look)
     await look(45 * MINUTE)
     await heard(pool, NOON + 50 * MINUTE, account=ALIPAY)
     await look(51 * MINUTE)
-    assert await wished(pool) == {ALIPAY: ("silent", -5 * MINUTE)}
+    assert await requested(pool) == {ALIPAY: ("silent", -5 * MINUTE)}
 
 
 async def test_what_nobody_watched_is_wanted(pool, look):
     await look(timedelta())
     await look(OUTAGE - SECOND)
-    assert await wished(pool) == {}
+    assert await requested(pool) == {}
     await look(3 * OUTAGE)
-    assert await wished(pool) == dict.fromkeys((STRIPE, ALIPAY), ("outage", OUTAGE - SECOND - 5 * MINUTE))
+    assert await requested(pool) == dict.fromkeys((STRIPE, ALIPAY), ("outage", OUTAGE - SECOND - 5 * MINUTE))
 
 
 # --- answering --------------------------------------------------------------------------------------------------------
@@ -316,7 +316,7 @@ async def test_queries_that_fail_on_end_are_told_once_and_the_first_answer_once(
     assert await told(pool) == [("account.unanswering", STRIPE), ("account.answering", STRIPE)]
     payload = msgspec.json.decode(await pool.fetchval("SELECT payload FROM outbox WHERE topic = 'account.unanswering'"))
     assert (payload["reason"], payload["minutes"]) == ("denied", 15)
-    assert await wished(pool) == {STRIPE: ("unanswering", 5 * MINUTE)}
+    assert await requested(pool) == {STRIPE: ("unanswering", 5 * MINUTE)}
 
 
 async def test_a_sweeper_that_gets_answers_speaks_for_the_others(pool, clock):

@@ -47,7 +47,7 @@ async def registered(pool, story, at=NOON):
     )
 
 
-async def wished(pool, account, since, now, reason="outage"):
+async def requested(pool, account, since, now, reason="outage"):
     await repeat_on_conflict(pool, lambda conn: request_backfill(conn, account, since, reason=reason, now=now))
 
 
