@@ -17,7 +17,7 @@ from tillkeeper.domain.policy import Policy
 from tillkeeper.policy import load_policy
 from tillkeeper.store.jobs.sweeping import CLAIM, settle, take_due
 from tillkeeper.store.postgres.pool import open_pool
-from tillkeeper.store.postgres.transactions import repeat_when_raced
+from tillkeeper.store.postgres.transactions import repeat_on_conflict
 
 LEASE: Final = timedelta(minutes=1)
 CLAIM_WANTED_MS: Final = 15.0  # "in the order of 10 ms"
@@ -134,17 +134,19 @@ async def _claims(pool: asyncpg.Pool, limit: int, *, times: int) -> float:
 async def _pass(pool: asyncpg.Pool, policy: Policy, limit: int) -> float | None:
     """One pass whose gateways know nothing new; None when nothing was due."""
     began_s = clock.monotonic_s()
-    count, queries = await repeat_when_raced(
+    count, queries = await repeat_on_conflict(
         pool, lambda conn: take_due(conn, policy=policy, limit=limit, lease=LEASE, now=clock.now())
     )
     if not count:
         return None
     settled = [QueryOutcome(query=query, result="nothing new", answered=True) for query in queries]
-    await repeat_when_raced(pool, lambda conn: settle(conn, settled, policy=policy, now=clock.now()))
+    await repeat_on_conflict(pool, lambda conn: settle(conn, settled, policy=policy, now=clock.now()))
     return (clock.monotonic_s() - began_s) * 1000
 
 
 async def _poll(pool: asyncpg.Pool, policy: Policy, limit: int) -> float:
     began_s = clock.monotonic_s()
-    await repeat_when_raced(pool, lambda conn: take_due(conn, policy=policy, limit=limit, lease=LEASE, now=clock.now()))
+    await repeat_on_conflict(
+        pool, lambda conn: take_due(conn, policy=policy, limit=limit, lease=LEASE, now=clock.now())
+    )
     return (clock.monotonic_s() - began_s) * 1000

@@ -132,7 +132,7 @@ def build_app(settings: Settings, resources: Resources) -> web.Application:
         body_bytes_max=body_bytes_max,
     )
     webhooks = Webhooks(resources, settings)
-    resources.accounts.on_change(webhooks.follow)
+    resources.accounts.on_change(webhooks.update_accounts)
     routes = {**orders.routes(), **Health(resources.intake, resources.schema).routes()}
     app = web.Application(client_max_size=body_bytes_max)
     app[RECEIVERS] = webhooks.receivers
@@ -176,9 +176,9 @@ class Webhooks:
         self._unsigned_limits: dict[str, UnsignedLimit] = {}  # those of removed accounts stay: there are few
         self._refreshers = KeyRefreshers()
         self.receivers: dict[str, Handler] = {}
-        self.follow()
+        self.update_accounts()
 
-    def follow(self) -> None:
+    def update_accounts(self) -> None:
         """Takes over changed accounts.  A receiver finishes its requests with the keys that it had."""
         now = self._resources.accounts.gateways
         for name in self._known.keys() - now.keys():

@@ -8,7 +8,7 @@ from aiohttp import web
 from prometheus_client import Counter
 
 from tillkeeper import clock, telemetry
-from tillkeeper.ingest.responses import Handler, answer, not_now
+from tillkeeper.ingest.responses import Handler, answer, unavailable_response
 from tillkeeper.lanes.intake import Intake
 from tillkeeper.loops import keep_running, start
 from tillkeeper.schema_watch import SchemaWatch
@@ -40,10 +40,10 @@ class Health:
     async def ready(self, _request: web.Request) -> web.Response:
         """Answers whether a lane would take a delivery, and whether it could be applied."""
         if self._schema.unfit is not None:
-            return not_now("the database has no schema that this program may serve; see the log for why")
+            return unavailable_response("the database has no schema that this program may serve; see the log for why")
         if await self._is_ready():
             return answer(200, {"ready": True})
-        return not_now("no lane can make a delivery durable; see the log for why")
+        return unavailable_response("no lane can make a delivery durable; see the log for why")
 
     async def _is_ready(self) -> bool:
         """Checks the lanes once for all who ask within a while: anybody may ask, and a check costs a transaction."""

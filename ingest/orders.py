@@ -20,7 +20,7 @@ from tillkeeper.gateways.errors import Refused
 from tillkeeper.ingest.body import headers_of, read_body
 from tillkeeper.ingest.refunds import refund_of
 from tillkeeper.ingest.registration import BadRegistration, registration_of
-from tillkeeper.ingest.responses import Handler, answer, not_now, refusal
+from tillkeeper.ingest.responses import Handler, answer, refusal, unavailable_response
 from tillkeeper.store.apply import refunds
 from tillkeeper.store.apply.registration import register
 from tillkeeper.store.orders.acts import NoSuchOrder
@@ -102,15 +102,15 @@ class OrdersApi:
                 return _refusal(error)
             except WriteConflict:
                 log.warning("orders_write_conflict")
-                return not_now("others wrote the same at every attempt; nothing is lost by asking again")
+                return unavailable_response("others wrote the same at every attempt; nothing is lost by asking again")
             except DATABASE_ERRORS as error:
                 if is_contention(error):
                     log.warning("orders_database_contended", error=repr(error))
-                    return not_now("others hold what this needs; nothing is lost by asking again")
+                    return unavailable_response("others hold what this needs; nothing is lost by asking again")
                 if not is_outage(error):
                     raise
                 log.warning("orders_database_unavailable", error=repr(error))
-                return not_now("the database is out of reach; nothing is lost by asking again")
+                return unavailable_response("the database is out of reach; nothing is lost by asking again")
 
         return handle
 

@@ -1,4 +1,4 @@
-"""Diagnoses refused deliveries and stores them for ops: a few a minute of each account, and nobody waits for it."""
+"""Stores refused deliveries with their diagnosis (diagnostics/refusals.py): a few a minute of each account."""
 
 import asyncio
 from collections.abc import Callable, Mapping

@@ -78,6 +78,6 @@ def method_refusal(allowed: str) -> web.Response:
     return response
 
 
-def not_now(error: str) -> web.Response:
+def unavailable_response(error: str) -> web.Response:
     """Builds a 503 response with Retry-After: something that the receiver needs is unavailable."""
     return refusal(503, error, Retry_After=str(RETRY_AFTER_S))

@@ -1,1 +1,1 @@
-"""Gateways to play with, and servers of one's own: for `make run`, tests and development."""
+"""The sandbox: simulated gateways and private servers, for `make run`, tests and development."""

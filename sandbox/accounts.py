@@ -1,4 +1,4 @@
-"""The sandbox's accounts: keys made for the occasion, and what a configuration file says of them."""
+"""Makes the sandbox's accounts with fresh keys, and writes configuration files for them."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,17 +16,17 @@ from tillkeeper.settings import Settings
 
 
 def new_signers(gateways: Sequence[str] = DEFAULT_GATEWAYS) -> dict[str, Signer]:
-    """An account at each of these gateways, with fresh keys."""
+    """Returns an account at each of these gateways, with fresh keys."""
     return {(account := account_of(gateway)): simulator_of(gateway).new_signer(account) for gateway in gateways}
 
 
 def account_of(gateway: str) -> str:
-    """The name of the account that is played at a gateway."""
+    """Returns the name of the account that is played at a gateway."""
     return f"{gateway.replace('_', '-')}-main"
 
 
 def impostors_of(signers: Mapping[str, Signer]) -> dict[str, Signer]:
-    """The same accounts with keys that nobody configured, but for those whose gateway signs nothing."""
+    """Returns the same accounts with keys that nobody configured, but for those whose gateway signs nothing."""
     return {
         account: impostor(signer)
         for account, signer in signers.items()
@@ -35,14 +35,14 @@ def impostors_of(signers: Mapping[str, Signer]) -> dict[str, Signer]:
 
 
 def asks_first(signers: Mapping[str, Signer]) -> bool:
-    """Whether one of them says only that something happened, so that its gateway must be asked what."""
+    """Returns whether one of them says only that something happened, so that its gateway must be asked what."""
     return any(simulator_of(signer.gateway).fetched for signer in signers.values())
 
 
 def signers_of(settings: Settings) -> dict[str, Signer]:
-    """The accounts of a configuration that a stranger to the gateway can play: Stripe's, which signs with a secret
-    that both sides know, and of those the ones whose API key says that they are for tests.  One that tells no mode may
-    be live."""
+    """Returns the accounts of a configuration that a stranger to the gateway can play: Stripe's, which signs with a
+    secret that both sides know, and of those the ones whose API key says that they are for tests.  One that tells no
+    mode may be live."""
     return {
         name: StripeSigner(account=name, secret=account.webhook_secrets[0], api_key=account.api_key or "")
         for name, account in settings.accounts.items()
@@ -83,6 +83,29 @@ def write_accounts(path: Path, signers: Mapping[str, Signer]) -> None:
     _write(path, "\n".join(_accounts(path, signers, {})))
 
 
+def secret_files(path: Path, signers: Mapping[str, Signer]) -> list[Path]:
+    """Returns the files in which `write_accounts` keeps secrets."""
+    return [
+        path.with_name(file)
+        for signer in signers.values()
+        for name, value in simulator_of(signer.gateway).settings(signer).items()
+        for file in _secret_names(f"{signer.account}.{name}", value)
+    ]
+
+
+def _secret_names(name: str, value: Setting) -> Iterator[str]:
+    match value:
+        case Secret():
+            yield name
+        case Mapping():
+            yield from _secret_names(name, list(value.values()))
+        case list() | tuple():
+            for at, each in enumerate(value):
+                yield from _secret_names(f"{name}.{at}", each)
+        case _:
+            return
+
+
 def _accounts(path: Path, signers: Mapping[str, Signer], bases: Mapping[str, str]) -> Iterator[str]:
     for account, signer in signers.items():
         yield f"[accounts.{account}]"
@@ -98,7 +121,7 @@ def _settings(path: Path, signer: Signer) -> list[str]:
 
 
 def _written(path: Path, name: str, value: Setting) -> str:
-    """A setting as TOML has it.  Its secrets are kept in files whose names begin with `name`."""
+    """Returns a setting as TOML has it.  Its secrets are kept in files whose names begin with `name`."""
     match value:
         case Secret():
             return _secret(path, name, value)

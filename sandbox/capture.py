@@ -5,6 +5,7 @@ DIR/stripe.genuine.refund.failed.json · DIR/stripe.forged.wrong_key.json · ...
 """
 
 import json
+import os
 import re
 import sys
 from base64 import b64encode
@@ -18,7 +19,7 @@ import msgspec
 import orjson
 
 from tillkeeper import clock
-from tillkeeper.sandbox.accounts import impostors_of, new_signers, write_accounts
+from tillkeeper.sandbox.accounts import impostors_of, new_signers, secret_files, write_accounts
 from tillkeeper.sandbox.forgery import Forger
 from tillkeeper.sandbox.formats import Signed
 from tillkeeper.sandbox.ledger.payments import RefundState
@@ -98,7 +99,8 @@ def write(directory: Path, gateways: Sequence[str], *, seed: int, now: datetime,
     signers = new_signers(gateways)
     config = directory / "tillkeeper.toml"
     captures = {directory / f"{each.name}.json": each for each in _captures(signers, seed=seed, now=now)}
-    if there := [path for path in (config, *captures) if path.exists() and not force]:
+    secrets = secret_files(config, signers)
+    if there := [path for path in (config, *secrets, *captures) if os.path.lexists(path) and not force]:
         raise AlreadyThere(there[0])
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     write_accounts(config, signers)
@@ -116,7 +118,7 @@ def _captures(signers: Mapping[str, Signer], *, seed: int, now: datetime) -> Ite
 
 
 def _by_word(signer: Signer, *, seed: int, now: datetime) -> Iterator[tuple[Story, StoryEvent]]:
-    """Each word once, in a story in which it is said: first the one that pays, then those of refunds."""
+    """Yields each word once, in a story in which it is said: first the one that pays, then those of refunds."""
     simulator = simulator_of(signer.gateway)
     accounts, event_types = {signer.account: signer.gateway}, dict[str, tuple[Story, StoryEvent]]()
     for index, template in enumerate(each for each in simulator.templates if not each.at_other_account):

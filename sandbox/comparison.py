@@ -1,4 +1,4 @@
-"""Whether every order is as the gateways know it: compared with the truth, field by field."""
+"""Compares every order with the gateways' ledger, field by field."""
 
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -34,7 +34,7 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def compare(expected: Mapping[str, PlayedOrder], shown: Mapping[str, ShownOrder | None]) -> list[Difference]:
-    """Everything in which an order that was looked at differs from the truth."""
+    """Returns everything in which an order that was looked at differs from the truth."""
     return [
         Difference(order_ref=ref, story=expected[ref].name, field=field, expected=str(right), found=str(wrong))
         for ref, found in shown.items()
@@ -72,7 +72,7 @@ def _standing(found: OrderStanding | None) -> ShownOrder | None:
 
 
 def sample(order_refs: Sequence[str]) -> Sequence[str]:
-    """The orders to ask for over HTTP: all of them or, of many, some spread evenly over the run."""
+    """Returns the orders to ask for over HTTP: all of them or, of many, some spread evenly over the run."""
     step = max(1, -(-len(order_refs) // ASKED_MAX))
     return order_refs[::step]
 

@@ -1,6 +1,6 @@
-"""Deliveries that nobody may believe: each claims an order paid in full, and none is what its gateway signed for it.
+"""Makes forged deliveries: each claims that an order is paid in full, and none is what its gateway signed.
 
-Where nothing is signed, anybody's delivery is taken, and its gateway asked: one that is made up must change nothing.
+Where a gateway signs nothing, any delivery is accepted, and the gateway queried: a forged one must change nothing.
 """
 
 from collections.abc import Mapping, Sequence
@@ -54,7 +54,7 @@ class Forger:
         return Forgery(account=account, trick=trick, signed=signed, query=query)
 
     def tricks(self, account: str) -> Sequence[Trick]:
-        """What this account's gateway could fall for."""
+        """Returns what this account's gateway could fall for."""
         tricks: list[Trick] = ["wrong_key" if account in self._impostors else "invented"]
         if self._signers[account].amount_follows is not None:
             tricks.append("altered")
@@ -82,7 +82,7 @@ class Forger:
 
 
 def _claim(story: Story, event_type: str, chance: Random) -> tuple[Story, StoryEvent]:
-    """A payment that never was, with references of its own: believing it would show in the order."""
+    """Returns a payment that never was, with references of its own: believing it would show in the order."""
     mark = f"{chance.randrange(10**9):09d}"  # letters and digits alone, for some gateways have no other references
     told = StoryEvent(
         event_type=event_type,
@@ -95,7 +95,7 @@ def _claim(story: Story, event_type: str, chance: Random) -> tuple[Story, StoryE
 
 
 def altered(signed: Signed, *, after: bytes) -> Signed:
-    """The body with the lowest bit of the byte behind `after` turned over: a digit becomes its neighbour."""
+    """Returns the body with the lowest bit of the byte behind `after` turned over: a digit becomes its neighbour."""
     headers, body = signed
     at = body.index(after) + len(after)
     return headers, body[:at] + bytes([body[at] ^ 1]) + body[at + 1 :]

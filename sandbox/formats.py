@@ -1,4 +1,4 @@
-"""What several gateways write alike: times, JSON, and the two types of what they send."""
+"""Writes the formats that several gateways share: times, JSON and amounts."""
 
 import hashlib
 import json
@@ -21,7 +21,7 @@ def compact_json(content: Json | list[Json]) -> bytes:
 
 
 def http_date(now: datetime) -> str:
-    """A time as HTTP writes it."""
+    """Returns a time as HTTP writes it."""
     return format_datetime(now.astimezone(UTC).replace(microsecond=0), usegmt=True)
 
 
@@ -31,20 +31,20 @@ def word_of(*parts: object) -> str:
 
 
 def utc_seconds(at: datetime) -> str:
-    """A time such as 2026-10-05T12:00:00Z."""
+    """Returns a time such as 2026-10-05T12:00:00Z."""
     return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def utc_milliseconds(at: datetime) -> str:
-    """A time such as 2026-10-05T12:00:00.000Z; the milliseconds are always none."""
+    """Returns a time such as 2026-10-05T12:00:00.000Z; the milliseconds are always none."""
     return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%S}.000Z"
 
 
 def shanghai_digits(at: datetime) -> str:
-    """A time such as 20261005200000, in Shanghai's."""
+    """Returns a time such as 20261005200000, in Shanghai's."""
     return f"{at.astimezone(SHANGHAI):%Y%m%d%H%M%S}"
 
 
 def major_units(amount: int, currency: str) -> Decimal:
-    """An amount of minor units in major ones."""
+    """Returns an amount of minor units in major ones."""
     return Decimal(amount).scaleb(-exponent(currency))

@@ -1,4 +1,4 @@
-"""RSA keys made for the occasion, and how they are written down."""
+"""Makes RSA keys, and writes them as PEM."""
 
 from typing import Final
 
@@ -9,7 +9,7 @@ RSA_BITS: Final = 2048
 
 
 def new_rsa_key() -> RSAPrivateKey:
-    """A fresh one."""
+    """Returns a fresh one."""
     return generate_private_key(public_exponent=65537, key_size=RSA_BITS)
 
 
@@ -19,5 +19,5 @@ def public_pem(key: RSAPrivateKey) -> str:
 
 
 def private_pem(key: RSAPrivateKey) -> str:
-    """All of it, without a password."""
+    """Returns all of it, without a password."""
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()

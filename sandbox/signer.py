@@ -1,4 +1,4 @@
-"""A gateway's signer: a event of a story as the signed request that the gateway would send."""
+"""Defines a gateway's signer, which makes of a story's event the signed request that the gateway would send."""
 
 from datetime import datetime
 from typing import ClassVar, Protocol
@@ -21,5 +21,5 @@ class Signer(Protocol):
         ...
 
     def sign(self, story: Story, event: StoryEvent, *, now: datetime, again: int) -> Signed:
-        """The delivery, signed at `now`; `again` is 1 for the first repetition."""
+        """Returns the delivery, signed at `now`; `again` is 1 for the first repetition."""
         ...

@@ -1,4 +1,4 @@
-"""The story of one order: what is due, which events happen at the gateway and when, and how the order must end."""
+"""Defines the story of an order: what is due, which events happen at the gateway and when, and how it must end."""
 
 from datetime import datetime
 
@@ -56,5 +56,5 @@ class Story(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def bare(order_ref: str) -> str:
-    """An order's reference as part of a gateway's own, which have letters and digits only."""
+    """Returns an order's reference as part of a gateway's own, which have letters and digits only."""
     return order_ref.replace("-", "")

@@ -1,4 +1,4 @@
-"""Stories by chance: (seed, index) makes always the same one."""
+"""Generates stories by chance: the same (seed, index) gives the same story."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -23,7 +23,8 @@ def generate_story(
     templates: Mapping[str, Sequence[Template]] | None = None,
     started_ago_s: tuple[int, int] = STARTED_AGO_S,
 ) -> Story:
-    """The story of the order `index`.  `run` begins its references; `accounts` names the gateway of each account.
+    """Returns the story of the order `index`.  `run` begins its references; `accounts` names the gateway of each
+    account.
 
     `templates` by gateway are told instead of those of the gateways' plays.
     """

@@ -1,4 +1,4 @@
-"""What can happen to an order, as a table: the gateway's words in the order of their event, and how it must end.
+"""Lists what can happen to an order, as a table: the gateway's events in order, and how the order must end.
 
 The ends are written by hand from the design's table of statuses and never computed, so that they can prove it wrong.
 Amounts are tenths of the order's amount.  A function for each end makes its templates: name, weight, and the events.

@@ -1,4 +1,4 @@
-"""`python -m tillkeeper` is `tillkeeper`."""
+"""Runs the command line (tillkeeper/cli/) as `python -m tillkeeper`."""
 
 from tillkeeper.cli import main
 

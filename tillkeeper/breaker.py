@@ -34,7 +34,7 @@ class Breaker:
         return 0.0 if self._open_until is None else max(0.0, self._open_until - now_s)
 
     def enter(self, now_s: float) -> bool:
-        """Returns whether a call may be made now; the caller must then report `succeeded`, `failed` or `left`."""
+        """Returns whether a call may be made now; the caller must then report `succeeded`, `failed` or `abandoned`."""
         if self.is_open(now_s):
             return False
         self._trying = self._openings > 0
@@ -61,6 +61,6 @@ class Breaker:
             self._open_until = now_s + self._cooldown.pause_s(self._openings, self._jitter)
         return was_closed and not self.is_closed
 
-    def left(self) -> None:
+    def abandoned(self) -> None:
         """Notes that the call was given up and says nothing of the other side."""
         self._trying = False

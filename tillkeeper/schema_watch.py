@@ -1,4 +1,4 @@
-"""Looks every second whether this program may serve the schema that the database has.
+"""Checks every second whether this program may serve the database's schema.
 
 A process that starts refuses one that it may not.  Once it runs, the schema may change under it: then it is not ready,
 and its pool hands out no connection, as in an outage, until the schema is one that it may serve.  What is not known

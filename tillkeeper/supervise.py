@@ -15,7 +15,7 @@ from typing import Final
 import msgspec
 import structlog
 
-from tillkeeper.domain.backoff import CHILD_PROCESS
+from tillkeeper.domain.backoff import CHILD_PROCESS, CHILD_REFUSED
 from tillkeeper.loops import pause, start
 
 log = structlog.get_logger()
@@ -85,7 +85,7 @@ async def keep_running_child(
         if child.returncode in REFUSALS and starts == 1:
             raise ChildRefused(program.name, child.returncode)
         log.error("process_died", process=program.name, pid=child.pid, code=child.returncode)
-        await pause(stop, CHILD_PROCESS.pause_s(1))
+        await pause(stop, (CHILD_REFUSED if child.returncode in REFUSALS else CHILD_PROCESS).pause_s(1))
 
 
 async def _until_either(child: Process, stop: asyncio.Event) -> None:

@@ -25,7 +25,7 @@ from tillkeeper.store.apply.batch import Tally, apply_deliveries
 from tillkeeper.store.deliveries.parked import NOT_AUTHENTIC, park_unreadable
 from tillkeeper.store.jobs.spool import set_aside
 from tillkeeper.store.postgres.sqlstates import DATABASE_ERRORS, Fault, fault_of, is_contention
-from tillkeeper.store.postgres.transactions import LOCK_WAIT_S, answers, repeat_when_raced
+from tillkeeper.store.postgres.transactions import LOCK_WAIT_S, answers, repeat_on_conflict
 from tillkeeper.telemetry import APPLIED_EVENTS, APPLY_BATCH_EVENTS, APPLY_LAG_SECONDS, FETCHES, PARKED_EVENTS
 from tillkeeper.workers.database_retry import DatabaseRetry, Stopped
 from tillkeeper.workers.isolate import apply_or_park
@@ -151,7 +151,7 @@ class ApplyLoop:
         if len(free) > self._together:
             return contended | await self._halves(free, void)
         try:
-            tally = await repeat_when_raced(
+            tally = await repeat_on_conflict(
                 self._pool,
                 lambda conn: apply_deliveries(conn, free, void=void, policy=self._policy(), now=self._now()),
                 lock_wait_s=lock_wait_s,

@@ -28,21 +28,21 @@ from tillkeeper.store.jobs.backfill import (
     Pace,
     RequestedBackfill,
     advance,
-    ask_about,
+    apply_listed,
     claim_requested,
     count_known,
     count_passed_over,
+    find_open_orders,
     finish,
     keep,
-    open_in,
-    put_off,
-    take_in,
+    postpone,
+    request_queries,
 )
 from tillkeeper.store.postgres.lease import LeaseLost
 from tillkeeper.store.postgres.pool import Conn
 from tillkeeper.telemetry import BACKFILLED
+from tillkeeper.workers.apply_all_or_each import apply_all_or_each
 from tillkeeper.workers.database_retry import DatabaseRetry, Stopped
-from tillkeeper.workers.queried_events import apply_all_or_each
 from tillkeeper.workers.watched_api_client import WatchedApiClient
 
 log = structlog.get_logger()
@@ -100,7 +100,7 @@ class GapFiller:
         self._transact = transact
         self._policy = policy
         self._now = now
-        self._pace = Pace.half_of(calls_per_s, orders_max=ORDERS_MAX)
+        self._pace = Pace.half_rate(calls_per_s, orders_max=ORDERS_MAX)
         self._by = by
         self._stopping = stopping
         self._dry_run = dry_run
@@ -152,7 +152,9 @@ class GapFiller:
         await self._transact(lambda conn: keep(conn, account, by=self._by, now=self._now()))
 
     async def _apply(self, events: Sequence[PaymentEvent], result: BackfillResult) -> None:
-        known, tally = await self._transact(lambda conn: take_in(conn, events, policy=self._policy(), now=self._now()))
+        known, tally = await self._transact(
+            lambda conn: apply_listed(conn, events, policy=self._policy(), now=self._now())
+        )
         result.known += known
         result.new += len(events) - known
         result.outcomes += tally.outcomes
@@ -171,14 +173,14 @@ class GapFiller:
         moments = [first + n * self._pace.gap for n in range(len(found.ids))]
         for at in range(0, len(found.ids), CHUNK_ORDERS):
             chunk = slice(at, at + CHUNK_ORDERS)
-            result.asked |= await self._transact(partial(ask_about, ids=found.ids[chunk], moments=moments[chunk]))
+            result.asked |= await self._transact(partial(request_queries, ids=found.ids[chunk], moments=moments[chunk]))
             await self._transact(lambda conn: keep(conn, account, by=self._by, now=self._now()))
 
     async def _find(
         self, conn: Conn, account: str, since: datetime, until: datetime, result: BackfillResult
     ) -> OpenOrders:
         now = self._now()
-        found = await open_in(conn, account, since, until, limit=self._pace.orders_max, now=now)
+        found = await find_open_orders(conn, account, since, until, limit=self._pace.orders_max, now=now)
         result.passed_over = await count_passed_over(conn, account, until, found, now=now)
         return found
 
@@ -235,7 +237,7 @@ class Backfill:
             result = await self._gaps.fill(wanted.account, since, until, wanted=wanted.since)
         except QueryFailed as error:
             again_at = await self._retry.transact(
-                self._pool, lambda conn: put_off(conn, wanted, by=self._by, now=self._now())
+                self._pool, lambda conn: postpone(conn, wanted, by=self._by, now=self._now())
             )
             log.warning("backfill_put_off", account=wanted.account, reason=error.reason, again_at=again_at)
             return

@@ -1,4 +1,4 @@
-"""Retries a worker's database work until the database is available."""
+"""Retries a worker's database work until the database is available; apply.py says what becomes of other failures."""
 
 import asyncio
 import random
@@ -15,7 +15,7 @@ from tillkeeper.schema_watch import SchemaWatch
 from tillkeeper.store.postgres.connections import Pool
 from tillkeeper.store.postgres.pool import Conn
 from tillkeeper.store.postgres.sqlstates import WriteConflict, is_contention, is_outage
-from tillkeeper.store.postgres.transactions import repeat_when_raced
+from tillkeeper.store.postgres.transactions import repeat_on_conflict
 from tillkeeper.telemetry import DATABASE_WAITS
 
 log = structlog.get_logger()
@@ -68,7 +68,7 @@ class DatabaseRetry:
 
     async def transact(self, pool: asyncpg.Pool, work: Callable[[Conn], Awaitable[Result]]) -> Result:
         """Runs `work` in a transaction of its own, until it is committed.  Raises Stopped, or what is no outage."""
-        return await self.until_available(lambda: repeat_when_raced(pool, work))
+        return await self.until_available(lambda: repeat_on_conflict(pool, work))
 
 
 async def refuse_unfit(pool: Pool, schema: SchemaWatch, retry: DatabaseRetry) -> None:

@@ -29,9 +29,9 @@ from tillkeeper.store.postgres.pool import Conn
 from tillkeeper.store.postgres.sqlstates import is_contention, is_outage
 from tillkeeper.store.queries.fetches import ClaimedFetch, claim_fetches, settle_fetch
 from tillkeeper.telemetry import FETCH_LAG_SECONDS, FETCHES
+from tillkeeper.workers.apply_all_or_each import apply_all_or_each
 from tillkeeper.workers.database_retry import DatabaseRetry, Stopped
 from tillkeeper.workers.job_pool import JobPool
-from tillkeeper.workers.queried_events import apply_all_or_each
 from tillkeeper.workers.watched_api_client import WatchedApiClient
 
 log = structlog.get_logger()

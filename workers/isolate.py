@@ -14,7 +14,7 @@ from tillkeeper.store.deliveries.inbox import count_duplicate
 from tillkeeper.store.deliveries.parked import park_event, park_fetches
 from tillkeeper.store.postgres.pool import Conn
 from tillkeeper.store.postgres.sqlstates import WriteConflict, is_passing
-from tillkeeper.store.postgres.transactions import MEETINGS, repeat_when_raced
+from tillkeeper.store.postgres.transactions import CONFLICTS, repeat_on_conflict
 from tillkeeper.store.queries.fetches import request_fetches
 from tillkeeper.telemetry import PARKED_EVENTS
 
@@ -26,7 +26,7 @@ CANNOT_BE_APPLIED: Final = "cannot_be_applied"
 async def apply_or_park(pool: asyncpg.Pool, delivery: Delivery, *, policy: Policy, now: datetime) -> Tally:
     """Applies or parks every event of the delivery in one transaction.  Raises errors that it did not cause."""
     try:
-        return await repeat_when_raced(pool, lambda conn: _settle(conn, delivery, policy, now))
+        return await repeat_on_conflict(pool, lambda conn: _settle(conn, delivery, policy, now))
     except WriteConflict as error:  # alone, and every time: no other transaction is first so often
         await park_delivery(pool, delivery, reason=CANNOT_BE_APPLIED, error=_text_of(error), now=now)
         return Tally()
@@ -40,7 +40,7 @@ async def park_delivery(pool: asyncpg.Pool, delivery: Delivery, *, reason: str, 
             for event in delivery.events:
                 await _park_kept(conn, delivery, event, reason=reason, error=error, now=now)
 
-    await repeat_when_raced(pool, park)
+    await repeat_on_conflict(pool, park)
 
 
 async def _keep(conn: Conn, delivery: Delivery, total: Tally, now: datetime) -> bool:
@@ -104,7 +104,7 @@ async def _park(conn: Conn, delivery: Delivery, event: PaymentEvent, *, reason: 
 
 
 def _is_passing(error: Exception) -> bool:
-    return isinstance(error, MEETINGS) or is_passing(error)
+    return isinstance(error, CONFLICTS) or is_passing(error)
 
 
 def _text_of(error: Exception) -> str:

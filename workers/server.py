@@ -23,8 +23,8 @@ from tillkeeper.settings import Settings
 from tillkeeper.store.postgres.pool import open_pool
 from tillkeeper.workers.apply import MESSAGES_MAX, ApplyLoop
 from tillkeeper.workers.database_retry import DatabaseRetry, refuse_unfit
+from tillkeeper.workers.delivery_limit import ParkLoop
 from tillkeeper.workers.key_uses import KeyUses
-from tillkeeper.workers.park import ParkLoop
 
 log = structlog.get_logger()
 

@@ -32,17 +32,17 @@ from tillkeeper.store.apply.batch import apply_found
 from tillkeeper.store.jobs.sweeping import accounts_key, due_now, set_aside, settle, take_due, take_one
 from tillkeeper.store.postgres.lease import lease_over
 from tillkeeper.store.postgres.sqlstates import DATABASE_ERRORS, is_contention, is_outage
-from tillkeeper.store.postgres.transactions import repeat_when_raced
+from tillkeeper.store.postgres.transactions import repeat_on_conflict
 from tillkeeper.telemetry import SWEPT_ORDERS
+from tillkeeper.workers.apply_all_or_each import apply_all_or_each
 from tillkeeper.workers.database_retry import DatabaseRetry
 from tillkeeper.workers.job_pool import JobPool
-from tillkeeper.workers.queried_events import apply_all_or_each
 from tillkeeper.workers.watched_api_client import WatchedApiClient
 
 log = structlog.get_logger()
 
 ASIDE: Final = timedelta(hours=1)  # for an order that the sweep cannot advance because of a bug, which is logged
-NO_WAY_TO_ASK: Final = "cannot_ask"  # the reason for no answer, until somebody changes the account's settings
+CANNOT_QUERY: Final = "cannot_ask"  # the reason for no answer, until somebody changes the account's settings
 BATCHES_IN_FLIGHT: Final = 4  # of orders that wait for answers; fewer than two of the same accounts
 
 
@@ -139,19 +139,19 @@ class Sweep:
         """Takes due orders at once, or one by one if that fails because of one of them, which is then set aside."""
         due = partial(take_due, policy=self._policy(), limit=limit, besides=besides, lease=self._lease, now=self._now())
         try:
-            return await repeat_when_raced(self._pool, due)
+            return await repeat_on_conflict(self._pool, due)
         except Exception as error:
             if is_outage(error):
                 raise
             some = partial(due_now, limit=limit, besides=besides, now=self._now())
-            ids = await repeat_when_raced(self._pool, some)
+            ids = await repeat_on_conflict(self._pool, some)
             queries = [query for order_id in ids for query in await self._take_one(order_id)]
             return len(ids), queries
 
     async def _take_one(self, order_id: int) -> list[DueQuery]:
         take = partial(take_one, order_id=order_id, policy=self._policy(), lease=self._lease, now=self._now())
         try:
-            return await repeat_when_raced(self._pool, take)
+            return await repeat_on_conflict(self._pool, take)
         except Exception as error:
             if is_outage(error):
                 raise
@@ -159,7 +159,7 @@ class Sweep:
                 return []
             log.exception("order_set_aside", order_id=order_id)
             SWEPT_ORDERS.labels("set_aside").inc()
-        await repeat_when_raced(self._pool, partial(set_aside, order_id=order_id, until=self._now() + ASIDE))
+        await repeat_on_conflict(self._pool, partial(set_aside, order_id=order_id, until=self._now() + ASIDE))
         return []
 
     async def ask(self, due: DueQuery) -> Responses:
@@ -185,7 +185,7 @@ class Sweep:
                 answer = await self._api_client.query(account, query)
         except QueryFailed as error:
             responses.events += error.events
-            if error.reason == NO_WAY_TO_ASK:
+            if error.reason == CANNOT_QUERY:
                 responses.unaskable.add(account)
             else:
                 responses.no_answer.append(error.reason)
@@ -226,7 +226,7 @@ class Sweep:
                 response.unapplied = [event for event in response.events if event in failed]
 
     async def _apply_together(self, events: Sequence[PaymentEvent]) -> None:
-        tally = await repeat_when_raced(
+        tally = await repeat_on_conflict(
             self._pool, lambda conn: apply_found(conn, events, policy=self._policy(), now=self._now())
         )
         for outcome, count in tally.outcomes.items():
@@ -247,7 +247,7 @@ class Sweep:
         return sum([await self._settle_together([outcome]) for outcome in settled])
 
     async def _settle(self, settled: Sequence[QueryOutcome]) -> int:
-        return await repeat_when_raced(
+        return await repeat_on_conflict(
             self._pool, lambda conn: settle(conn, settled, policy=self._policy(), now=self._now())
         )
 

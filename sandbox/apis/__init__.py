@@ -1,1 +1,1 @@
-"""The gateways' APIs: they answer from their own books, in each one's exact form, and fail as asked."""
+"""Simulated gateway APIs: they answer from the ledger, in each gateway's exact form, and fail as configured."""

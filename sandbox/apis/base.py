@@ -1,4 +1,4 @@
-"""What every gateway's API is: a pure answer to a request, sealed with the gateway's signature in a step of its own."""
+"""Defines a simulated API: a pure response to a request, signed by the gateway in a separate step."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -20,7 +20,7 @@ class ApiRequest(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes
 
     def first(self, name: str) -> str | None:
-        """The first value of a query field."""
+        """Returns the first value of a query field."""
         return next((value for field, value in self.query if field == name), None)
 
 
@@ -48,22 +48,23 @@ class Api(Protocol):
     """One gateway's API for one account."""
 
     def respond(self, request: ApiRequest, *, now: datetime, as_of: datetime) -> ApiResponse:
-        """The gateway's answer at `now`, from books that were last written at `as_of`."""
+        """Returns the gateway's answer at `now`, from books that were last written at `as_of`."""
         ...
 
     def error_response(self, status: int, request: ApiRequest) -> ApiResponse:
-        """What the gateway says when it is broken (5xx) or limits our calls (429)."""
+        """Returns what the gateway says when it is broken (5xx) or limits our calls (429)."""
         ...
 
     def signed(self, content: ApiResponse, *, now: datetime, forged: bool = False) -> SignedResponse:
-        """The answer with its signature; by a key that is not the gateway's if `forged`."""
+        """Returns the answer with its signature; by a key that is not the gateway's if `forged`."""
         ...
 
 
 def unsigned(
     content: ApiResponse, *, now: datetime, forged: bool, content_type: str = "application/json", **headers: str
 ) -> SignedResponse:
-    """An answer of a gateway that signs none; a forged one breaks off in the middle.  `headers` with _ for -."""
+    """Returns an answer of a gateway that signs none; a forged one breaks off in the middle.  `headers` with _ for
+    -."""
     own = {name.replace("_", "-"): value for name, value in headers.items()}
     return SignedResponse(
         status=content.status,

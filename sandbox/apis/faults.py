@@ -1,4 +1,4 @@
-"""How gateways fail to answer, and when: by account, by the gateway's own time, and for a share of queries."""
+"""Makes simulated gateways fail: by account, by the gateway's own time, and for a share of queries."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -46,7 +46,7 @@ class Faults:
         self._put: Counter[tuple[str, str]] = Counter()  # in this instant, by account and query
 
     def at(self, account: str, now: datetime, query: str) -> Fault | None:
-        """The fault that a query meets."""
+        """Returns the fault that a query meets."""
         if now != self._instant:
             self._instant, self._put = now, Counter()
         self._put[account, query] += 1
@@ -58,7 +58,7 @@ class Faults:
         return None
 
     def as_of(self, account: str, now: datetime) -> datetime:
-        """When the books were last written."""
+        """Returns when the books were last written."""
         return min(
             (period.since for period in self._holding(account, now) if period.fault is Fault.UNKNOWING), default=now
         )

@@ -1,4 +1,4 @@
-"""The log of every query that was put to a gateway: the gateways' word against Tillkeeper's."""
+"""Logs every query to a simulated gateway, to compare it with Tillkeeper's records."""
 
 from collections import Counter, deque
 from datetime import datetime
@@ -36,7 +36,7 @@ class QueryLog:
         self.counts[query.account] += 1
 
     def of_order(self, order_ref: str) -> list[LoggedQuery]:
-        """What was asked about one order, in order of time."""
+        """Returns what was asked about one order, in order of time."""
         return [query for query in self.queries if query.order_ref == order_ref]
 
     def write(self, path: Path) -> None:

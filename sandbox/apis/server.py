@@ -1,4 +1,4 @@
-"""The APIs on loopback, a port each: faults first, then the answer, and a line in the log for every query."""
+"""Serves the APIs on loopback, each on a port of its own, with faults and a log of every query."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -109,7 +109,7 @@ def _line(
 
 @asynccontextmanager
 async def serving(apis: Mapping[str, ApiHandler]) -> AsyncIterator[dict[str, str]]:
-    """Each account's API on a free port of loopback while inside; yields where they are."""
+    """Yields each account's API on a free port of loopback while inside; yields where they are."""
     async with AsyncExitStack() as stack:
         bases = {}
         for account, api_handlers in apis.items():

@@ -1,1 +1,1 @@
-"""What the gateways themselves know of their payments, at every moment."""
+"""The ledger of the simulated gateways: what they know of their payments at every moment."""

@@ -1,4 +1,4 @@
-"""The ledger of one run: every story that is told, found by each reference that a gateway could be asked with."""
+"""Holds the ledger of one run: every story, found by each reference that a query may name."""
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping
@@ -31,25 +31,25 @@ class AccountLedger:
         self._sorted = False
 
     def payment(self, payment_ref: str, at: datetime) -> PaymentRecord | None:
-        """The payment of this reference, if there is one by then."""
+        """Returns the payment of this reference, if there is one by then."""
         return self._known(self._by_payment.get(payment_ref), at)
 
     def payment_of_order(self, order_ref: str, at: datetime) -> PaymentRecord | None:
-        """The payment for this order, if there is one by then."""
+        """Returns the payment for this order, if there is one by then."""
         return self._known(self._by_order.get(order_ref), at)
 
     def payment_of_refund(self, refund_ref: str, at: datetime) -> PaymentRecord | None:
-        """The payment with this refund, if there is the refund by then."""
+        """Returns the payment with this refund, if there is the refund by then."""
         return self.refund(refund_ref, at)[0]
 
     def refund(self, refund_ref: str, at: datetime) -> tuple[PaymentRecord, RefundRecord] | tuple[None, None]:
-        """The payment with this refund and the refund itself, if there is the refund by then."""
+        """Returns the payment with this refund and the refund itself, if there is the refund by then."""
         payment = self._known(self._by_refund.get(refund_ref), at)
         refund = None if payment is None else payment.refund(refund_ref)
         return (None, None) if payment is None or refund is None else (payment, refund)
 
     def events_between(self, *, since: datetime, until: datetime) -> Iterator[tuple[Story, StoryEvent]]:
-        """What happened, newest first, both ends included."""
+        """Yields what happened, newest first, both ends included."""
         self._sort()
         first = bisect_left(self._entries, since, key=lambda entry: entry[0])
         last = bisect_right(self._entries, until, key=lambda entry: entry[0])
@@ -80,5 +80,5 @@ class Ledger:
         self._accounts[story.account].add(story)
 
     def of(self, account: str) -> AccountLedger:
-        """The ledger of one account, which is empty where nothing is told of it."""
+        """Returns the ledger of one account, which is empty where nothing is told of it."""
         return self._accounts.get(account) or AccountLedger(EventMeanings(states={}))

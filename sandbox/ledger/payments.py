@@ -1,4 +1,4 @@
-"""A gateway's own books: what it knows of one payment at a time, read off the payment's story.  Pure.
+"""Derives from a payment's story what its gateway knows at a time.  Pure.
 
     story (words in order) ──> those that have happened by `at` ──> Known
 
@@ -79,12 +79,12 @@ class PaymentRecord(msgspec.Struct, frozen=True, kw_only=True):
         return sum(refund.amount for refund in self.refunds if refund.state is not RefundState.FAILED)
 
     def refund(self, refund_ref: str) -> RefundRecord | None:
-        """The refund of this reference."""
+        """Returns the refund of this reference."""
         return next((refund for refund in self.refunds if refund.refund_ref == refund_ref), None)
 
 
 def payment_at(story: Story, meanings: EventMeanings, at: datetime) -> PaymentRecord | None:
-    """What the gateway knows of the story's payment; None before it was made."""
+    """Returns what the gateway knows of the story's payment; None before it was made."""
     if at < story.started_at:
         return None
     record = PaymentRecord(story=story, at=story.started_at)

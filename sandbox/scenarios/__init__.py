@@ -1,1 +1,1 @@
-"""Whole days at the till, replayed in simulated time: what goes wrong, and that the truth is found all the same."""
+"""Scenarios: days of payments with faults, replayed in simulated time, after which every order must be right."""

@@ -1,4 +1,4 @@
-"""Whether a payer was asked to pay while the gateway's own books had the payment under way, or paid."""
+"""Finds notices that asked a payer to pay while the gateway had the payment under way, or paid."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final

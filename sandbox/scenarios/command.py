@@ -26,7 +26,7 @@ class Ended(Protocol):
     """How a scenario ended."""
 
     def problems(self) -> list[str]:
-        """What does not hold."""
+        """Returns what does not hold."""
         ...
 
     def as_dict(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What befalls webhooks on their way: lost, doubled, late, or never sent while their gateway is silent.  Pure."""
+"""Decides the faults of webhooks on their way: lost, doubled, late, or never sent during a silence.  Pure."""
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta

@@ -73,7 +73,7 @@ class LossyDay(msgspec.Struct, frozen=True, kw_only=True):
     unswept: Half
 
     def problems(self) -> list[str]:
-        """What does not hold, a line each."""
+        """Returns what does not hold, a line each."""
         swept, by = self.swept, self.swept.resolutions.by()
         differing = len({difference.order_ref for difference in swept.differences})
         found = {
@@ -169,7 +169,7 @@ async def _half(
 
 
 async def _judged(system: System, simulated: SimulatedGateways, *, sweeps: bool, ends_at: datetime) -> Half:
-    """What the database holds at the end, against what the gateways know."""
+    """Returns what the database holds at the end, against what the gateways know."""
     stand = await standings(system.pool, begins="S")
     opened, sent = await cases(system.pool), await notices(system.pool)
     books = await audit(system.pool, settled_until=ends_at, now=ends_at)

@@ -1,4 +1,4 @@
-"""How a scenario ended, for people."""
+"""Prints the result of a scenario for people."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
@@ -13,7 +13,7 @@ PERSON: Final = {"operator": "a person"}
 
 
 def span(seconds: float | None) -> str:
-    """A span of simulated time in few words."""
+    """Returns a span of simulated time in few words."""
     if seconds is None:
         return "never"
     for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):

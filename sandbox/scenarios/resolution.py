@@ -1,4 +1,4 @@
-"""When and by what each order came to its truth, read off its whole history by the pure rules."""
+"""Finds when and by which evidence each order became right, from its whole history and by the pure rules."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -44,12 +44,13 @@ class Resolutions(msgspec.Struct, frozen=True, kw_only=True):
         return sum(resolution.found_at is None for resolution in self.found)
 
     def by(self) -> dict[str, int]:
-        """How many were resolved by which evidence."""
+        """Returns how many were resolved by which evidence."""
         counts = Counter(resolution.by for resolution in self.found if resolution.by is not None)
         return {evidence.value: counts[evidence] for evidence in Evidence}
 
     def after_s(self, share: float) -> float | None:
-        """The time within which this share of the orders came to their truth, in seconds; None: it never did."""
+        """Returns the time within which this share of the orders came to their truth, in seconds; None: it never
+        did."""
         if not self.found:
             return None
         ranked = sorted(
@@ -72,7 +73,7 @@ def resolutions(
 
 
 def decided_at(story: Story, gateway: str) -> datetime | None:
-    """When the gateway wrote the last word into its books that changed anything for an order."""
+    """Returns when the gateway wrote the last word into its books that changed anything for an order."""
     states, nothing = simulator_of(gateway).event_types, (None, PaymentState.CREATED)
     times = [event.at for event in story.events if states.get(event.event_type) not in nothing]
     return max(times, default=None)
@@ -104,12 +105,12 @@ def _find(story: Story, gateway: str, history: Sequence[RecordedEvent]) -> Resol
 
 
 def summarize_standing(order: Order, facts: OrderFacts) -> OrderStanding:
-    """How the order stands by these facts."""
+    """Returns how the order stands by these facts."""
     summary = summarize(order, facts)
     return OrderStanding(status=summary.status, paid=summary.captured, refunded=summary.refunded)
 
 
 def is_true(story: Story, standing: OrderStanding | None) -> bool:
-    """Whether an order stands as its story ends."""
+    """Returns whether an order stands as its story ends."""
     truth = story.expected
     return standing == OrderStanding(status=truth.status, paid=truth.paid, refunded=truth.refunded)

@@ -1,4 +1,4 @@
-"""One run of a scenario: a database, the gateways' APIs, a house on a simulated clock, and what came of it."""
+"""Runs a scenario: a database, the gateways' APIs and a Tillkeeper on a simulated clock."""
 
 import secrets
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -94,7 +94,7 @@ def simulate_gateways(
 async def open_system(
     simulated: SimulatedGateways, postgres: Postgres, *, options: ScenarioOptions, policy: Policy | None = None
 ) -> AsyncIterator[System]:
-    """A Tillkeeper on a database of its own in this world, configured by a file as any other."""
+    """Yields a Tillkeeper on a database of its own in this world, configured by a file as any other."""
     clock = SimulatedClock(BEGINS_AT)
     name = f"scenario_{secrets.token_hex(4)}"
     database_url = await postgres.create_database(name)
@@ -122,7 +122,7 @@ async def open_system(
 
 
 def _mail(port: int | None) -> str:
-    """The settings of a mail server on loopback."""
+    """Returns the settings of a mail server on loopback."""
     if port is None:
         return ""
     return (

@@ -1,4 +1,4 @@
-"""A clock that stands until it is moved."""
+"""A simulated clock, which stands until it is moved."""
 
 from datetime import datetime, timedelta
 
@@ -11,7 +11,7 @@ class SimulatedClock:
         self._now = begins_at
 
     def now(self) -> datetime:
-        """The scenario's present."""
+        """Returns the scenario's present."""
         return self._now
 
     def monotonic_s(self) -> float:

@@ -76,7 +76,7 @@ class Simulation:
         clock.advance_to(until)
 
     async def _next(self, now: datetime) -> datetime | None:
-        """The next moment, STEP after the last one or later."""
+        """Returns the next moment, STEP after the last one or later."""
         coming = [self._acts[0].at] if self._acts else []
         coming += [self._orders[0].started_at] if self._orders else []
         soonest = min(coming, default=None)
@@ -118,7 +118,7 @@ class Simulation:
 
 
 def refunds_asked_for(story: Story) -> list[tuple[datetime, AskedRefund]]:
-    """What the merchant's system tells of refunds, for it asked for them."""
+    """Returns what the merchant's system tells of refunds, for it asked for them."""
     return [
         (
             event.at,

@@ -65,7 +65,7 @@ class Stuck(msgspec.Struct, frozen=True, kw_only=True):
     wrongs: int
 
     def problems(self) -> list[str]:
-        """What does not hold, a line each."""
+        """Returns what does not hold, a line each."""
         problems = [] if self.orders else ["no order was played"]
         if self.wrongs:
             problems.append(f"{self.wrongs} things are not as the policy says")
@@ -104,7 +104,7 @@ async def stuck_at_gateway(options: ScenarioOptions, postgres: Postgres, say: Sa
 
 
 def _known_at(simulated: SimulatedGateways, webhooks: Sequence[Arrival]) -> dict[str, datetime | None]:
-    """When a webhook told of each order that its payment is under way; None where none does."""
+    """Returns when a webhook told of each order that its payment is under way; None where none does."""
     told = {
         arrival.story.order_ref: arrival.at
         for arrival in webhooks

@@ -1,6 +1,6 @@
-"""What must come of the orders of `stuck-at-gateway`, by the policy and the scenario's own agenda, order by order.
+"""Judges the orders of `stuck-at-gateway` by the policy and the scenario's schedule, order by order.
 
-It is held against the gateways' own log of queries, and against what the database says was done and told.
+The expected steps are compared with the gateways' log of queries, and with the steps and notices in the database.
 """
 
 from collections import Counter, defaultdict
@@ -63,7 +63,7 @@ class Judge:
         self._notices = _by_order(notices)
 
     def was_in_doubt(self, story: Story) -> bool:
-        """Whether nothing was known of it while its closing came due."""
+        """Returns whether nothing was known of it while its closing came due."""
         return (
             story.account == BROKEN_ACCOUNT
             and story.started_at + timedelta(minutes=3) >= BROKEN_SINCE
@@ -71,7 +71,7 @@ class Judge:
         )
 
     def wrong(self) -> Iterator[str]:
-        """Everything that is not as it should be."""
+        """Yields everything that is not as it should be."""
         for story in self._simulated.stories:
             for wrong in self._wrong_with(story):
                 yield f"{story.order_ref} ({story.name}): {wrong}"
@@ -98,7 +98,7 @@ class Judge:
             yield from self._doubt(story)
 
     def _under_way_since(self, story: Story) -> datetime | None:
-        """When Tillkeeper learned of it: by a webhook, or by the first answer."""
+        """Returns when Tillkeeper learned of it: by a webhook, or by the first answer."""
         arrived = self._known_at[story.order_ref]
         if arrived is not None:
             return arrived
@@ -142,7 +142,7 @@ class Judge:
             yield "the doubt is gone, and its case was not closed by that"
 
     def _moments(self, story: Story, action: Action, since: datetime) -> list[datetime]:
-        """When the policy has an action for an order that is processing, until the end."""
+        """Returns when the policy has an action for an order that is processing, until the end."""
         moments: list[datetime] = []
         for each in self._policy.ladder(Status.PROCESSING, story.account).actions:
             if each.action is action:
@@ -152,7 +152,7 @@ class Judge:
         return [at for at in moments if at <= ENDS_AT - LATE_MAX]
 
     def _met(self, what: str, expected: Sequence[datetime], done: Sequence[datetime], story: Story) -> Iterator[str]:
-        """Each moment once, on time; those in which the gateway could not answer are asked again when it can."""
+        """Yields each moment once, on time; those in which the gateway could not answer are asked again when it can."""
         done = [at for at in done if at <= ENDS_AT - LATE_MAX]
         if story.account == BROKEN_ACCOUNT and what == "asked":
             expected, done = _outside(expected), _outside(done)

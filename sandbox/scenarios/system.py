@@ -1,4 +1,4 @@
-"""A Tillkeeper on a clock that the scenario moves: the real receiver's path, lane, database, and the real workers.
+"""Runs a Tillkeeper on a simulated clock: the real receiver's path, lane, database, and the real workers.
 
     signed bytes ─> gateway.verify, parse ─> intake ─> PostgreSQL lane ─> apply ─> orders
                                       sweeps ─> api_client ─> HTTP ─> the gateways' APIs
@@ -140,7 +140,7 @@ class System:
             await _to_the_end(self._workers.backfill)
 
     async def next_due(self) -> datetime | None:
-        """When there is something to do again."""
+        """Returns when there is something to do again."""
         due_at = await next_due(self.pool)
         return self._follow_at if due_at is None else min(due_at, self._follow_at)
 
@@ -161,7 +161,7 @@ async def _to_the_end(run_once: RunOnce) -> None:
 async def opened(
     settings: Settings, *, policy: Policy, clock: SimulatedClock, start_workers: StartWorkers
 ) -> AsyncIterator[System]:
-    """A Tillkeeper on an empty database, while inside."""
+    """Yields a Tillkeeper on an empty database, while inside."""
     await create_schema(settings.database_url)
     gateways = settings.build_gateways()
     async with AsyncExitStack() as stack:

@@ -1,7 +1,6 @@
-"""How payments go in life, with spans as they are at the till: seconds for cards and wallets, hours for bank debits and
-refunds.
+"""Templates of payments with realistic times: seconds for cards and wallets, hours for bank debits and refunds.
 
-A gateway has no webhook for what stands in WITHOUT_WEBHOOK: nobody learns of it who does not ask.
+A gateway has no webhook for the events in WITHOUT_WEBHOOK, which only a query shows.
 """
 
 from typing import Final
@@ -33,7 +32,7 @@ _AT_THE_BANK: Final = Event("payment_intent.succeeded", after_s=AT_THE_BANK_S)
 
 
 def _stripe_refund(tenths: int, *, ends: str) -> tuple[Event, ...]:
-    """A refund, which the charge tells at once, and how it ends."""
+    """Returns a refund, which the charge tells at once, and how it ends."""
     return (
         Event("refund.created", tenths, "1", after_s=SECOND_THOUGHTS_S),
         Event("charge.refunded", tenths, after_s=(0,)),
@@ -59,7 +58,7 @@ _BY_ALIPAY: Final = (_SCANNED, Event("TRADE_SUCCESS", after_s=AT_THE_TILL_S))
 
 
 def _alipay_refund(tenths: int, part: str = "1", *, total: int) -> tuple[Event, ...]:
-    """A refund that the merchant asked for; Alipay tells the total of all so far."""
+    """Returns a refund that the merchant asked for; Alipay tells the total of all so far."""
     return (
         Event("refund asked", tenths, part, after_s=SECOND_THOUGHTS_S),
         Event("refunded", total, part, after_s=REFUNDED_S),
@@ -83,7 +82,7 @@ _CONFIRMED: Final = Event("TRANSACTION.SUCCESS", after_s=AT_THE_TILL_S)
 
 
 def _wechatpay_refund(tenths: int, *, ends: str) -> tuple[Event, ...]:
-    """A refund that the merchant asked for, and how it ends."""
+    """Returns a refund that the merchant asked for, and how it ends."""
     return (
         Event("REFUND.PROCESSING", tenths, "1", after_s=SECOND_THOUGHTS_S),
         Event(ends, tenths, "1", after_s=REFUNDED_S),

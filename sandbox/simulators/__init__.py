@@ -1,1 +1,1 @@
-"""The gateways as the sandbox simulates them: deliveries that it signs, events that happen at it, an API."""
+"""Simulators of the gateways: their signed deliveries, their events and their APIs."""

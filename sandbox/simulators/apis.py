@@ -1,4 +1,4 @@
-"""The APIs of all accounts that are played and can be asked."""
+"""Builds the APIs of all simulated accounts that can be queried."""
 
 from collections.abc import Callable, Mapping
 from datetime import datetime

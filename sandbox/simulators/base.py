@@ -1,4 +1,4 @@
-"""What describes a simulated gateway.  `sandbox/simulators/NAME/simulator.py` defines `SIMULATOR` for the gateway NAME.
+"""Defines what a simulator is.  `sandbox/simulators/NAME/simulator.py` defines `SIMULATOR` for the gateway NAME.
 
 templates ──> story ──> signer.sign: the signed delivery ──> the receiver
                  └────> ledger ──> api.respond: what the gateway says when it is asked
@@ -71,15 +71,15 @@ class Simulator(msgspec.Struct, frozen=True, kw_only=True):
         return EventMeanings(states=self.event_types, totals=self.totals, parts=self.parts)
 
     def carries_event(self, event_type: str) -> bool:
-        """Whether the delivery of this event type carries an event."""
+        """Returns whether the delivery of this event type carries an event."""
         return event_type not in self.ignored and event_type not in self.fetched
 
     def event_id(self, story: Story, event: StoryEvent) -> str:
-        """The id of the event that Tillkeeper must read from the delivery."""
+        """Returns the id of the event that Tillkeeper must read from the delivery."""
         return event.event_id if self.event_id_of is None else self.event_id_of(story, event)
 
     def history_event_ids(self, story: Story) -> frozenset[str]:
-        """The ids of the events that webhooks must bring into the order's history, each once."""
+        """Returns the ids of the events that webhooks must bring into the order's history, each once."""
         return frozenset(
             name
             for event in story.events
@@ -88,7 +88,7 @@ class Simulator(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def event_ids(self, story: Story, event: StoryEvent) -> list[str]:
-        """The ids of all events that Tillkeeper must read from the delivery."""
+        """Returns the ids of all events that Tillkeeper must read from the delivery."""
         own = self.event_id(story, event)
         second = self.second_events.get(event.event_type)
         return [own] if second is None else [own, f"{own}:{second}"]

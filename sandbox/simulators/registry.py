@@ -23,13 +23,13 @@ class NoSuchGateway(Exception):
 
 @cache
 def simulator_of(gateway: str) -> Simulator:
-    """The simulator of a gateway of the registry."""
+    """Returns the simulator of a gateway of the registry."""
     simulator: Simulator = importlib.import_module(f"tillkeeper.sandbox.simulators.{gateway}.simulator").SIMULATOR
     return simulator
 
 
 def parse_gateways(names: str) -> tuple[str, ...]:
-    """The gateways of a list such as adyen,paypal, each once and in its order.  Raises NoSuchGateway."""
+    """Returns the gateways of a list such as adyen,paypal, each once and in its order.  Raises NoSuchGateway."""
     chosen = [name for each in names.split(",") if (name := each.strip())]
     if chosen == [ALL_GATEWAYS]:
         return tuple(sorted(GATEWAYS))
@@ -41,5 +41,5 @@ def parse_gateways(names: str) -> tuple[str, ...]:
 
 
 def ledger_of(gateways: Mapping[str, str], stories: Iterable[Story] = ()) -> Ledger:
-    """A ledger for these accounts, each with the name of its gateway."""
+    """Returns a ledger for these accounts, each with the name of its gateway."""
     return Ledger({account: simulator_of(gateway).meanings for account, gateway in gateways.items()}, stories)

@@ -117,7 +117,7 @@ def _target(options: Options, say: Callable[[str], None], stop: asyncio.Event) -
 
 
 def console_for(*, to_errors: bool) -> Console:
-    """Where progress is shown: beside the JSON, if that is wanted."""
+    """Returns where progress is shown: beside the JSON, if that is wanted."""
     stream = sys.stderr if to_errors else sys.stdout
     if isinstance(stream, io.TextIOWrapper):
         stream.reconfigure(errors="replace")  # a terminal that knows no Chinese shows ? for it

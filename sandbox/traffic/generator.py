@@ -1,4 +1,4 @@
-"""The player: opens orders at a steady rate, posts what is due, and posts again what was not answered with success."""
+"""Generates traffic: opens orders at a steady rate, posts what is due, and posts again what was not accepted."""
 
 import asyncio
 from collections.abc import Mapping
@@ -99,7 +99,8 @@ class TrafficGenerator:
                 await asyncio.sleep(TICK_S)
 
     def _is_behind(self, now_s: float) -> bool:
-        """Whether what is due waits for answers to what was posted: then more orders would only wait with it."""
+        """Returns whether what is due waits for answers to what was posted: then more orders would only wait with
+        it."""
         return bool(self._schedule) and self._schedule[0].at_s < now_s - BURST_S
 
     def _open_order(self, now_s: float) -> int:
@@ -129,7 +130,7 @@ class TrafficGenerator:
             self._in_flight -= 1
 
     async def _do(self, act: Act) -> bool:
-        """False if it must be done again."""
+        """Returns false if it must be done again."""
         match act:
             case Register():
                 return await self._register(act)
@@ -199,7 +200,7 @@ class TrafficGenerator:
         return await self._status("POST", url, headers=headers, data=body)
 
     async def _status(self, method: str, path: str | URL, **content: object) -> int:
-        """The answer's status, or 0 for none."""
+        """Returns the answer's status, or 0 for none."""
         try:
             async with self.session.request(method, path, **content) as answer:  # type: ignore[arg-type]
                 await answer.read()
@@ -213,7 +214,8 @@ def _is_not_now(status: int) -> bool:
 
 
 def open_session(url: str, *, token: str) -> aiohttp.ClientSession:
-    """A client of the receiver at `url` with a merchant's token.  Gateways send none, and the receiver ignores it."""
+    """Returns a client of the receiver at `url` with a merchant's token.  Gateways send none, and the receiver ignores
+    it."""
     return aiohttp.ClientSession(
         url,
         headers={"Authorization": f"Bearer {token}"},

@@ -1,4 +1,4 @@
-"""What Tillkeeper says of itself while the sandbox plays: its metrics and its database, looked at now and then."""
+"""Watches a Tillkeeper during a run: reads its metrics and its database now and then."""
 
 import asyncio
 import re
@@ -52,7 +52,7 @@ class Monitor:
         self._lane_counts = _lanes(await self._metrics())
 
     async def again(self) -> Snapshot:
-        """A fresh look; where Tillkeeper or its database is away, the old one, marked as stale."""
+        """Returns a fresh look; where Tillkeeper or its database is away, the old one, marked as stale."""
         async with self._one_at_a_time:  # an older answer must not come after a newer one
             try:
                 found = await overview(self._pool, begins=self._begins)
@@ -64,7 +64,7 @@ class Monitor:
             return self.snapshot
 
     async def standings(self) -> dict[str, OrderStanding]:
-        """How each of our orders stands in the database."""
+        """Returns how each of our orders stands in the database."""
         return await standings(self._pool, begins=self._begins)
 
     def _seen(self, found: Overview, metrics: str) -> Snapshot:

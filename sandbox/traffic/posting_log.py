@@ -1,5 +1,5 @@
-"""The sandbox's own log: what it posted and how it was answered.  The truth is checked against this, never against
-what Tillkeeper says of itself."""
+"""Logs what the sandbox posted and how it was answered, so that results are checked against this and never against
+Tillkeeper's own records."""
 
 from array import array
 from collections import Counter, deque
@@ -92,7 +92,7 @@ class PostingLog:
         return sum(len(order.due - known) for order in self.orders.values())
 
     def lag_s(self, applied: int, *, now_s: float) -> float:
-        """How long ago that was accepted which is next to be applied."""
+        """Returns how long ago that was accepted which is next to be applied."""
         while self._marks and self._marks[0][1] <= applied:
             self._marks.popleft()
         return now_s - self._marks[0][0] if self._marks else 0.0

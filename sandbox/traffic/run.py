@@ -1,4 +1,4 @@
-"""One run from its first order to its summary: play, post what is held back, catch up, compare, audit."""
+"""Carries out a run: generates traffic, posts what was held back, waits for the workers, compares, audits."""
 
 import asyncio
 import math
@@ -160,7 +160,7 @@ class Run:
 
 
 async def run_traffic(target: Target, load: Load, screen: Screen, stop: asyncio.Event) -> Summary:
-    """A whole run on this stage.  Raises what `Run.run` raises."""
+    """Returns a whole run on this stage.  Raises what `Run.run` raises."""
     run = f"T{token_hex(3)}"  # references of its own, also in a database that has seen runs before
     log = PostingLog(list(target.signers))
     async with (

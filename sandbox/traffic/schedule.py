@@ -1,4 +1,4 @@
-"""What is done about an order and when, mischief included: repeated, out of order, held back, forged.  Pure."""
+"""Plans the posts of an order with their faults: repeated, out of order, held back, forged.  Pure."""
 
 from collections.abc import Iterator
 from random import Random
@@ -46,7 +46,7 @@ Act = Register | Deliver | Forge
 
 
 def actions_of(story: Story, chance: Random) -> list[Act]:
-    """Everything to be done about one order, with seconds from its opening."""
+    """Returns everything to be done about one order, with seconds from its opening."""
     unregistered = bool(story.events) and chance.random() < UNREGISTERED_SHARE
     acts: list[Act] = [Register(chance.uniform(0.5, 4.0) if unregistered else 0.0, story)]
     acts += _deliveries(story, chance)

@@ -1,4 +1,4 @@
-"""What the sandbox shows while it plays: a table that lives, or on anything but a terminal a line now and then."""
+"""Shows the progress of a run: a live table on a terminal, elsewhere a line now and then."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -64,7 +64,7 @@ class Screen:
 
 
 def line_of(frame: Frame) -> Text:
-    """The moment in one line."""
+    """Returns the moment in one line."""
     counts, snapshot = frame.counts.values(), frame.snapshot
     forged, refused = sum(count.forged for count in counts), sum(count.forged_refused for count in counts)
     return Text(
@@ -76,7 +76,7 @@ def line_of(frame: Frame) -> Text:
 
 
 def picture(frame: Frame) -> RenderableType:
-    """The moment as a table."""
+    """Returns the moment as a table."""
     snapshot = frame.snapshot
     lag = "red" if frame.lag_s > 1 else "green"
     head = Text.assemble(
@@ -97,7 +97,7 @@ def picture(frame: Frame) -> RenderableType:
 
 
 def gateways(counts: Mapping[str, Counts]) -> Table:
-    """What each account posted, and how it was answered."""
+    """Returns what each account posted, and how it was answered."""
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     table.add_column("account")
     for column in ("accepted", "duplicates", "unanswered", "forged", "refused", "wrongly answered"):
@@ -110,7 +110,7 @@ def gateways(counts: Mapping[str, Counts]) -> Table:
 
 
 def orders(by_status: Mapping[Status, int]) -> RenderableType:
-    """How many orders have which status, in two columns and two languages."""
+    """Returns how many orders have which status, in two columns and two languages."""
     table = Table(box=None, show_header=False, pad_edge=False)
     for style in ("", "", "bold", "", "", "bold"):
         table.add_column(style=style, justify="right" if style else "left", min_width=7 if style else 0)
@@ -126,7 +126,7 @@ def _order_cells(status: Status, by_status: Mapping[Status, int]) -> tuple[str, 
 
 
 def lane_of(snapshot: Snapshot) -> str:
-    """The lane in use, as people call it."""
+    """Returns the lane in use, as people call it."""
     lane = (
         " and ".join(LANES.get(name, name) for name in snapshot.lane.split(" and ")) if snapshot.lane else "no lane yet"
     )

@@ -1,4 +1,4 @@
-"""How a run ended: figures, what does not hold, and the one line that says it all."""
+"""Summarizes a run: figures, failed checks, and a verdict in one line."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -26,7 +26,7 @@ class AuditVerdict(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, code: int, output: str) -> "AuditVerdict":
-        """The verdict in an exit code and an output; both must say the same."""
+        """Returns the verdict in an exit code and an output; both must say the same."""
         try:
             books = json.loads(output.strip().rpartition("\n")[2])
         except ValueError:
@@ -50,7 +50,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     queries: Mapping[str, int] = MappingProxyType({})  # that were put to each account's gateway
 
     def problems(self) -> list[str]:
-        """What does not hold, a line each; nothing when all is well."""
+        """Returns what does not hold, a line each; nothing when all is well."""
         log = self.log
         forged_accepted = sum(count.forged_accepted for count in log.counts.values())
         refused = sum(count.refused for count in log.counts.values())
@@ -104,7 +104,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def percentiles_ms(seconds: Sequence[float]) -> tuple[float, float]:
-    """The median and the 99th percentile in milliseconds; zeros of nothing."""
+    """Returns the median and the 99th percentile in milliseconds; zeros of nothing."""
     if not seconds:
         return 0.0, 0.0
     ranked = sorted(seconds)
@@ -150,11 +150,11 @@ def _facts(figures: Mapping[str, Any], summary: Summary) -> dict[str, str]:
 def _audit_line(books: Mapping[str, Any]) -> str:
     outcomes = {**books.get("outcomes", {}), "duplicates": books.get("duplicates"), "parked": books.get("parked")}
     became = " + ".join(f"{count:,} {name}" for name, count in outcomes.items() if count)
-    return f"{books.get('accepted')} accepted events = {became or 0}"
+    return f"{books.get('accepted', 0):,} accepted events = {became or 0}"
 
 
 def last_line(summary: Summary) -> Text:
-    """The verdict."""
+    """Returns the verdict."""
     count = len(summary.log.orders)
     if problems := summary.problems():
         return Text("\n".join(["it does NOT hold:", *(f"  {problem}" for problem in problems)]), style="bold red")

@@ -1,4 +1,4 @@
-"""The stage: a Tillkeeper to play to, either one that we bring up with servers of its own, or one that runs."""
+"""The target of the traffic: a Tillkeeper that the sandbox starts with servers of its own, or one that runs already."""
 
 import asyncio
 import os
@@ -106,7 +106,7 @@ async def own_target(
 
 @asynccontextmanager
 async def running_target(settings: Settings, *, url: str | None, config: Path | None) -> AsyncIterator[Target]:
-    """A Tillkeeper that runs already, with the accounts of its configuration that can be played."""
+    """Yields a Tillkeeper that runs already, with the accounts of its configuration that can be played."""
     signers = signers_of(settings)
     if not signers:
         raise CannotRun(
@@ -140,7 +140,7 @@ def _metrics_url(ingest: IngestSettings) -> str | None:
 async def _written(
     stack: AsyncExitStack, directory: Path, gateways: Sequence[str], *, database_url: str, broker_url: str | None
 ) -> Target:
-    """The stage as it will be: the gateways can be asked, and the configuration file says where."""
+    """Returns the stage as it will be: the gateways can be asked, and the configuration file says where."""
     signers, queries = new_signers(gateways), QueryLog(keep=QUERIES_KEPT)
     ledger = _ledger_of(signers)
     bases = await stack.enter_async_context(serving(api_handlers(signers, ledger, now=clock.now, log=queries)))
@@ -199,7 +199,7 @@ async def _until_ready(child: Child, url: str, stop: asyncio.Event) -> None:
 
 
 async def is_up(session: aiohttp.ClientSession) -> bool:
-    """Whether a receiver answers that it can make deliveries durable."""
+    """Returns whether a receiver answers that it can make deliveries durable."""
     try:
         async with session.get("/readyz") as answer:
             return answer.status == 200  # noqa: PLR2004 - ready
@@ -222,5 +222,5 @@ def own_environment() -> dict[str, str]:
 
 
 def environment_for(own: Child | None) -> dict[str, str]:
-    """What a command about this Tillkeeper must see."""
+    """Returns what a command about this Tillkeeper must see."""
     return own_environment() if own is not None else dict(os.environ)

@@ -11,7 +11,7 @@ from tillkeeper.domain.policy import Policy
 from tillkeeper.gateways.messages import Answer
 from tillkeeper.store.apply.batch import apply_deliveries
 from tillkeeper.store.apply.registration import register
-from tillkeeper.store.postgres.transactions import repeat_when_raced
+from tillkeeper.store.postgres.transactions import repeat_on_conflict
 from tillkeeper.store.reports.audit import audit
 from tillkeeper.workers.database_retry import DatabaseRetry
 from tillkeeper.workers.fetch import FetchLoop
@@ -68,7 +68,7 @@ def a_loop(pool, gateways, clock):
 async def requested(pool, *fetches, now=NOON, account=ACCOUNT, events=()):
     """By a delivery of a receiver of its own, so that no number is missing."""
     delivery = a_delivery(*events, run=uuid4(), number=1, fetches=fetches, account=account)
-    return await repeat_when_raced(pool, lambda conn: apply_deliveries(conn, [delivery], policy=Policy(), now=now))
+    return await repeat_on_conflict(pool, lambda conn: apply_deliveries(conn, [delivery], policy=Policy(), now=now))
 
 
 async def registered(pool, order_ref="A1"):

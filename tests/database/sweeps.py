@@ -15,7 +15,7 @@ from tillkeeper.settings import SweepSettings
 from tillkeeper.store.apply.batch import apply_deliveries
 from tillkeeper.store.apply.registration import register
 from tillkeeper.store.jobs.sweeping import take_due
-from tillkeeper.store.postgres.transactions import repeat_when_raced
+from tillkeeper.store.postgres.transactions import repeat_on_conflict
 from tillkeeper.workers.database_retry import DatabaseRetry
 from tillkeeper.workers.sweep import Sweep
 
@@ -97,7 +97,7 @@ async def registered(pool, order_ref="A1", policy=POLICY, **fields):
 
 
 async def told(pool, *events, now=NOON, policy=POLICY):
-    await repeat_when_raced(pool, lambda conn: apply_deliveries(conn, [a_delivery(*events)], policy=policy, now=now))
+    await repeat_on_conflict(pool, lambda conn: apply_deliveries(conn, [a_delivery(*events)], policy=policy, now=now))
 
 
 async def until(sweep, clock, moment, step=MINUTE):
@@ -133,4 +133,4 @@ def heard_of(order_ref, payment_ref):
 
 async def take_and_die(pool, clock, policy=POLICY):
     """A sweeper that takes what is due, and is killed before it asks."""
-    await repeat_when_raced(pool, lambda conn: take_due(conn, policy=policy, limit=10, lease=LEASE, now=clock.at))
+    await repeat_on_conflict(pool, lambda conn: take_due(conn, policy=policy, limit=10, lease=LEASE, now=clock.at))

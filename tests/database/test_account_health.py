@@ -17,7 +17,7 @@ from tillkeeper.gateways.messages import Answer, Query
 from tillkeeper.store.accounts.health import OUTAGE, activity_of
 from tillkeeper.store.apply.batch import apply_deliveries
 from tillkeeper.store.apply.registration import register
-from tillkeeper.store.postgres.transactions import repeat_when_raced
+from tillkeeper.store.postgres.transactions import repeat_on_conflict
 from tillkeeper.workers.database_retry import DatabaseRetry
 from tillkeeper.workers.silence import Silence
 from tillkeeper.workers.watched_api_client import WatchedApiClient
@@ -88,7 +88,7 @@ def a_silence(pool, clock, policy=FIXED, *, accounts=(STRIPE, ALIPAY), calls_per
 
 async def heard(pool, at=NOON, account=STRIPE, deliveries=1):
     """Deliveries of no interest, which are heard all the same."""
-    await repeat_when_raced(
+    await repeat_on_conflict(
         pool,
         lambda conn: apply_deliveries(
             conn,
@@ -113,7 +113,7 @@ async def asked(pool):
     return {row["order_ref"]: row["ask_at"] - NOON for row in rows}
 
 
-async def wished(pool):
+async def requested(pool):
     rows = await pool.fetch(
         "SELECT account, requested_since, reason FROM backfills WHERE due_at IS NOT NULL ORDER BY 1"
     )
@@ -142,7 +142,7 @@ async def test_workers_that_hear_at_once_lose_no_count(pool):
 async def test_a_delivery_handed_out_twice_is_heard_once(pool):
     delivery = a_delivery(received_at=NOON)
     for _ in range(2):
-        await repeat_when_raced(pool, lambda conn: apply_deliveries(conn, [delivery], policy=Policy(), now=NOON))
+        await repeat_on_conflict(pool, lambda conn: apply_deliveries(conn, [delivery], policy=Policy(), now=NOON))
     assert await pool.fetchval("SELECT sum(deliveries) FROM activity") == 1
 
 
@@ -269,14 +269,14 @@ async def test_where_there_is_a_list_it_is_wanted_and_only_payments_under_way_ar
     await heard(pool)
     await registered(pool, "A1", account=STRIPE)
     await registered(pool, "A2", account=STRIPE)
-    await repeat_when_raced(
+    await repeat_on_conflict(
         pool,
         lambda conn: apply_deliveries(
             conn, [a_delivery(an_event(Kind.PAYMENT_PENDING, order_ref="A2"))], policy=Policy(), now=NOON
         ),
     )
     await look(30 * MINUTE)
-    assert await wished(pool) == {STRIPE: ("silent", -5 * MINUTE)}
+    assert await requested(pool) == {STRIPE: ("silent", -5 * MINUTE)}
     assert await asked(pool) == {"A2": 31 * MINUTE}
 
 
@@ -285,15 +285,15 @@ async def test_the_span_of_a_silence_is_wanted_again_once_it_is_over(pool, look)
     await look(45 * MINUTE)
     await heard(pool, NOON + 50 * MINUTE, account=ALIPAY)
     await look(51 * MINUTE)
-    assert await wished(pool) == {ALIPAY: ("silent", -5 * MINUTE)}
+    assert await requested(pool) == {ALIPAY: ("silent", -5 * MINUTE)}
 
 
 async def test_what_nobody_watched_is_wanted(pool, look):
     await look(timedelta())
     await look(OUTAGE - SECOND)
-    assert await wished(pool) == {}
+    assert await requested(pool) == {}
     await look(3 * OUTAGE)
-    assert await wished(pool) == dict.fromkeys((STRIPE, ALIPAY), ("outage", OUTAGE - SECOND - 5 * MINUTE))
+    assert await requested(pool) == dict.fromkeys((STRIPE, ALIPAY), ("outage", OUTAGE - SECOND - 5 * MINUTE))
 
 
 # --- answering --------------------------------------------------------------------------------------------------------
@@ -316,7 +316,7 @@ async def test_queries_that_fail_on_end_are_told_once_and_the_first_answer_once(
     assert await told(pool) == [("account.unanswering", STRIPE), ("account.answering", STRIPE)]
     payload = msgspec.json.decode(await pool.fetchval("SELECT payload FROM outbox WHERE topic = 'account.unanswering'"))
     assert (payload["reason"], payload["minutes"]) == ("denied", 15)
-    assert await wished(pool) == {STRIPE: ("unanswering", 5 * MINUTE)}
+    assert await requested(pool) == {STRIPE: ("unanswering", 5 * MINUTE)}
 
 
 async def test_a_sweeper_that_gets_answers_speaks_for_the_others(pool, clock):

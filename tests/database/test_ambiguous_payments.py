@@ -12,7 +12,7 @@ from tillkeeper.domain.policy import Policy
 from tillkeeper.store.apply.batch import apply_deliveries
 from tillkeeper.store.apply.registration import register
 from tillkeeper.store.jobs.follow_up import take_up_left_over
-from tillkeeper.store.postgres.transactions import repeat_when_raced
+from tillkeeper.store.postgres.transactions import repeat_on_conflict
 from tillkeeper.store.reports.order import show
 
 PENDING, PAID, POLICY = Kind.PAYMENT_PENDING, Kind.PAYMENT_SUCCEEDED, Policy()
@@ -20,7 +20,7 @@ PENDING, PAID, POLICY = Kind.PAYMENT_PENDING, Kind.PAYMENT_SUCCEEDED, Policy()
 
 async def told(pool, *events):
     deliveries = [a_delivery(event) for event in events]
-    await repeat_when_raced(pool, lambda conn: apply_deliveries(conn, deliveries, policy=POLICY, now=NOON))
+    await repeat_on_conflict(pool, lambda conn: apply_deliveries(conn, deliveries, policy=POLICY, now=NOON))
 
 
 async def registered(pool, order_ref, **fields):

@@ -20,12 +20,12 @@ from tillkeeper.domain.order.status import summarize
 from tillkeeper.domain.policy import Policy
 from tillkeeper.store.apply.batch import apply_deliveries, apply_found
 from tillkeeper.store.apply.registration import register
-from tillkeeper.store.postgres.transactions import repeat_when_raced
+from tillkeeper.store.postgres.transactions import repeat_on_conflict
 from tillkeeper.store.reports.order import history, show
 
 
 async def applied(pool, *deliveries, void=()):
-    return await repeat_when_raced(
+    return await repeat_on_conflict(
         pool, lambda conn: apply_deliveries(conn, deliveries, void=void, policy=Policy(), now=NOON)
     )
 
@@ -358,7 +358,7 @@ def an_answer(kind, as_of, **fields):
 
 
 async def answered(pool, *events):
-    return await repeat_when_raced(pool, lambda conn: apply_found(conn, events, policy=Policy(), now=NOON))
+    return await repeat_on_conflict(pool, lambda conn: apply_found(conn, events, policy=Policy(), now=NOON))
 
 
 async def test_an_answer_that_comes_again_stands_for_the_later_moment(pool):

@@ -13,7 +13,7 @@ from tillkeeper.domain.policy import Policy
 from tillkeeper.gateways.messages import Answer
 from tillkeeper.store.apply.batch import apply_deliveries
 from tillkeeper.store.orders import acts as order_acts
-from tillkeeper.store.postgres.transactions import repeat_when_raced
+from tillkeeper.store.postgres.transactions import repeat_on_conflict
 from tillkeeper.store.reports.audit import audit
 from tillkeeper.store.reports.order import show
 from tillkeeper.store.reports.overdue import OVERDUE_AFTER
@@ -25,7 +25,7 @@ NO_LADDERS = Policy()
 async def told(pool, *events, policy=POLICY, now=NOON):
     """Each time by a receiver of its own, so that no number is missing."""
     delivery = a_delivery(*events, run=uuid4(), number=1)
-    await repeat_when_raced(pool, lambda conn: apply_deliveries(conn, [delivery], policy=policy, now=now))
+    await repeat_on_conflict(pool, lambda conn: apply_deliveries(conn, [delivery], policy=policy, now=now))
 
 
 async def books(pool, now=NOON):
@@ -33,7 +33,7 @@ async def books(pool, now=NOON):
 
 
 async def act(pool, what, **more):
-    await repeat_when_raced(pool, lambda conn: what(conn, "A1", by="mei", note="because", now=NOON, **more))
+    await repeat_on_conflict(pool, lambda conn: what(conn, "A1", by="mei", note="because", now=NOON, **more))
 
 
 @pytest.mark.parametrize(
@@ -190,6 +190,6 @@ async def test_what_could_not_be_kept_and_comes_again_whole_balances(pool):
     found = await books(pool)
     assert (found.parked, found.balances) == (3, True)
     mended = msgspec.structs.replace(bad, key="k")
-    await repeat_when_raced(pool, lambda conn: apply_deliveries(conn, [mended], policy=Policy(), now=NOON))
+    await repeat_on_conflict(pool, lambda conn: apply_deliveries(conn, [mended], policy=Policy(), now=NOON))
     found = await books(pool)
     assert (found.accepted, found.parked, sum(found.outcomes.values()), found.balances) == (2, 0, 2, True)

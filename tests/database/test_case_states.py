@@ -13,7 +13,7 @@ from tillkeeper.domain.policy import Policy
 from tillkeeper.store.apply.batch import apply_deliveries
 from tillkeeper.store.apply.registration import register
 from tillkeeper.store.cases.acts import resolve
-from tillkeeper.store.postgres.transactions import repeat_when_raced
+from tillkeeper.store.postgres.transactions import repeat_on_conflict
 from tillkeeper.store.reports.order import show
 
 PENDING, AUTHORIZED, PAID = Kind.PAYMENT_PENDING, Kind.PAYMENT_AUTHORIZED, Kind.PAYMENT_SUCCEEDED
@@ -26,7 +26,7 @@ BACK = {"refund_ref": "re_1", "amount": 30}
 
 async def told(pool, kind, second, **fields):
     delivery, now = a_delivery(an_event(kind, second, **fields)), NOON + timedelta(seconds=second)
-    await repeat_when_raced(pool, lambda conn: apply_deliveries(conn, [delivery], policy=Policy(), now=now))
+    await repeat_on_conflict(pool, lambda conn: apply_deliveries(conn, [delivery], policy=Policy(), now=now))
 
 
 async def open_kinds(pool):
@@ -36,7 +36,7 @@ async def open_kinds(pool):
 async def resolved(pool):
     for case in (await show(pool, "A1"))["cases"]:
         if case["closed_at"] is None:
-            await repeat_when_raced(
+            await repeat_on_conflict(
                 pool, lambda conn, it=case: resolve(conn, it["id"], outcome="settled", text="", by="mei", now=NOON)
             )
 

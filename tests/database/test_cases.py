@@ -16,7 +16,7 @@ from tillkeeper.store.cases import acts as case_acts
 from tillkeeper.store.cases.writing import ClosedCase, NoSuchCase
 from tillkeeper.store.jobs.follow_up import follow_up, open_unmatched
 from tillkeeper.store.orders import acts as order_acts
-from tillkeeper.store.postgres.transactions import repeat_when_raced
+from tillkeeper.store.postgres.transactions import repeat_on_conflict
 from tillkeeper.store.reports.case_files import Filters, add_raw, file_of, list_cases
 from tillkeeper.store.reports.handover import hand_over
 from tillkeeper.store.reports.order import show
@@ -41,7 +41,7 @@ def sweep(pool, gateways, clock):
 
 
 async def act(pool, what, case_id, *, now=NOON, by="mei", **more):
-    await repeat_when_raced(pool, lambda conn: what(conn, case_id, by=by, now=now, **more))
+    await repeat_on_conflict(pool, lambda conn: what(conn, case_id, by=by, now=now, **more))
 
 
 async def resolve(pool, case_id, *, outcome="refunded", text="", **more):
@@ -113,7 +113,7 @@ async def test_a_third_payment_opens_the_case_of_a_second_one_again_though_a_per
 
 async def test_money_that_comes_late_a_second_time_opens_its_case_again_though_the_first_was_refunded(pool):
     await registered(pool)
-    await repeat_when_raced(
+    await repeat_on_conflict(
         pool, lambda conn: order_acts.close(conn, "A1", force=False, by="mei", note="sold out", now=NOON)
     )
     await told(pool, an_event())
@@ -256,7 +256,7 @@ async def test_raw_deliveries_are_as_they_came(pool):
     await registered(pool)
     body, headers = bytes(range(256)), (("stripe-signature", "t=1,v1=ff"),)
     delivery = a_delivery(an_event(amount=150), body=body, headers=headers)
-    await repeat_when_raced(pool, lambda conn: apply_deliveries(conn, [delivery], policy=POLICY, now=NOON))
+    await repeat_on_conflict(pool, lambda conn: apply_deliveries(conn, [delivery], policy=POLICY, now=NOON))
     (raw,) = (await file_of(pool, (await case_of(pool))["id"]))["deliveries"]
     async with pool.acquire() as conn:
         await add_raw(conn, [raw])
@@ -307,7 +307,7 @@ async def test_the_file_of_an_event_id_used_twice_holds_both_deliveries(pool):
     first, other = an_event(event_id="evt_1"), an_event(Kind.PAYMENT_FAILED, event_id="evt_1")
     for number, event in ((901, first), (902, other)):
         delivery = a_delivery(event, number=number)
-        await repeat_when_raced(pool, lambda conn, it=delivery: apply_deliveries(conn, [it], policy=POLICY, now=NOON))
+        await repeat_on_conflict(pool, lambda conn, it=delivery: apply_deliveries(conn, [it], policy=POLICY, now=NOON))
     found = await file_of(pool, (await case_of(pool))["id"])
     assert [(row["run"], row["number"]) for row in found["deliveries"]] == [
         (UUID(str(RUN)), 901),
@@ -345,10 +345,10 @@ async def test_what_comes_next_may_be_the_same_query_again_a_request_or_the_end_
     (order,) = await stuck(pool, clock)
     assert order["asked_last"]["result"] == "no answer: busy"
     assert order["next"] == {"what": "query again", "at": clock.at + 15 * (MINUTE / 60)}
-    await repeat_when_raced(pool, lambda conn: order_acts.ask_gateway(conn, "A1", by="mei", note="", now=clock.at))
+    await repeat_on_conflict(pool, lambda conn: order_acts.ask_gateway(conn, "A1", by="mei", note="", now=clock.at))
     assert (await stuck(pool, clock))[0]["next"] == {"what": "asked for", "at": clock.at}
     ends = NOON + HOUR
-    await repeat_when_raced(
+    await repeat_on_conflict(
         pool, lambda conn: order_acts.hold(conn, "A1", until=ends, by="mei", note="x", now=clock.at)
     )
     assert (await stuck(pool, clock))[0]["next"] == {"what": "hold ends", "at": ends}
@@ -367,7 +367,7 @@ async def test_stuck_orders_are_found_by_status_account_and_age_the_longest_firs
         await told(pool, event, now=NOON + minute * MINUTE)
     await registered(pool, "closed")
     await told(pool, an_event(Kind.PAYMENT_FAILED, order_ref="closed", payment_ref="pi_closed"))
-    await repeat_when_raced(
+    await repeat_on_conflict(
         pool, lambda conn: order_acts.close(conn, "closed", force=False, by="mei", note="x", now=NOON)
     )
     clock.at = NOON + 10 * MINUTE
@@ -387,7 +387,7 @@ async def test_stuck_orders_are_found_by_status_account_and_age_the_longest_firs
 
 
 async def handed(pool, now, by="mei"):
-    return await repeat_when_raced(pool, lambda conn: hand_over(conn, by=by, now=now))
+    return await repeat_on_conflict(pool, lambda conn: hand_over(conn, by=by, now=now))
 
 
 async def test_a_hand_over_tells_what_is_new_since_the_last(pool, sweep, clock, gateways):
@@ -444,7 +444,7 @@ async def test_a_look_is_not_a_hand_over(pool):
 async def test_a_hand_over_tells_of_dead_notices_waiting_events_and_holds(pool):
     await registered(pool)
     await told(pool, an_event(), an_event(order_ref="A404", payment_ref="pi_404"))
-    await repeat_when_raced(
+    await repeat_on_conflict(
         pool, lambda conn: order_acts.hold(conn, "A1", until=NOON + HOUR, by="mei", note="the bank calls", now=NOON)
     )
     await pool.execute(

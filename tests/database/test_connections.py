@@ -24,7 +24,7 @@ from tillkeeper.store.apply.registration import register
 from tillkeeper.store.postgres.connections import Connection
 from tillkeeper.store.postgres.pool import open_pool
 from tillkeeper.store.postgres.sqlstates import NotReplicated, ReadOnlyDatabase
-from tillkeeper.store.postgres.transactions import repeat_when_raced
+from tillkeeper.store.postgres.transactions import repeat_on_conflict
 from tillkeeper.store.reports.audit import audit
 from tillkeeper.store.reports.order import show
 from tillkeeper.store.schema.creating import create_schema
@@ -196,7 +196,7 @@ async def test_a_cancelled_wait_is_known_in_any_language(pool):
         return await self._watched(run, simple=True)
 
     with pytest.raises(NotReplicated):
-        await repeat_when_raced(pool, work)
+        await repeat_on_conflict(pool, work)
 
 
 @pytest.fixture

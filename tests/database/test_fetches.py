@@ -35,7 +35,7 @@ from tillkeeper.domain.policy import Policy
 from tillkeeper.gateways.messages import Answer, Call, Query
 from tillkeeper.store.apply.batch import apply_deliveries, replay
 from tillkeeper.store.cases.acts import resolve
-from tillkeeper.store.postgres.transactions import repeat_when_raced
+from tillkeeper.store.postgres.transactions import repeat_on_conflict
 from tillkeeper.store.queries.fetches import claim_fetches, settle_fetch
 from tillkeeper.store.reports.order import history, show
 from tillkeeper.workers.isolate import apply_or_park, park_delivery
@@ -178,7 +178,7 @@ async def test_a_request_that_fails_anew_is_told_again_though_a_person_resolved_
         )
         [case] = await pool.fetch("SELECT id, closed_at FROM cases")
         assert case["closed_at"] is None
-        await repeat_when_raced(
+        await repeat_on_conflict(
             pool, lambda conn, it=case["id"]: resolve(conn, it, outcome="x", text="", by="mei", now=clock.at)
         )
 
@@ -349,7 +349,7 @@ class Chances:
         self.hands = {}  # by claim: what is being asked, when that began, and until when it is theirs
 
     async def transact(self, work):
-        return await repeat_when_raced(self.pool, work)
+        return await repeat_on_conflict(self.pool, work)
 
     async def act(self):
         self.step += 1
@@ -422,7 +422,7 @@ async def test_what_cannot_be_kept_is_parked_with_its_queries_and_replayed_once(
     for row in await pool.fetch("SELECT id, body FROM parked ORDER BY id"):
         mended = row["body"].replace(b"\xa1\x00", b"\xa1k")
         await pool.execute("UPDATE parked SET body = $2 WHERE id = $1", row["id"], mended)
-        await repeat_when_raced(
+        await repeat_on_conflict(
             pool, lambda conn, number=row["id"]: replay(conn, number, by="me", note="mended", policy=Policy(), now=NOON)
         )
     told = await books(pool)
@@ -445,7 +445,7 @@ async def test_what_killed_its_workers_is_parked_and_its_queries_are_asked(pool,
 async def test_a_delivery_that_a_lane_hands_out_twice_requests_once(pool):
     delivery = a_delivery(run=uuid4(), number=1, fetches=(PAYMENT,), query="a=b")
     for _ in range(2):
-        await repeat_when_raced(pool, lambda conn: apply_deliveries(conn, [delivery], policy=Policy(), now=NOON))
+        await repeat_on_conflict(pool, lambda conn: apply_deliveries(conn, [delivery], policy=Policy(), now=NOON))
     told = await books(pool)
     assert (told.fetches["wanted"], told.balances) == (1, True)
     assert await pool.fetchval("SELECT query FROM deliveries") == "a=b"

@@ -7,7 +7,7 @@ from tillkeeper.domain.policy import Policy
 from tillkeeper.store.apply.batch import apply_deliveries
 from tillkeeper.store.apply.registration import register
 from tillkeeper.store.jobs.follow_up import LEFT_OVER, take_up_left_over
-from tillkeeper.store.postgres.transactions import repeat_when_raced
+from tillkeeper.store.postgres.transactions import repeat_on_conflict
 from tillkeeper.store.reports.order import show
 
 WAITING = """
@@ -20,7 +20,7 @@ FROM generate_series(1, $1::int) i
 async def left_over(pool, order_ref):
     """An event that waits, and its order, that missed each other."""
     deliveries = [a_delivery(an_event(order_ref=order_ref, payment_ref=f"pi-{order_ref}"))]
-    await repeat_when_raced(pool, lambda conn: apply_deliveries(conn, deliveries, policy=Policy(), now=NOON))
+    await repeat_on_conflict(pool, lambda conn: apply_deliveries(conn, deliveries, policy=Policy(), now=NOON))
     await pool.execute("UPDATE inbox SET order_ref = 'hidden' WHERE order_ref = $1", order_ref)
     await register(pool, a_registration(order_ref), policy=Policy(), now=NOON)
     await pool.execute("UPDATE inbox SET order_ref = $1 WHERE order_ref = 'hidden'", order_ref)
@@ -32,7 +32,7 @@ async def test_leftovers_are_taken_up_in_turn_a_page_at_a_time(pool):
     await left_over(pool, "A2")
     after, looks = 0, 0
     while True:
-        _, after = await repeat_when_raced(
+        _, after = await repeat_on_conflict(
             pool, lambda conn, it=after: take_up_left_over(conn, after=it, policy=Policy(), limit=100, now=NOON)
         )
         looks += 1

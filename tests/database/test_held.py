@@ -119,7 +119,7 @@ def sweep(pool, gateways, clock):
 async def test_who_paid_a_part_is_not_asked_for_the_rest_that_is_held(pool, sweep, clock, way):
     await registered(pool, policy=SHIPPED, amount=10000, pay_url="https://shop.example/A1", expires_at=NOON + 24 * HOUR)
     for hour, events in enumerate(WAYS[way]):
-        proven = [msgspec.structs.replace(it, evidence=Evidence.WEBHOOK) for it in events]
+        proven = [msgspec.structs.replace(event, evidence=Evidence.WEBHOOK) for event in events]
         await told(pool, *proven, now=NOON + hour * HOUR, policy=SHIPPED)
     order = await show(pool, "A1")
     assert (order["status"], order["paid"]) == ("partially_paid", 6000)
@@ -148,8 +148,8 @@ async def test_only_what_is_not_held_is_asked_for(pool, sweep, clock):
     await told(pool, an_event(Kind.PAYMENT_AUTHORIZED, amount=70), part, policy=SHIPPED)
     await until(sweep, clock, 49 * HOUR, step=HOUR)
     payloads = [msgspec.json.decode(row["payload"]) for row in await pool.fetch("SELECT payload FROM outbox")]
-    assert [it["due_amount"] for it in payloads if "due_amount" in it] == [30, 30]
-    assert {it["remaining"] for it in payloads if "remaining" in it} == {30}
+    assert [payload["due_amount"] for payload in payloads if "due_amount" in payload] == [30, 30]
+    assert {payload["remaining"] for payload in payloads if "remaining" in payload} == {30}
 
 
 async def test_a_mail_that_was_written_before_the_rest_was_held_is_not_sent_with_a_button(pool):

@@ -13,7 +13,7 @@ from tillkeeper.ingest.hints import BODY_BYTES_MAX, Hints
 from tillkeeper.store.apply.batch import apply_deliveries
 from tillkeeper.store.apply.registration import register
 from tillkeeper.store.jobs.hints import take_hint
-from tillkeeper.store.postgres.transactions import repeat_when_raced
+from tillkeeper.store.postgres.transactions import repeat_on_conflict
 
 SECOND = timedelta(seconds=1)
 MINUTE = timedelta(minutes=1)
@@ -92,7 +92,7 @@ async def test_an_open_order_is_asked_about_at_once(pool, hints, gateway, clock)
 async def test_a_payment_leads_to_its_order_at_its_own_account_alone(pool, hints, gateway):
     await registered(pool)
     event = an_event(Kind.PAYMENT_PENDING, payment_ref="pi_9")
-    await repeat_when_raced(pool, lambda conn: apply_deliveries(conn, [a_delivery(event)], policy=Policy(), now=NOON))
+    await repeat_on_conflict(pool, lambda conn: apply_deliveries(conn, [a_delivery(event)], policy=Policy(), now=NOON))
     gateway.account = "alipay-main"
     await hinted(hints, gateway, payment_ref="pi_9", order_ref="A1")
     assert await asked(pool) == []
@@ -105,7 +105,7 @@ async def test_nothing_is_asked_about_what_is_unknown_settled_closed_held_or_wai
     for ref in ("paid", "closed", "held", "waiting"):
         await registered(pool, ref)
     event = an_event(order_ref="paid")
-    await repeat_when_raced(pool, lambda conn: apply_deliveries(conn, [a_delivery(event)], policy=Policy(), now=NOON))
+    await repeat_on_conflict(pool, lambda conn: apply_deliveries(conn, [a_delivery(event)], policy=Policy(), now=NOON))
     await pool.execute("UPDATE orders SET closed_at = $1, due_at = NULL WHERE order_ref = 'closed'", NOON)
     await pool.execute("UPDATE orders SET held_until = $1 WHERE order_ref = 'held'", NOON + MINUTE)
     await pool.execute("UPDATE orders SET ask_at = $1, due_at = $1 WHERE order_ref = 'waiting'", NOON)
@@ -195,7 +195,7 @@ async def test_two_receivers_at_once_never_pass_the_limit_together(pool):
         await registered(pool, f"A{number}")
 
     async def one(number):
-        return await repeat_when_raced(
+        return await repeat_on_conflict(
             pool,
             lambda conn: take_hint(
                 conn,

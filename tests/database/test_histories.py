@@ -24,7 +24,7 @@ from tillkeeper.policy import load_policy
 from tillkeeper.store.apply.batch import apply_deliveries, apply_found
 from tillkeeper.store.apply.registration import register
 from tillkeeper.store.cases.acts import resolve
-from tillkeeper.store.postgres.transactions import repeat_when_raced
+from tillkeeper.store.postgres.transactions import repeat_on_conflict
 from tillkeeper.store.reports.audit import audit
 from tillkeeper.store.reports.order import show
 
@@ -54,9 +54,9 @@ class Told:
         """Does it, often after dying just before the commit, and sometimes once more."""
         while self.chance.random() < 0.3:
             with pytest.raises(Death):
-                await repeat_when_raced(self.pool, lambda conn: self._dying(conn, work))
+                await repeat_on_conflict(self.pool, lambda conn: self._dying(conn, work))
         for _ in range(self.chance.choice((1, 1, 2))):
-            await repeat_when_raced(self.pool, work)
+            await repeat_on_conflict(self.pool, work)
 
     async def _dying(self, conn, work):
         await work(conn)
@@ -144,7 +144,7 @@ async def test_whatever_a_person_resolved_another_state_is_told(pool, seed):
         await telling.tell([event])
         if telling.chance.random() < 0.4:
             for row in await pool.fetch("SELECT id FROM cases WHERE closed_at IS NULL"):
-                await repeat_when_raced(
+                await repeat_on_conflict(
                     pool, lambda conn, it=row["id"]: resolve(conn, it, outcome="settled", text="", by="mei", now=NOON)
                 )
     facts = ends_of([*history.heard, *history.in_the_end])

@@ -10,7 +10,7 @@ from tillkeeper.policy import load_policy
 from tillkeeper.store.apply.batch import apply_deliveries
 from tillkeeper.store.apply.registration import register
 from tillkeeper.store.orders.acts import hold
-from tillkeeper.store.postgres.transactions import repeat_when_raced
+from tillkeeper.store.postgres.transactions import repeat_on_conflict
 from tillkeeper.store.reports.order import show
 
 POLICY = load_policy()
@@ -20,7 +20,7 @@ LATER = NOON + timedelta(minutes=1)
 
 async def told(pool, *events, now=NOON):
     delivery = a_delivery(*events)
-    return await repeat_when_raced(pool, lambda conn: apply_deliveries(conn, [delivery], policy=POLICY, now=now))
+    return await repeat_on_conflict(pool, lambda conn: apply_deliveries(conn, [delivery], policy=POLICY, now=now))
 
 
 async def registered(pool):
@@ -80,7 +80,7 @@ async def test_a_request_outlives_a_movement(pool):
 async def test_a_held_order_is_asked_about_when_its_hold_ends(pool):
     await registered(pool)
     ends = NOON + timedelta(hours=1)
-    await repeat_when_raced(pool, lambda conn: hold(conn, "A1", until=ends, by="mei", note="x", now=NOON))
+    await repeat_on_conflict(pool, lambda conn: hold(conn, "A1", until=ends, by="mei", note="x", now=NOON))
     await told(pool, an_event(GIVEN_BACK, total=30), now=LATER)
     ask_at, _ = await asked(pool)
     assert ask_at == LATER

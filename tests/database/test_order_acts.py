@@ -23,7 +23,7 @@ from tillkeeper.domain.order.acts import ActRefused
 from tillkeeper.gateways.messages import Answer
 from tillkeeper.store.orders import acts as order_acts
 from tillkeeper.store.orders.acts import NoSuchOrder
-from tillkeeper.store.postgres.transactions import repeat_when_raced
+from tillkeeper.store.postgres.transactions import repeat_on_conflict
 from tillkeeper.store.reports.order import history, show
 from tillkeeper.store.reports.overdue import stale
 
@@ -44,7 +44,7 @@ def sweep(pool, gateways, clock):
 
 
 async def act(pool, what, order_ref="A1", *, now=NOON, by="mei", note="because", **more):
-    await repeat_when_raced(pool, lambda conn: what(conn, order_ref, by=by, note=note, now=now, **more))
+    await repeat_on_conflict(pool, lambda conn: what(conn, order_ref, by=by, note=note, now=now, **more))
 
 
 async def hold(pool, until=NOON + 24 * HOUR, **more):
@@ -211,7 +211,7 @@ async def test_nothing_is_done_to_a_closed_or_unknown_order(pool):
             await act(pool, what, "A2", **more)
     with pytest.raises(NoSuchOrder):
         await act(pool, order_acts.ask_gateway, "A2")
-    assert [it["kind"] for it in await history(pool, "A1")] == ["order.close"]
+    assert [each["kind"] for each in await history(pool, "A1")] == ["order.close"]
 
 
 async def test_a_customer_who_paid_a_closed_order_is_found_by_asking(pool, sweep, clock, gateways):
@@ -241,14 +241,14 @@ async def test_who_when_and_why_stand_in_the_history_beside_events_and_steps(poo
     await until(sweep, clock, 3 * MINUTE)
     await hold(pool, NOON + HOUR, now=clock.at, note="they call back")
     entries = await history(pool, "A1")
-    assert [(it["what"], it["kind"], it["evidence"], it["outcome"], it["by"]) for it in entries] == [
+    assert [(entry["what"], entry["kind"], entry["evidence"], entry["outcome"], entry["by"]) for entry in entries] == [
         ("event", "payment.pending", "webhook", "applied", None),
         ("step", "sweep.query", None, "not found", None),
         ("act", "order.hold", "operator", "done", "mei"),
     ]
-    assert [it["recorded_at"] - NOON for it in entries] == [0 * MINUTE, 2 * MINUTE, 3 * MINUTE]
+    assert [entry["recorded_at"] - NOON for entry in entries] == [0 * MINUTE, 2 * MINUTE, 3 * MINUTE]
     assert entries[2]["note"] == "until 2026-11-22 13:00:00Z: they call back"
-    assert {tuple(it) for it in entries} == {tuple(entries[0])}
+    assert {tuple(entry) for entry in entries} == {tuple(entries[0])}
 
 
 async def test_a_hold_and_a_webhook_at_once_both_count(pool):

@@ -31,7 +31,7 @@ async def test_the_longest_due_are_claimed_first_and_only_those_that_are_due(poo
     await told(pool, to_merchant(key="late"), now=NOON)
     await told(pool, to_merchant(key="early"), now=NOON - timedelta(hours=1))
     await told(pool, to_merchant(key="tomorrow"), now=NOON + timedelta(days=1))
-    assert [it.key for it in await claimed(pool)] == ["early", "late"]
+    assert [each.key for each in await claimed(pool)] == ["early", "late"]
 
 
 async def test_a_claim_is_a_lease_and_the_next_one_has_a_number_of_its_own(pool):
@@ -62,13 +62,13 @@ async def test_what_is_put_off_is_free_again_when_it_is_due(pool):
     later = NOON + timedelta(seconds=30)
     assert await settled(pool, row, state="pending", due_at=later, finished_at=None) == {"k"}
     assert await claimed(pool, now=later - timedelta(microseconds=1)) == []
-    assert [it.key for it in await claimed(pool, now=later)] == ["k"]
+    assert [each.key for each in await claimed(pool, now=later)] == ["k"]
 
 
 async def test_each_audience_can_be_claimed_by_itself(pool):
     await told(pool, to_merchant(key="m"), to_ops(key="o"), to_payer(await an_order(pool), key="p"))
     for audience, key in ((Audience.OPS, "o"), (Audience.PAYER, "p"), (Audience.MERCHANT, "m")):
-        assert [it.key for it in await claimed(pool, audiences=(audience,))] == [key]
+        assert [each.key for each in await claimed(pool, audiences=(audience,))] == [key]
 
 
 async def test_a_payers_notice_comes_with_its_order_as_it_is_now_and_whom_to_tell(pool):
@@ -106,19 +106,19 @@ async def test_mails_told_or_perhaps_told_are_counted_but_not_this_one(pool):
             outcome,
             f"k{number}",
         )
-    rows = {it.key: it for it in await claimed(pool)}
+    rows = {each.key: each for each in await claimed(pool)}
     async with pool.acquire() as conn, conn.transaction():
         assert (await lock_order(conn, rows["k4"], now=NOON)).mails == 2
 
 
 async def test_a_thousand_rows_and_eight_claimers_are_each_claimed_once(pool):
-    await told(pool, *(to_merchant(key=f"k{it:04}") for it in range(1000)))
+    await told(pool, *(to_merchant(key=f"k{number:04}") for number in range(1000)))
 
     async def take_all():
         keys = []
         while rows := await claimed(pool, limit=7):
-            keys += [it.key for it in rows]
+            keys += [row.key for row in rows]
         return keys
 
     taken = await asyncio.gather(*(take_all() for _ in range(8)))
-    assert sorted(key for keys in taken for key in keys) == [f"k{it:04}" for it in range(1000)]
+    assert sorted(key for keys in taken for key in keys) == [f"k{number:04}" for number in range(1000)]

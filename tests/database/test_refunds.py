@@ -18,7 +18,7 @@ from tillkeeper.domain.statuses import Status
 from tillkeeper.gateways.messages import Answer, Query
 from tillkeeper.store.apply.batch import apply_deliveries
 from tillkeeper.store.apply.refunds import register_refund, withdraw_refund
-from tillkeeper.store.postgres.transactions import repeat_when_raced
+from tillkeeper.store.postgres.transactions import repeat_on_conflict
 from tillkeeper.store.reports.audit import audit
 from tillkeeper.store.reports.order import show
 
@@ -126,7 +126,7 @@ async def test_a_refund_that_names_no_payment_is_in_the_running_total_of_the_onl
 async def test_words_that_no_delivery_brought_do_not_disturb_the_books(pool):
     await registered(pool)
     delivery = a_delivery(an_event(), run=uuid4(), number=1)
-    await repeat_when_raced(pool, lambda conn: apply_deliveries(conn, [delivery], policy=POLICY, now=NOON))
+    await repeat_on_conflict(pool, lambda conn: apply_deliveries(conn, [delivery], policy=POLICY, now=NOON))
     await asked(pool)
     books = await audit(pool, settled_until=NOON, now=NOON + timedelta(hours=1))
     assert (books.balances, books.accepted, books.outcomes) == (True, 1, {"applied": 1})

@@ -23,7 +23,7 @@ from tillkeeper.domain.events import Kind
 from tillkeeper.domain.policy import HintPolicy
 from tillkeeper.gateways.messages import Answer
 from tillkeeper.policy import load_policy
-from tillkeeper.store.jobs.backfill import ask_about, open_in
+from tillkeeper.store.jobs.backfill import find_open_orders, request_queries
 from tillkeeper.store.jobs.hints import take_hint
 from tillkeeper.store.orders import acts as order_acts
 
@@ -105,7 +105,7 @@ async def test_the_sooner_of_two_requests_stands(pool):
     order_id = await pool.fetchval("SELECT id FROM orders")
     async with pool.acquire() as conn:
         for at in (NOON + MINUTE, NOON + HOUR):
-            assert await ask_about(conn, [order_id], [at]) == {order_id: NOON + MINUTE}
+            assert await request_queries(conn, [order_id], [at]) == {order_id: NOON + MINUTE}
 
 
 async def test_a_request_that_nobody_will_look_at_blocks_neither_hint_nor_backfill(pool):
@@ -114,7 +114,7 @@ async def test_a_request_that_nobody_will_look_at_blocks_neither_hint_nor_backfi
     await told(pool, an_event(Kind.PAYMENT_PENDING), policy=SHIPPED)
     await pool.execute("UPDATE orders SET ask_at = $1, due_at = $2", NOON - HOUR, NOON + 24 * HOUR)
     async with pool.acquire() as conn:
-        found = await open_in(conn, "stripe-main", NOON - HOUR, NOON, limit=9, now=NOON)
+        found = await find_open_orders(conn, "stripe-main", NOON - HOUR, NOON, limit=9, now=NOON)
         assert (len(found.ids), found.waiting) == (1, 0)
         hint = {"payment_ref": "pi_1", "order_ref": None, "policy": HintPolicy(), "now": NOON}
         assert await take_hint(conn, "stripe-main", **hint) == "asked"

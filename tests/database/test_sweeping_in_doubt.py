@@ -25,7 +25,7 @@ from tillkeeper.gateways.messages import Answer
 from tillkeeper.store.deliveries.parked import close_parked, park_event
 from tillkeeper.store.orders.acts import close
 from tillkeeper.store.outbox.sending import Audience, claim, lock_order
-from tillkeeper.store.postgres.transactions import repeat_when_raced
+from tillkeeper.store.postgres.transactions import repeat_on_conflict
 from tillkeeper.store.reports.order import show
 
 
@@ -129,7 +129,7 @@ async def test_an_account_that_cannot_be_asked_is_one_case_and_its_expired_order
 
 async def parked(pool, event, now=NOON):
     """As a worker parks what it cannot apply; returns the row's number."""
-    await repeat_when_raced(
+    await repeat_on_conflict(
         pool, lambda conn: park_event(conn, a_delivery(event), event, reason="poison", error="it kills", now=now)
     )
     return await pool.fetchval("SELECT max(id) FROM parked")
@@ -149,8 +149,8 @@ async def test_while_an_event_of_it_is_parked_nobody_is_asked_to_pay_and_nothing
     assert (await topics(pool, "payer"), order["closed_at"]) == ([], None)
     assert [case["details"]["why"] for case in order["cases"]] == ["an event of it is parked"]
     with pytest.raises(ActRefused, match="replay or discard it first"):
-        await repeat_when_raced(pool, lambda conn: close(conn, "A1", force=False, by="mei", note="", now=clock.at))
-    await repeat_when_raced(
+        await repeat_on_conflict(pool, lambda conn: close(conn, "A1", force=False, by="mei", note="", now=clock.at))
+    await repeat_on_conflict(
         pool, lambda conn: close_parked(conn, number, "discarded", by="mei", note="a test", now=clock.at)
     )
     await sweep.run_once()

@@ -10,21 +10,21 @@ from tests.database.factories import NOON, a_delivery, an_event
 from tillkeeper.domain.policy import Policy
 from tillkeeper.store.apply.batch import apply_deliveries
 from tillkeeper.store.deliveries import unknown_words
-from tillkeeper.store.deliveries.unknown_words import note_words, words_met
-from tillkeeper.store.postgres.transactions import repeat_when_raced
+from tillkeeper.store.deliveries.unknown_words import note_words, seen_words
+from tillkeeper.store.postgres.transactions import repeat_on_conflict
 
 
 async def applied(pool, *deliveries):
-    await repeat_when_raced(pool, lambda conn: apply_deliveries(conn, deliveries, policy=Policy(), now=NOON))
+    await repeat_on_conflict(pool, lambda conn: apply_deliveries(conn, deliveries, policy=Policy(), now=NOON))
 
 
 async def noted(pool, words, *, now=NOON):
-    await repeat_when_raced(pool, lambda conn: note_words(conn, words, now=now))
+    await repeat_on_conflict(pool, lambda conn: note_words(conn, words, now=now))
 
 
 async def met(pool):
     async with pool.acquire() as conn:
-        return {(each.account, each.field, each.word): each.seen for each in await words_met(conn)}
+        return {(each.account, each.field, each.word): each.seen for each in await seen_words(conn)}
 
 
 async def told(pool):
@@ -45,7 +45,7 @@ async def test_when_it_was_met_first_and_last_is_kept(pool):
     for hours, count in ((1, 2), (0, 3)):
         await noted(pool, Counter({word: count}), now=NOON + timedelta(hours=hours))
     async with pool.acquire() as conn:
-        [it] = await words_met(conn)
+        [it] = await seen_words(conn)
     assert (it.seen, it.last_at) == (5, NOON + timedelta(hours=1))
 
 

@@ -15,7 +15,7 @@ from tillkeeper.policy import load_policy
 from tillkeeper.store.apply.batch import apply_found
 from tillkeeper.store.jobs.sweeping import take_due
 from tillkeeper.store.postgres.pool import open_pool
-from tillkeeper.store.postgres.transactions import repeat_when_raced
+from tillkeeper.store.postgres.transactions import repeat_on_conflict
 from tillkeeper.store.reports.audit import audit
 from tillkeeper.store.reports.order import history, show
 from tillkeeper.store.schema.files import migrations, schema_sql
@@ -135,7 +135,9 @@ async def test_all_steps_from_the_first_give_what_schema_sql_gives(old_database,
 
 async def test_schema_sql_names_the_migrations_that_are_in_it(pool):
     rows = await pool.fetch("SELECT version, name, oldest_program, finished_at IS NOT NULL FROM schema_versions")
-    assert [tuple(row) for row in rows] == [(it.version, it.name, it.oldest_program, True) for it in migrations()]
+    assert [tuple(row) for row in rows] == [
+        (migration.version, migration.name, migration.oldest_program, True) for migration in migrations()
+    ]
 
 
 async def test_schema_sql_by_hand_changes_no_database_that_is_not_empty(old_database):
@@ -154,13 +156,13 @@ async def test_what_stood_in_it_stands_there_and_is_gone_on_with(old_database):
         assert (found.balances, found.deliveries, found.orders) == (True, 1, 1)
         stuck, disputed = (await show(pool, "A1"))["cases"]
         assert (stuck["subject"], disputed["closed_by"]) == ("order:A1/phase:2", "system")
-        assert {it["what"] for it in await history(pool, "A1")} == {"event", "act", "step"}
+        assert {each["what"] for each in await history(pool, "A1")} == {"event", "act", "step"}
         policy, late = load_policy(), NOON + timedelta(minutes=40)
 
         async def take(conn):
             return await take_due(conn, policy=policy, limit=10, lease=timedelta(minutes=1), now=late)
 
-        await repeat_when_raced(pool, take)
+        await repeat_on_conflict(pool, take)
         notices = await pool.fetch("SELECT key, channels FROM outbox WHERE audience = 'payer'")
         [(key, channels)] = [tuple(row) for row in notices]  # and not once more
         assert (key, channels) == ("payer/1/payer.processing/0/0/0/phase 2 no 1", '{"mail": {}}')
@@ -175,9 +177,9 @@ async def test_what_stood_in_it_stands_there_and_is_gone_on_with(old_database):
             amount=100,
             currency="CNY",
         )
-        await repeat_when_raced(pool, lambda conn: apply_found(conn, [paid], policy=policy, now=late))
+        await repeat_on_conflict(pool, lambda conn: apply_found(conn, [paid], policy=policy, now=late))
         order = await show(pool, "A1")
-        assert (order["status"], [it["closed_by"] for it in order["cases"]]) == ("paid", ["system", "system"])
+        assert (order["status"], [each["closed_by"] for each in order["cases"]]) == ("paid", ["system", "system"])
         assert msgspec.json.encode(order["payments"])
 
 

@@ -74,7 +74,7 @@ async def test_every_query_is_answered_however_often_those_who_ask_are_killed(
             await programs.start("sweep")
             keys = EnvelopeKeys(load_settings(config, {}).envelope_keys)  # as a receiver would
             for kill in range(KILLS):
-                await wish(pool, keys, stories, since=kill, every=KILLS // DELIVERIES_OF_EACH)
+                await request(pool, keys, stories, since=kill, every=KILLS // DELIVERIES_OF_EACH)
                 await asked(gateways, kill * len(stories) // 6 + 5)  # answers take 1.5 s: some are under way
                 for role in ("sweep", "work"):
                     await programs.kill(mortal[role])
@@ -99,7 +99,7 @@ async def test_every_query_is_answered_however_often_those_who_ask_are_killed(
     assert told.fetches["wanted"] == told.fetches["found"] == DELIVERIES_OF_EACH * len(stories)
 
 
-async def wish(pool, keys, stories, *, since, every):
+async def request(pool, keys, stories, *, since, every):
     """A delivery for each second or so of the payments, which says that it changed."""
     for number, story in enumerate(stories.values()):
         if number % every == since % every:

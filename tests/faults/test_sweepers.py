@@ -22,7 +22,7 @@ from tillkeeper.sandbox.apis.faults import Fault, FaultPeriod
 from tillkeeper.sandbox.servers.child import Child
 from tillkeeper.store.apply.batch import apply_deliveries
 from tillkeeper.store.apply.registration import register
-from tillkeeper.store.postgres.transactions import repeat_when_raced
+from tillkeeper.store.postgres.transactions import repeat_on_conflict
 
 PENDING = {"stripe-main": "payment_intent.processing", "alipay-main": "WAIT_BUYER_PAY", "wechatpay-main": "USERPAYING"}
 PAID = {
@@ -98,7 +98,7 @@ async def begin(pool: asyncpg.Pool, gateways: Gateways, policy) -> None:
         )
         for order_ref, story in gateways.ledger.stories.items()
     ]
-    await repeat_when_raced(pool, lambda conn: apply_deliveries(conn, [a_delivery(*events)], policy=policy, now=now))
+    await repeat_on_conflict(pool, lambda conn: apply_deliveries(conn, [a_delivery(*events)], policy=policy, now=now))
 
 
 class Programs:

@@ -80,4 +80,4 @@ def leaf(keys, class_2):
 def words():
     """The unknown words that were met so far, as pairs of field and word."""
     with unknown_words() as met:
-        yield lambda: [(it.field, it.word) for it in met]
+        yield lambda: [(each.field, each.word) for each in met]

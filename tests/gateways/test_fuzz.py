@@ -107,7 +107,7 @@ def leading_elsewhere(answer):
     ],
 )
 def test_a_gateway_that_hears_carelessly_is_noticed(signing, tmp_path, capsys, careless, said):
-    one = next(it for it in signing.exchanges if it.meant)
+    one = next(exchange for exchange in signing.exchanges if exchange.meant)
     genuine = one.read_response(one.response)
     bad = replace(one, read_response=lambda response: genuine if response is one.response else careless(genuine))
     target = copy(signing)

@@ -192,7 +192,8 @@ def test_without_any_time_the_default_holds():
         ({"now": True}, "now"),
         ({"now": -1}, "time"),
         ({"now": 10**17}, "time"),
-        ({"headers": []}, "headers"),
+        ({"headers": []}, "missing"),
+        ({"headers": 7}, "headers"),
         ({"headers": {"stripe-signature": 7}}, "header"),
         ({"headers": {"stripe-signature": [7]}}, "header"),
         ({"headers": {"stripe-signature": []}}, "missing"),
@@ -269,6 +270,41 @@ def test_a_capture_that_the_configuration_does_not_fit_has_a_remark():
     accounts = {"telling-main": Remarking("telling-main")}
     found = inspect_request(json.dumps(file).encode(), accounts, None, None, default_now=NOW)
     assert (found["verified"], found["remarks"]) == (True, ["look here: nothing fits"])
+
+
+def a_refused(**changes):
+    """What `refused show --json` prints."""
+    file = a_file(method=..., url=..., now=..., body=..., account="stripe-main", id=7, finding="wrong_secret", query="")
+    file |= {"received_at": "2026-10-05T12:00:00.123456Z", "body_b64": b64encode(BODY).decode()}
+    return file | {"headers": [*file["headers"].items()]} | changes
+
+
+def test_a_refused_delivery_is_read_as_it_was_shown():
+    assert NOW.isoformat() == "2026-10-05T12:00:00+00:00"
+    assert inspected(a_refused()) == inspected(a_file())
+    late = inspected(a_refused(received_at="2026-10-05T13:00:00Z"))
+    assert (late["verified"], inspected(a_refused(received_at="noon"))["verified"]) == (False, False)
+    assert inspected(a_refused(), now=NOW, default_now=NOW)["verified"]
+
+
+def test_a_refused_delivery_has_its_query_by_itself():
+    file = {"account": "telling-main", "headers": [], "body": '{"payment": "tr_1"}', "query": "key=key-of-the-tests"}
+    accounts = {"telling-main": Telling("telling-main")}
+    assert inspect_request(json.dumps(file).encode(), accounts, None, None, default_now=NOW)["verified"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"headers": [["one"]]}, "no pair"),
+        ({"headers": [[7, "x"]]}, "no pair"),
+        ({"headers": "x"}, "neither an object nor a list of pairs"),
+        ({"headers": [["name", 7]]}, "neither text nor a list of texts"),
+        ({"body_b64": None, "body": None}, "it must have body or body_b64"),
+    ],
+)
+def test_a_refused_delivery_that_is_broken_is_explained(changes, reason):
+    assert reason in inspected(a_refused(**changes))["reason"]
 
 
 def test_whoever_examines_is_told_all_and_is_heard():

@@ -21,7 +21,7 @@ def everyone():
 @pytest.mark.slow
 def test_a_delivery_at_any_other_gateway_is_refused_and_known_by_its_account(specimen):
     own, is_proven = specimen.gateway.account, specimen.gateway.verify(specimen.valid, NOW).proven
-    accounts = {it.gateway.account: it.gateway for it in everyone()}
+    accounts = {each.gateway.account: each.gateway for each in everyone()}
     for other in everyone():
         if other.gateway.account == own:
             continue

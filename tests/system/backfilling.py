@@ -14,7 +14,7 @@ from tillkeeper.store.apply.registration import register
 from tillkeeper.store.jobs.backfill import (
     request_backfill,
 )
-from tillkeeper.store.postgres.transactions import repeat_when_raced
+from tillkeeper.store.postgres.transactions import repeat_on_conflict
 from tillkeeper.workers.backfill import Backfill
 from tillkeeper.workers.database_retry import DatabaseRetry
 
@@ -47,8 +47,8 @@ async def registered(pool, story, at=NOON):
     )
 
 
-async def wished(pool, account, since, now, reason="outage"):
-    await repeat_when_raced(pool, lambda conn: request_backfill(conn, account, since, reason=reason, now=now))
+async def requested(pool, account, since, now, reason="outage"):
+    await repeat_on_conflict(pool, lambda conn: request_backfill(conn, account, since, reason=reason, now=now))
 
 
 async def row_of(pool, account=STRIPE):

@@ -17,8 +17,8 @@ from tests.system.backfilling import (
     asker_of,
     paid_stories,
     registered,
+    requested,
     row_of,
-    wished,
 )
 from tests.system.receiving import TOKEN
 from tillkeeper.api_client.client import QueryFailed
@@ -31,7 +31,7 @@ from tillkeeper.store.apply.batch import apply_deliveries
 from tillkeeper.store.jobs.backfill import (
     LEASE,
 )
-from tillkeeper.store.postgres.transactions import repeat_when_raced
+from tillkeeper.store.postgres.transactions import repeat_on_conflict
 from tillkeeper.store.reports.order import history, show
 from tillkeeper.workers.backfill import LIST_LAG, PART, Backfill
 from tillkeeper.workers.database_retry import DatabaseRetry
@@ -73,7 +73,7 @@ async def test_what_no_webhook_told_is_taken_in_from_the_list_once(pool, gateway
     async with asker_of(gateways, configured) as api_client:
         backfill = a_backfill(pool, api_client, lambda: gateways.now)
         for _ in range(2):
-            await wished(pool, STRIPE, NOON, gateways.now)
+            await requested(pool, STRIPE, NOON, gateways.now)
             assert await backfill.run_once() == 1
             assert await backfill.run_once() == 0
     assert [(await show(pool, story.order_ref))["status"] for story in stories[:3]] == ["paid"] * 3
@@ -93,10 +93,10 @@ async def test_an_event_of_the_list_is_the_same_as_its_webhook(pool, gateways, c
         headers, body = gateways.signers[STRIPE].sign(story, story.events[0], now=gateways.now, again=0)
         request = Request({name.lower(): [value] for name, value in headers.items()}, body)
         events = gateway.parse(gateway.verify(request, gateways.now))
-        await repeat_when_raced(
+        await repeat_on_conflict(
             pool, lambda conn: apply_deliveries(conn, [a_delivery(*events)], policy=Policy(), now=gateways.now)
         )
-        await wished(pool, STRIPE, NOON, gateways.now)
+        await requested(pool, STRIPE, NOON, gateways.now)
         await a_backfill(pool, api_client, lambda: gateways.now).run_once()
     assert await pool.fetchval("SELECT count(*) FROM inbox") == 1
     assert await pool.fetchval("SELECT count(*) FROM cases") == 0
@@ -109,7 +109,7 @@ async def test_a_gateway_that_does_not_answer_is_tried_again_later_and_then_long
     broken = FaultPeriod(account=STRIPE, fault=Fault.BROKEN, since=NOON, until=NOON + 6 * MINUTE, share=1.0)
     async with asker_of(gateways, configured, broken) as api_client:
         backfill = a_backfill(pool, api_client, lambda: gateways.now)
-        await wished(pool, STRIPE, NOON, gateways.now)
+        await requested(pool, STRIPE, NOON, gateways.now)
         assert await backfill.run_once() == 1
         row = await row_of(pool)
         assert (row["due_at"] - gateways.now, row["tries"], row["leased_by"]) == (MINUTE / 2, 1, None)
@@ -156,7 +156,7 @@ async def test_it_goes_on_where_it_stopped(pool):
 
     lists.at_part = fails
     backfill = a_backfill(pool, lists, now)
-    await wished(pool, STRIPE, NOON - 6 * PART, NOON)
+    await requested(pool, STRIPE, NOON - 6 * PART, NOON)
     await backfill.run_once()
     assert (await row_of(pool))["requested_since"] == NOON - 3 * PART
     lists.at_part, lists.parts = lambda _: None, []
@@ -169,7 +169,7 @@ async def test_it_goes_on_where_it_stopped(pool):
 
 async def test_a_sweeper_that_dies_leaves_the_rest_to_another_once_its_lease_is_over(pool):
     now, lists = Clock(), EventLists()
-    await wished(pool, STRIPE, NOON - HOUR, NOON)
+    await requested(pool, STRIPE, NOON - HOUR, NOON)
 
     class Killed(BaseException):
         pass
@@ -188,7 +188,7 @@ async def test_a_sweeper_that_dies_leaves_the_rest_to_another_once_its_lease_is_
 
 async def test_one_that_is_too_slow_leaves_it_to_whoever_took_over(pool):
     now, lists = Clock(), EventLists()
-    await wished(pool, STRIPE, NOON - 3 * PART, NOON)
+    await requested(pool, STRIPE, NOON - 3 * PART, NOON)
     slow, other = a_backfill(pool, lists, now), a_backfill(pool, EventLists(), now)
 
     class Slow(EventLists):
@@ -208,7 +208,7 @@ async def test_many_sweepers_list_a_span_once(pool):
     now, lists = Clock(), EventLists()
     backfills = [a_backfill(pool, lists, now) for _ in range(6)]
     for _ in range(3):
-        await wished(pool, STRIPE, NOON - 2 * PART, NOON)
+        await requested(pool, STRIPE, NOON - 2 * PART, NOON)
         await asyncio.gather(*(backfill.run_once() for backfill in backfills))
     assert len(lists.parts) == 6
     assert await a_backfill(pool, lists, now).run_once() == 0
@@ -222,12 +222,12 @@ async def test_what_is_wanted_while_it_runs_is_done_after_it(pool):
             self.parts.append((since, until))
             if len(self.parts) == 1:
                 now.at += MINUTE
-                await wished(pool, STRIPE, now.at - 10 * MINUTE, now.at)
+                await requested(pool, STRIPE, now.at - 10 * MINUTE, now.at)
             yield ()
 
     lists = Meanwhile()
     backfill = a_backfill(pool, lists, now)
-    await wished(pool, STRIPE, NOON - MINUTE, NOON)
+    await requested(pool, STRIPE, NOON - MINUTE, NOON)
     assert await backfill.run_once() == 1
     assert await backfill.run_once() == 1
     assert await backfill.run_once() == 0
@@ -238,14 +238,14 @@ async def test_stopped_it_stops_between_parts_and_keeps_its_place(pool):
     now, lists = Clock(), EventLists()
     stopping = iter([False, False, True])
     backfill = a_backfill(pool, lists, now, stopping=lambda: next(stopping))
-    await wished(pool, STRIPE, NOON - 6 * PART, NOON)
+    await requested(pool, STRIPE, NOON - 6 * PART, NOON)
     assert await backfill.run_once() == 0
     assert (await row_of(pool))["requested_since"] == NOON - 4 * PART
 
 
 async def test_a_span_before_all_lists_begins_with_the_list(pool):
     now, lists = Clock(), EventLists()
-    await wished(pool, STRIPE, NOON - timedelta(days=90), NOON)
+    await requested(pool, STRIPE, NOON - timedelta(days=90), NOON)
     await a_backfill(pool, lists, now).run_once()
     assert lists.parts[0][0] == NOON - timedelta(days=30)
     assert (await row_of(pool))["due_at"] is None
@@ -262,7 +262,7 @@ async def test_what_is_paid_while_an_account_is_silent_is_known_within_a_round(p
         await registered(pool, story)
     await pool.execute("UPDATE orders SET due_at = NULL")
     heard = a_delivery(account=account, received_at=NOON)
-    await repeat_when_raced(pool, lambda conn: apply_deliveries(conn, [heard], policy=policy, now=NOON))
+    await repeat_on_conflict(pool, lambda conn: apply_deliveries(conn, [heard], policy=policy, now=NOON))
     rules = {"retry": DatabaseRetry(asyncio.Event()), "policy": lambda: policy, "now": lambda: gateways.now}
     paid_at = {}
     async with asker_of(gateways, configured) as api_client:

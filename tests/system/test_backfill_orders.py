@@ -33,8 +33,8 @@ from tillkeeper.store.jobs.backfill import (
     UNDATED,
     claim_account,
     count_passed_over,
+    find_open_orders,
     good_until,
-    open_in,
 )
 from tillkeeper.store.reports.order import show
 from tillkeeper.workers.database_retry import DatabaseRetry
@@ -128,7 +128,7 @@ async def test_asked_about_are_orders_whose_money_may_have_moved_in_the_span_how
         status,
     )
     async with pool.acquire() as conn:
-        found = await open_in(conn, ALIPAY, SINCE, NOON, limit=10, now=NOON)
+        found = await find_open_orders(conn, ALIPAY, SINCE, NOON, limit=10, now=NOON)
         passed_over = await count_passed_over(conn, ALIPAY, NOON, found, now=NOON)
     assert len(found.ids) == asked
     assert passed_over == (not asked and status != "paid" and began <= NOON)

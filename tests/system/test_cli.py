@@ -24,6 +24,7 @@ from tests.system.commands import (
     toml,
     written,
 )
+from tillkeeper import __version__
 from tillkeeper.cli.options import seconds
 from tillkeeper.domain.policy import Policy
 from tillkeeper.store.apply.registration import register
@@ -92,6 +93,18 @@ async def test_the_first_help_names_every_command():
     shown = await tillkeeper("--help", as_program=True)
     assert shown.code == 0
     assert [name for name in {command.split()[0] for command in COMMANDS} if f"\n  {name} " not in shown.out] == []
+
+
+@pytest.mark.parametrize("command", ["", "stuck", "order", "order show", "sandbox"])
+async def test_h_is_help(command):
+    short, long = [await tillkeeper(*command.split(), option) for option in ("-h", "--help")]
+    assert (short.code, short.out) == (0, long.out)
+    assert "-h, --help" in short.out
+
+
+async def test_the_version_is_said():
+    ended = await tillkeeper("--version")
+    assert (ended.code, ended.out) == (0, f"tillkeeper {__version__}\n")
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from tillkeeper.domain.policy import Policy
 from tillkeeper.store.apply.batch import apply_deliveries
 from tillkeeper.store.apply.registration import register
 from tillkeeper.store.deliveries.parked import park_event
-from tillkeeper.store.postgres.transactions import repeat_when_raced
+from tillkeeper.store.postgres.transactions import repeat_on_conflict
 
 HOUR = timedelta(hours=1)
 
@@ -33,7 +33,7 @@ async def registered(pool, order_ref="A-1", **fields):
 
 async def told(pool, *events, now=NOON, **fields):
     delivery = a_delivery(*events, **fields)
-    await repeat_when_raced(pool, lambda conn: apply_deliveries(conn, [delivery], policy=Policy(), now=now))
+    await repeat_on_conflict(pool, lambda conn: apply_deliveries(conn, [delivery], policy=Policy(), now=now))
 
 
 # --- orders -----------------------------------------------------------------------------------------------------------
@@ -263,7 +263,7 @@ async def test_audit_tells_of_what_nobody_looks_after_and_of_what_is_overdue(con
     await registered(pool)
     delivery = a_delivery(an_event(Kind.PAYMENT_PENDING, order_ref="A-1"), run=uuid4(), number=1)
     now = clock.now() - 2 * HOUR
-    await repeat_when_raced(pool, lambda conn: apply_deliveries(conn, [delivery], policy=Policy(), now=now))
+    await repeat_on_conflict(pool, lambda conn: apply_deliveries(conn, [delivery], policy=Policy(), now=now))
     shown = await tillkeeper("audit", "--config", config)
     assert shown.code == 1
     assert "Nobody looks after these orders" in shown.out
@@ -336,7 +336,10 @@ async def test_an_act_without_a_reason_or_a_person_is_wrong_usage(arguments):
         (("refused", "list", "--each", "--account", "typo"), "no account 'typo'"),
         (("cases", "--kind", "nope"), "no kind of case 'nope'; there are: answer_not_applied, "),
         (("cases", "--owner", "nobody-here"), "no owner of a case 'nobody-here'; there are: -"),
+        (("cases", "--level", "4"), "no level 4; the policy lets a case go up to 3"),
         (("stuck", "--status", "nope"), "'nope' is no status"),
+        (("stuck", "--status", "paid"), "what is paid is never stuck; what may be is unpaid, processing, "),
+        (("inspect", "-", "--account", "nope"), "no account 'nope'; there are: stripe-main"),
     ],
 )
 async def test_a_filter_that_names_what_there_is_not_is_no_good_news(config, database, arguments, said):
@@ -378,9 +381,21 @@ async def test_an_order_is_not_closed_while_an_event_of_it_is_parked(config, poo
 
 async def test_an_order_that_somebody_holds_is_not_waited_for_without_an_end(config, pool, monkeypatch):
     await registered(pool)
-    monkeypatch.setattr(repeat_when_raced, "__kwdefaults__", {"lock_wait_s": 0.2})
+    monkeypatch.setattr(repeat_on_conflict, "__kwdefaults__", {"lock_wait_s": 0.2})
     async with pool.acquire() as somebody, somebody.transaction():
         await somebody.execute("SELECT FROM orders FOR UPDATE")
         ended = await tillkeeper("order", "hold", "A-1", "1h", "--note", "wait", "--config", config)
     assert ended.code == 3
     assert "others hold what this needs" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("words",), "No unknown word was met.\n"),
+        (("refused", "list", "--each", "--account", "stripe-main"), "Nothing was refused of late.\n"),
+    ],
+)
+async def test_where_there_is_nothing_it_is_said(config, arguments, said):
+    ended = await tillkeeper(*arguments, "--config", config)
+    assert (ended.code, ended.out) == (0, said)

@@ -17,7 +17,7 @@ from tillkeeper.lanes.spool import SpoolReceiver, SpoolSender
 from tillkeeper.store.apply.batch import apply_deliveries
 from tillkeeper.store.apply.registration import register
 from tillkeeper.store.deliveries.references import lock
-from tillkeeper.store.postgres.transactions import repeat_when_raced
+from tillkeeper.store.postgres.transactions import repeat_on_conflict
 from tillkeeper.store.reports.audit import audit
 from tillkeeper.workers.apply import ApplyLoop
 from tillkeeper.workers.database_retry import DatabaseRetry
@@ -191,7 +191,7 @@ async def test_the_orders_api_has_the_caller_come_again_for_what_passes(pool, cl
 
 
 async def test_the_orders_api_does_not_wait_for_whoever_holds_the_order(pool, client, database, monkeypatch):
-    monkeypatch.setattr(repeat_when_raced, "__kwdefaults__", {"lock_wait_s": 0.2})
+    monkeypatch.setattr(repeat_on_conflict, "__kwdefaults__", {"lock_wait_s": 0.2})
     await register(pool, a_registration("A1", accounts=("stripe-main",)), policy=Policy(), now=NOON)
     somebody = await asyncpg.connect(database)
     async with somebody.transaction():
@@ -204,7 +204,7 @@ async def test_the_orders_api_does_not_wait_for_whoever_holds_the_order(pool, cl
 
 
 async def test_a_sweep_settles_all_but_the_order_that_somebody_holds_and_that_one_later(pool, database, monkeypatch):
-    monkeypatch.setattr(repeat_when_raced, "__kwdefaults__", {"lock_wait_s": 0.2})
+    monkeypatch.setattr(repeat_on_conflict, "__kwdefaults__", {"lock_wait_s": 0.2})
     clock = Clock()
     gateways = Gateways(clock)
     sweep = a_sweep(pool, gateways, clock)

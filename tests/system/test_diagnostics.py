@@ -4,6 +4,7 @@ import json
 import threading
 from datetime import timedelta
 
+import msgspec
 import pytest
 from standardwebhooks import Webhook
 
@@ -341,6 +342,17 @@ async def test_commands_list_and_show_what_was_refused(tmp_path, database, conne
     told = await tillkeeper("refused", "show", number, "--json", "--config", config)
     assert told.json["advice"] == ADVICE[Finding.WRONG_SECRET]
     assert (await tillkeeper("refused", "show", number + 1, "--config", config)).code == 1
+
+
+async def test_a_refused_delivery_as_it_is_shown_tells_whether_new_keys_are_right(tmp_path, database, connection):
+    headers, body = genuine(secret=OTHER_SECRET)
+    refusal = a_refusal(received_at=NOW, headers=tuple((name.lower(), value) for name, value in headers.items()))
+    number = await keep_refused(connection, msgspec.structs.replace(refusal, body=body))
+    for secret, code in ((SECRET, 1), (OTHER_SECRET, 0)):
+        config = written(tmp_path, toml(database).replace(SECRET, secret))
+        shown = await tillkeeper("refused", "show", number, "--json", "--config", config)
+        told = await tillkeeper("inspect", "-", "--json", "--config", config, told=shown.out.encode())
+        assert (told.code, told.json["verified"]) == (code, code == 0)
 
 
 # --- keys -------------------------------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from tillkeeper.store.reports.order import show
 from tillkeeper.telemetry import PARKED_EVENTS
 from tillkeeper.workers.apply import ApplyLoop
 from tillkeeper.workers.database_retry import DatabaseRetry
-from tillkeeper.workers.park import ParkLoop
+from tillkeeper.workers.delivery_limit import ParkLoop
 
 OURS, OTHERS = EnvelopeKeys(["5f0c7a1e" * 4]), EnvelopeKeys(["c0ffee42" * 4])
 RUN = uuid4()
@@ -147,13 +147,13 @@ async def test_what_was_parked_for_its_signature_is_replayed_once_a_key_fits_or_
     first, second, third = [row["id"] for row in await parked(pool)]
     act = ParkedAct(by="me", note="they are ours")
     told = await replay(pool, None, act, Policy(), OURS)
-    assert [it["outcome"] for it in told] == ["still_parked"] * 3
+    assert [event["outcome"] for event in told] == ["still_parked"] * 3
     assert await status(pool) == "unpaid"
     told = await replay(pool, [first, second], act, Policy(), OTHERS)
-    assert [it["outcome"] for it in told] == ["replayed", "still_parked"]
+    assert [event["outcome"] for event in told] == ["replayed", "still_parked"]
     assert await status(pool) == "paid"
     told = await replay(pool, [second], act, Policy(), EnvelopeKeys())
-    assert [it["outcome"] for it in told] == ["replayed"]
+    assert [event["outcome"] for event in told] == ["replayed"]
     assert (await discard(pool, [third], act))[0]["outcome"] == "discarded"
     assert (await books(pool)).unreadable == 0
 

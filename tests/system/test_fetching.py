@@ -16,7 +16,7 @@ from tillkeeper.domain.fetching import Fetch
 from tillkeeper.domain.policy import Policy
 from tillkeeper.ingest.receive import UNSIGNED_BYTES_MAX
 from tillkeeper.store.apply.registration import register
-from tillkeeper.store.deliveries.unknown_words import words_met
+from tillkeeper.store.deliveries.unknown_words import seen_words
 from tillkeeper.store.reports.audit import audit
 from tillkeeper.store.reports.order import history, show
 
@@ -237,6 +237,6 @@ async def test_words_that_no_list_of_ours_has_refuse_nothing_and_reach_ops(clien
     await work.run()
     assert (await show(pool, "ORDER-1"))["status"] == "paid"
     async with pool.acquire() as conn:
-        met = {(each.account, each.field, each.word): each.seen for each in await words_met(conn)}
+        met = {(each.account, each.field, each.word): each.seen for each in await seen_words(conn)}
     assert met == {("telling-main", "mood", "odd"): 1, ("telling-main", "status", "resting"): 1}
     assert await pool.fetchval("SELECT count(*) FROM outbox WHERE topic = 'account.unknown_word'") == 2

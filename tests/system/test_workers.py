@@ -15,13 +15,13 @@ from tillkeeper.store.apply.batch import apply_event, replay
 from tillkeeper.store.apply.registration import register
 from tillkeeper.store.deliveries.parked import close_parked, list_parked, show_parked
 from tillkeeper.store.postgres.sqlstates import WriteConflict
-from tillkeeper.store.postgres.transactions import repeat_when_raced
+from tillkeeper.store.postgres.transactions import repeat_on_conflict
 from tillkeeper.store.reports.audit import audit, explain_missing
 from tillkeeper.store.reports.order import show
 from tillkeeper.workers.apply import ApplyLoop, Opened, batches
 from tillkeeper.workers.database_retry import DatabaseRetry
+from tillkeeper.workers.delivery_limit import ParkLoop
 from tillkeeper.workers.isolate import park_delivery
-from tillkeeper.workers.park import ParkLoop
 
 RUN = uuid4()
 
@@ -119,7 +119,7 @@ async def test_the_books_balance_while_events_of_a_delivery_that_could_not_be_ke
     async with pool.acquire() as conn:
         await close_parked(conn, first, "discarded", by="me", note="a test", now=NOON)
     for parked_id in (second, third):
-        await repeat_when_raced(
+        await repeat_on_conflict(
             pool, lambda conn, it=parked_id: replay(conn, it, by="me", note="fixed", policy=Policy(), now=NOON)
         )
         told = await books(pool)
@@ -174,7 +174,7 @@ async def test_a_parked_event_is_replayed_once(pool):
     await registered(pool, "A1")
     await park_delivery(pool, a_delivery(an_event(), run=RUN, number=1), reason="delivery_limit", error="-", now=NOON)
     parked_id = await pool.fetchval("SELECT id FROM parked")
-    await repeat_when_raced(
+    await repeat_on_conflict(
         pool, lambda conn: replay(conn, parked_id, by="me", note="fixed", policy=Policy(), now=NOON)
     )
     assert (await show(pool, "A1"))["status"] == "paid"

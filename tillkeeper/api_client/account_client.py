@@ -147,7 +147,7 @@ class AccountClient:
                 self._note_answer()
                 raise
             finally:
-                self._breaker.left()
+                self._breaker.abandoned()
             self._note_answer()
             return result
 

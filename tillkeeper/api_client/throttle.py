@@ -1,4 +1,7 @@
-"""Limits how often an account is called.  The time comes in as an argument."""
+"""A token bucket: how often something may be done.  The time comes in as an argument.
+
+account_client.py holds one for each account that is called.
+"""
 
 
 class Bucket:

@@ -4,9 +4,11 @@ Modules import what they need inside their commands, so that `--help` and short 
 """
 
 import sys
+from typing import Annotated
 
 import typer
 
+from tillkeeper import __version__
 from tillkeeper.cli import (
     audit,
     backfill,
@@ -41,6 +43,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},  # commands inherit it
 )
 SUBJECTS = (
     *(run, roles, db, order, stuck, cases, handover, backfill),
@@ -48,6 +51,22 @@ SUBJECTS = (
 )
 for subject in SUBJECTS:
     app.add_typer(subject.app)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"tillkeeper {__version__}")
+        raise typer.Exit
+
+
+Version = Annotated[
+    bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and end.")
+]
+
+
+@app.callback()
+def _take_common_options(version: Version = False) -> None:
+    """Takes the options that stand before any command; the callback of each acts on it."""
 
 
 def main() -> None:

@@ -84,11 +84,11 @@ async def _backfill(
     from tillkeeper.api_client.client import QueryFailed, open_api_client
     from tillkeeper.policy import load_policy
     from tillkeeper.store.postgres.lease import LeaseLost
-    from tillkeeper.store.postgres.transactions import repeat_when_raced
+    from tillkeeper.store.postgres.transactions import repeat_on_conflict
     from tillkeeper.workers.backfill import GapFiller
 
     def transact(work: "Callable[[Conn], Awaitable[Result]]") -> Awaitable[Result]:
-        return repeat_when_raced(pool, work)
+        return repeat_on_conflict(pool, work)
 
     now, by = clock.now(), uuid4()
     since, until = await _span(pool, account, ago_s, now)
@@ -158,12 +158,12 @@ async def _fill(
 
 async def _answers(pool: "Pool", asked: dict[int, datetime]) -> Counter[str]:
     """Counts the results of the queries; waits as long as results come in."""
-    from tillkeeper.store.jobs.backfill import UNDECIDED, what_came
+    from tillkeeper.store.jobs.backfill import UNDECIDED, count_results
 
     before, still = None, 0
     while True:
         async with pool.acquire() as conn:
-            came = await what_came(conn, asked)
+            came = await count_results(conn, asked)
         still = still + 1 if came == before else 0
         if still >= NOTHING_MOVES or not any(came[result] for result in UNDECIDED):
             return came

@@ -6,7 +6,7 @@ from typing import Annotated, Final
 import msgspec
 import typer
 
-from tillkeeper.cli.errors import NO, OUT_OF_REACH, WRONG, CommandError, reported
+from tillkeeper.cli.errors import NO, UNAVAILABLE, WRONG, CommandError, reported
 from tillkeeper.cli.options import AsJson, Config, exits, settings_from
 
 app = typer.Typer()
@@ -58,7 +58,7 @@ def check_command(management: Management = None, config: Config = None, as_json:
             raise CommandError(
                 str(error),
                 f"look by yourself: {BY_HAND}",
-                code=OUT_OF_REACH,
+                code=UNAVAILABLE,
             ) from None
         if as_json:
             print_json({"harm": [msgspec.structs.asdict(harm) for harm in found]})

@@ -11,7 +11,7 @@ import typer
 
 from tillkeeper.cli.errors import NO, WRONG, CommandError, reported
 from tillkeeper.cli.money import in_words
-from tillkeeper.cli.options import AsJson, By, Config, exits, person, settings_from, unicode
+from tillkeeper.cli.options import AsJson, By, Config, exits, person, policy_from, settings_from, unicode
 from tillkeeper.cli.order_view import head_of
 
 if TYPE_CHECKING:
@@ -84,6 +84,8 @@ def cases_command(
         found, there_are = ask(settings, query)
         refuse_unknown("kind of case", kind, CASE_KINDS | there_are.kinds, found=found)
         refuse_unknown("owner of a case", owner, {NOBODY} | there_are.owners, found=found)
+        if not found and level is not None and level > (levels := policy_from(settings).cases.levels):
+            raise CommandError(f"there is no level {level}; the policy lets a case go up to {levels}", code=WRONG)
         rows, more = found[:limit], len(found) > limit
         if as_json:
             print_json({"cases": rows, "more": more})
@@ -247,14 +249,14 @@ def _act(
         from tillkeeper.cli.database import ask
         from tillkeeper.cli.output import print_json, shown
         from tillkeeper.store.cases.writing import ClosedCase, NoSuchCase
-        from tillkeeper.store.postgres.transactions import repeat_when_raced
+        from tillkeeper.store.postgres.transactions import repeat_on_conflict
         from tillkeeper.store.reports.case_files import file_of
 
         async def work(conn: "Conn") -> None:
             await act(conn, case_id, by=by, now=clock.now(), **more)
 
         async def query(pool: "Pool") -> dict[str, Any] | None:
-            await repeat_when_raced(pool, work)
+            await repeat_on_conflict(pool, work)
             return await file_of(pool, case_id)
 
         try:

@@ -7,7 +7,7 @@ from typing import Final, TypeVar
 
 import asyncpg
 
-from tillkeeper.cli.errors import OUT_OF_REACH, SCHEMA_UNFIT, WRONG, CommandError
+from tillkeeper.cli.errors import SCHEMA_UNFIT, UNAVAILABLE, WRONG, CommandError
 from tillkeeper.settings import Settings
 from tillkeeper.store.postgres.pool import open_pool
 from tillkeeper.store.postgres.sqlstates import (
@@ -42,12 +42,12 @@ def ask(settings: Settings, query: Callable[[asyncpg.Pool], Awaitable[Result]]) 
             await refuse_unfit(pool)  # or an older schema's empty table would be good news
             return await query(pool)
 
-    with named_failures(settings):
+    with database_failures(settings):
         return asyncio.run(answer())
 
 
 @contextmanager
-def named_failures(settings: Settings) -> Iterator[None]:
+def database_failures(settings: Settings) -> Iterator[None]:
     """Raises CommandError where the database is unavailable or refuses."""
     try:
         yield
@@ -56,10 +56,10 @@ def named_failures(settings: Settings) -> Iterator[None]:
     except DATABASE_ERRORS as error:
         if not is_passing(error):
             raise
-        raise failed_by(error, settings.database_url) from None
+        raise command_error_of(error, settings.database_url) from None
 
 
-def failed_by(error: BaseException, database_url: str) -> CommandError:
+def command_error_of(error: BaseException, database_url: str) -> CommandError:
     """Returns the command's error for one of DATABASE_ERRORS."""
     where = mask(database_url)
     if isinstance(error, SchemaUnfit):
@@ -86,7 +86,7 @@ def failed_by(error: BaseException, database_url: str) -> CommandError:
         line = one_line(error)
     else:
         line = f"the database {where} is out of reach: {one_line(error)}"
-    return CommandError(line, code=OUT_OF_REACH)
+    return CommandError(line, code=UNAVAILABLE)
 
 
 def one_line(error: BaseException) -> str:

@@ -31,12 +31,12 @@ def init_command(config: Config = None, as_json: AsJson = False) -> None:
     """
     with reported(as_json=as_json):
         settings = settings_from(config)
-        from tillkeeper.cli.database import named_failures
+        from tillkeeper.cli.database import database_failures
         from tillkeeper.cli.output import print_json
         from tillkeeper.store.schema.creating import create_schema
         from tillkeeper.telemetry import mask
 
-        with named_failures(settings):
+        with database_failures(settings):
             created = asyncio.run(create_schema(settings.database_url))
         where = mask(settings.database_url)
         if as_json:
@@ -98,23 +98,23 @@ def upgrade_command(
 
 
 def _create(settings: "Settings") -> list[str]:
-    """The tables that were made; none where there are any already, of whichever version."""
-    from tillkeeper.cli.database import named_failures
+    """Returns the tables that were made; none where there are any already, of whichever version."""
+    from tillkeeper.cli.database import database_failures
     from tillkeeper.store.postgres.sqlstates import SchemaUnfit
     from tillkeeper.store.schema.creating import create_schema
 
-    with named_failures(settings), suppress(SchemaUnfit):
+    with database_failures(settings), suppress(SchemaUnfit):
         return asyncio.run(create_schema(settings.database_url))
     return []
 
 
 def _upgrade(settings: "Settings") -> "Sequence[Migration]":
-    from tillkeeper.cli.database import named_failures
+    from tillkeeper.cli.database import database_failures
     from tillkeeper.cli.upgrade_progress import shown_progress
     from tillkeeper.store.schema.files import migrations
     from tillkeeper.store.schema.upgrading import ChangedMigration, upgrade
 
-    with shown_progress() as shown, named_failures(settings):
+    with shown_progress() as shown, database_failures(settings):
         try:
             return asyncio.run(upgrade(settings.database_url, migrations(), report=shown.tell, waiting=shown.waiting))
         except ChangedMigration as error:
@@ -122,11 +122,11 @@ def _upgrade(settings: "Settings") -> "Sequence[Migration]":
 
 
 def _look(settings: "Settings") -> "SchemaStatus":
-    from tillkeeper.cli.database import named_failures
+    from tillkeeper.cli.database import database_failures
     from tillkeeper.store.schema.files import migrations
     from tillkeeper.store.schema.looking import look
 
-    with named_failures(settings):
+    with database_failures(settings):
         status = asyncio.run(look(settings.database_url, migrations()))
         if status.found.version == 0 and status.unfit is not None:
             raise status.unfit

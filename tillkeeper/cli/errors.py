@@ -10,7 +10,7 @@ import typer
 
 NO: Final = 1  # the answer is no
 WRONG: Final = 2  # usage or configuration; click's own code for wrong usage, too
-OUT_OF_REACH: Final = 3  # database or broker
+UNAVAILABLE: Final = 3  # database or broker
 SCHEMA_UNFIT: Final = 4  # the database must be upgraded, or the program
 NOT_WRITTEN: Final = 74  # the output could not be written: EX_IOERR of sysexits.h
 

@@ -33,13 +33,13 @@ def handover_command(by: By = None, peek: Peek = False, config: Config = None, a
         from tillkeeper import clock
         from tillkeeper.cli.database import ask
         from tillkeeper.cli.output import print_json, shown
-        from tillkeeper.store.postgres.transactions import repeat_when_raced
+        from tillkeeper.store.postgres.transactions import repeat_on_conflict
         from tillkeeper.store.reports.handover import hand_over
 
         async def work(conn: "Conn") -> dict[str, Any]:
             return await hand_over(conn, by=who, now=clock.now())
 
-        told = ask(settings, lambda pool: repeat_when_raced(pool, work))
+        told = ask(settings, lambda pool: repeat_on_conflict(pool, work))
         if as_json:
             print_json({**told, "open": {**told["open"], "by_level": _keys_as_text(told["open"]["by_level"])}})
         else:

@@ -42,11 +42,14 @@ def inspect_command(
     """Explain captured requests: verified or why not, and the events in them.  Changes nothing, needs no server.
 
     REQUEST.json is {"method", "url", "headers": {}, "body": "..."} or "body_b64"; "account" and "now" in it count
-    where the options do not say.  Only the accounts of the configuration are needed.  What is refused is examined as
-    `tillkeeper refused` does.  With --json: one line a file.
+    where the options do not say.  What `refused show --json` prints is such a file, too.  Only the accounts of the
+    configuration are needed.  What is refused is examined as `tillkeeper refused` does.  With --json: one line a file.
     """
     with reported(as_json=as_json):
         accounts = _accounts(config)
+        if account is not None and account not in accounts.gateways:
+            there_are = ", ".join(sorted(accounts.gateways))
+            raise CommandError(f"there is no account {account!r}; there are: {there_are}", code=WRONG)
         from tillkeeper import clock
         from tillkeeper.cli.output import print_json
 

@@ -17,11 +17,11 @@ class Commands(TyperGroup):
     """The product's own commands; the installed ones are looked up for `--help`, and for what is none of its own."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        """The names that `--help` shows."""
+        """Returns the names that `--help` shows."""
         return [*super().list_commands(ctx), *sorted(_installed().names)]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """The command of a name, or None."""
+        """Returns the command of a name, or None."""
         own = super().get_command(ctx, cmd_name)
         return own if own is not None else _installed_command(ctx, cmd_name)
 

@@ -125,7 +125,7 @@ def _act(what: str, ref: str, by: str, note: str, config: Path | None, *, as_jso
         from tillkeeper.cli.output import print_json, shown
         from tillkeeper.domain.order.acts import ActRefused
         from tillkeeper.store.orders import acts as order_acts
-        from tillkeeper.store.postgres.transactions import repeat_when_raced
+        from tillkeeper.store.postgres.transactions import repeat_on_conflict
         from tillkeeper.store.reports import order as order_report
 
         acts: dict[str, Callable[..., Awaitable[None]]] = {
@@ -139,7 +139,7 @@ def _act(what: str, ref: str, by: str, note: str, config: Path | None, *, as_jso
             await acts[what](conn, ref, by=by, note=note, now=clock.now(), **more)
 
         async def query(pool: Any) -> dict[str, Any]:
-            await repeat_when_raced(pool, work)
+            await repeat_on_conflict(pool, work)
             found = await order_report.show(pool, ref)
             assert found is not None  # orders are never removed
             return found

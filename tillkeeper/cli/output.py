@@ -1,5 +1,6 @@
 """Prints the output of commands: JSON for programs, tables for people."""
 
+import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -7,8 +8,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
-PIPE_COLUMNS: Final = 200  # without a terminal
+COLUMNS_MAX: Final = 100_000  # wider than any table
+PIPE_COLUMNS: Final = 200  # where neither a terminal nor COLUMNS says how many
 
 
 def print_json(content: Any) -> None:
@@ -20,7 +23,29 @@ def print_json(content: Any) -> None:
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Prints a table under its title, or nothing where it has no rows.  Columns that begin with > hold numbers."""
+    """Prints a table under its title, or nothing where it has no rows.  Columns that begin with > hold numbers.
+
+    Where words would be cut into letters to fit the terminal, each row is printed as lines of names and values.
+    """
+    if not (lines := [[shown(value) for value in row] for row in rows]):
+        return
+    table, console = _table(columns, lines), _console()
+    print(title)
+    if _narrowest(table, console) <= console.width:
+        console.print(table)
+        print()
+        return
+    for line in lines:
+        print_facts({column.removeprefix(">"): value or None for column, value in zip(columns, line, strict=True)})
+        print()
+
+
+def _narrowest(table: "Table", console: "Console") -> int:
+    """Returns the columns that a table takes where no word of it is cut."""
+    return console.measure(table, options=console.options.update(width=COLUMNS_MAX)).minimum
+
+
+def _table(columns: Sequence[str], lines: Iterable[Sequence[str]]) -> "Table":
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -28,12 +53,9 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for column in columns:
         table.add_column(column.removeprefix(">"), overflow="fold", justify="right" if column[:1] == ">" else "left")
-    for row in rows:
-        table.add_row(*(Text(shown(value)) for value in row))
-    if table.row_count:
-        print(title)
-        _console().print(table)
-        print()
+    for line in lines:
+        table.add_row(*map(Text, line))
+    return table
 
 
 def cells(row: Mapping[str, object], *names: str) -> tuple[object, ...]:
@@ -45,7 +67,7 @@ def _console() -> "Console":
     """Opens a console that shows text of outsiders as it is, never as markup."""
     from rich.console import Console
 
-    width = None if sys.stdout.isatty() else PIPE_COLUMNS
+    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else PIPE_COLUMNS
     return Console(file=sys.stdout, width=width, markup=False, highlight=False, emoji=False)
 
 

@@ -1,6 +1,4 @@
-"""What a person does to parked events: replay or discard each in a transaction of its own, so that one that fails
-holds up no other.
-"""
+"""Replays or discards parked events, each in a transaction of its own, so that one that fails holds up no other."""
 
 from collections.abc import AsyncIterator, Sequence
 from functools import partial
@@ -17,7 +15,7 @@ from tillkeeper.store.apply import batch as apply
 from tillkeeper.store.deliveries import parked
 from tillkeeper.store.postgres.pool import Conn
 from tillkeeper.store.postgres.sqlstates import is_outage
-from tillkeeper.store.postgres.transactions import repeat_when_raced
+from tillkeeper.store.postgres.transactions import repeat_on_conflict
 
 PAGE_ROWS: Final = 500
 
@@ -32,7 +30,7 @@ class ParkedAct(msgspec.Struct, frozen=True, kw_only=True):
 async def replay(
     pool: asyncpg.Pool, ids: Sequence[int] | None, act: ParkedAct, policy: Policy, keys: EnvelopeKeys
 ) -> list[dict[str, Any]]:
-    """Applies each again, or, without numbers, every one that is open; returns what became of each.
+    """Applies each again, or, without numbers, every open one; returns the result of each.
 
     Whole messages that were not authentic are applied where `keys` open them now.
     """
@@ -43,7 +41,7 @@ async def replay(
 
 
 async def discard(pool: asyncpg.Pool, ids: Sequence[int], act: ParkedAct) -> list[dict[str, Any]]:
-    """Closes each without applying it; returns what became of each."""
+    """Closes each without applying it; returns the result of each."""
     return [await _discard_one(pool, parked_id, act) async for parked_id in _these(ids)]
 
 
@@ -78,14 +76,14 @@ async def _replay_one(
             return await apply.replay_message(conn, parked_id, keys, **told)
 
     try:
-        tally = await repeat_when_raced(pool, work)
+        tally = await repeat_on_conflict(pool, work)
     except parked.NotOpen:
         return _not_open(parked_id)
     except parked.UnreadableMessage:
         return _as_json(parked_id, "still_parked", error="it is no readable message; it can only be discarded")
     except NotAuthentic as error:
         return _as_json(parked_id, "still_parked", error=f"{error}; `parked show` shows it, --unsigned believes it")
-    except Exception as error:  # whatever parked it may do so again, and must not hold up the others
+    except Exception as error:  # the error that parked it may occur again, and must not hold up the others
         if is_outage(error):
             raise
         return _as_json(parked_id, "still_parked", error=f"{type(error).__name__}: {one_line(error)}")
@@ -98,7 +96,7 @@ async def _discard_one(pool: asyncpg.Pool, parked_id: int, act: ParkedAct) -> di
         parked.close_parked, parked_id=parked_id, outcome="discarded", by=act.by, note=act.note, now=clock.now()
     )
     try:
-        await repeat_when_raced(pool, close)
+        await repeat_on_conflict(pool, close)
     except parked.NotOpen:
         return _not_open(parked_id)
     return _as_json(parked_id, "discarded")

@@ -52,15 +52,15 @@ def list_command(
         refuse_unknown("account", account, settings.accounts, found=tallied)
         if as_json:
             print_json({"refused": [_as_json(row) for row in (deliveries if each else tallied)]})
+        elif not tallied:
+            print("Nothing was refused of late.")
         elif each:
             columns = ["id", "account", "received_at", "finding", "reason"]
             print_table("Refused", columns, ([getattr(delivery, name) for name in columns] for delivery in deliveries))
-        elif tallied:
+        else:
             columns = ["account", "finding", "count", "first_at", "last_at", "last_id", "reason"]
             print_table("Refused", columns, ([getattr(tally, name) for name in columns] for tally in tallied))
             _print_advice({tally.finding for tally in tallied})
-        else:
-            print("Nothing was refused of late.")
 
 
 @commands.command("show", epilog=exits(no="there is none of this number", example="tillkeeper refused show 17"))

@@ -99,7 +99,7 @@ def _serve(
 ) -> None:
     import structlog
 
-    from tillkeeper.cli.database import named_failures
+    from tillkeeper.cli.database import database_failures
     from tillkeeper.process import loop_factory, run_until_stopped
     from tillkeeper.supervise import ChildRefused
     from tillkeeper.telemetry import set_up_logging
@@ -108,7 +108,7 @@ def _serve(
     for doubt in settings.doubts():
         structlog.get_logger().warning("setting_doubtful", problem=doubt)
     try:
-        with named_failures(settings), _named_refusal(listens):
+        with database_failures(settings), _named_refusal(listens):
             run_until_stopped(lambda stop: serve(settings, stop), loop_factory=loop_factory(settings), tied=tied)
     except ChildRefused as refused:
         raise typer.Exit(refused.code) from None  # the child has printed why

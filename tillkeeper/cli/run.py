@@ -55,14 +55,14 @@ async def _run(settings: "Settings", stop: asyncio.Event) -> None:
 
 async def _create_schema(database_url: str) -> list[str]:
     """Creates the schema.  Raises CommandError where waiting would not help."""
-    from tillkeeper.cli.database import REFUSALS, failed_by
+    from tillkeeper.cli.database import REFUSALS, command_error_of
     from tillkeeper.store.postgres.sqlstates import SchemaUnfit
     from tillkeeper.store.schema.creating import create_schema
 
     try:
         return await create_schema(database_url)
     except (*REFUSALS, SchemaUnfit) as error:
-        raise failed_by(error, database_url) from None
+        raise command_error_of(error, database_url) from None
 
 
 async def _keep_roles(stop: asyncio.Event) -> None:

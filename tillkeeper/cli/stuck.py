@@ -48,12 +48,15 @@ def stuck_command(
         from tillkeeper.cli.database import ask
         from tillkeeper.cli.filters import refuse_unknown
         from tillkeeper.cli.output import print_json
-        from tillkeeper.domain.statuses import Status
+        from tillkeeper.domain.statuses import OPEN, Status
         from tillkeeper.store.reports.stuck import STUCK, StuckFilter, stuck_orders
 
         for name in in_status or ():
             if name not in set(Status):
                 raise CommandError(f"{name!r} is no status; known are {', '.join(Status)}", code=WRONG)
+            if name not in OPEN:
+                may_be = ", ".join(status for status in Status if status in OPEN)
+                raise CommandError(f"what is {name} is never stuck; what may be is {may_be}", code=WRONG)
         now = clock.now()
         sought = StuckFilter(
             statuses=tuple(map(Status, in_status)) if in_status else STUCK,

@@ -74,7 +74,7 @@ class Bar:
 
 @contextmanager
 def shown_progress() -> Iterator[Lines | Bar]:
-    """What an upgrade reports to."""
+    """Yields what an upgrade reports to."""
     if not sys.stderr.isatty():
         yield Lines()
         return
@@ -87,13 +87,13 @@ def shown_progress() -> Iterator[Lines | Bar]:
 
 
 def step_of(done: "Done") -> str:
-    """A step in words."""
+    """Returns a step in words."""
     steps = done.migration.steps
     return f"{done.migration}, step {done.step + 1} of {len(steps)}: {steps[done.step]}"
 
 
 def part_of(done: "Done", took_s: float) -> str:
-    """How much is done, and how long the rest takes if it goes on so."""
+    """Returns how much is done, and how long the rest takes if it goes on so."""
     if not done.total:
         return f"under way for {took_s:.0f} s"
     if not done.done:

@@ -26,11 +26,11 @@ def words_command(config: Config = None, as_json: AsJson = False) -> None:
         settings = settings_from(config)
         from tillkeeper.cli.database import ask
         from tillkeeper.cli.output import print_json, print_table
-        from tillkeeper.store.deliveries.unknown_words import words_met
+        from tillkeeper.store.deliveries.unknown_words import seen_words
 
         async def query(pool: "Pool") -> "list[WordUse]":
             async with pool.acquire() as conn:
-                return await words_met(conn)
+                return await seen_words(conn)
 
         rows = [msgspec.structs.asdict(use) for use in ask(settings, query)]
         if as_json:
@@ -38,3 +38,5 @@ def words_command(config: Config = None, as_json: AsJson = False) -> None:
             return
         columns = ["account", "field", "word", "seen", "first_at", "last_at"]
         print_table("Unknown words", columns, ([row[name] for name in columns] for row in rows))
+        if not rows:
+            print("No unknown word was met.")

@@ -25,8 +25,8 @@ TRIED_BODY_BYTES_MAX: Final = (
 TOO_LARGE: Final = f"it has more than {TRIED_BODY_BYTES_MAX // 1024} KiB, so that nothing more was tried"
 TOO_LONG: Final = "looking further took too long"
 OTHERS_MAX: Final = 50  # accounts whose keys are tried
-_A_URL: Final = re.compile(r"https?://[!-~]+", re.ASCII)  # as settings may hold it: the one we saw can be anything
-# How different gateways say that an object is of test mode.
+_A_URL: Final = re.compile(r"https?://[!-~]+", re.ASCII)  # as settings may hold it: a received URL may be anything
+# How gateways mark objects of test mode.
 MODE_FIELDS: Final = (
     ("livemode",),
     ("live_mode",),
@@ -54,7 +54,7 @@ class RefusedRequest(msgspec.Struct, frozen=True, kw_only=True):
     own_url: str | None = None
     with_url: Callable[[str], Gateway] | None = None
     seen_url: str | None = None
-    out_of_time: Callable[[], bool] = lambda: False  # asked between two things that are tried
+    out_of_time: Callable[[], bool] = lambda: False  # called between two checks
 
 
 class OutOfTime(Exception):
@@ -137,7 +137,7 @@ def _urls_like(url: str, seen: str | None) -> Iterator[str]:
     for base in filter(None, (url, seen)):
         try:
             parts = urlsplit(base)
-        except ValueError:  # a bracket without its other
+        except ValueError:  # an unmatched bracket
             continue
         path = parts.path.rstrip("/")
         for scheme in ("https", "http"):
@@ -150,7 +150,7 @@ def _urls_like(url: str, seen: str | None) -> Iterator[str]:
 
 
 def _body(refused_request: RefusedRequest) -> Found:
-    """Finds a body that something on the way wrote anew."""
+    """Finds a body that software on the way rewrote."""
     body = refused_request.request.body
     if not _is_about_the_signature(refused_request) or len(body) > TRIED_BODY_BYTES_MAX:
         return None
@@ -178,7 +178,7 @@ def _bodies_like(body: bytes) -> Iterator[tuple[str, bytes]]:
     for how, options in WRITTEN.items():
         try:
             yield how, json.dumps(value, **options).encode()
-        except (TypeError, ValueError):  # a Decimal's digits are not to be had back
+        except (TypeError, ValueError):  # the digits of a Decimal cannot be restored
             return
 
 

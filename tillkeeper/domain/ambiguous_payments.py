@@ -12,9 +12,10 @@ import msgspec
 
 from tillkeeper.domain.batch import EventKey, Item
 from tillkeeper.domain.events import PaymentEvent
-from tillkeeper.domain.order.case_reasons import CaseReason, mismatch_of
+from tillkeeper.domain.order.case_reasons import CaseReason
 from tillkeeper.domain.order.cases import REFERENCE_CONFLICT, CaseKey, KnownCase
 from tillkeeper.domain.order.facts import ObjectKey, OrderFacts, PaymentFacts, apply
+from tillkeeper.domain.order.mismatch import mismatch_of
 from tillkeeper.domain.order.ownership import Placed, Placement, place
 from tillkeeper.domain.order.receiving import Outcome
 from tillkeeper.domain.order.state import OrderState

@@ -78,6 +78,7 @@ NOTICE_CHANNEL: Final = doubling(30, 300)  # a receiver that is back is found wi
 KEY_REFRESH: Final = constant(1800)
 LOOP_PASS: Final = constant(1.0)  # a loop whose passes fail must not spin
 CHILD_PROCESS: Final = constant(1.0)  # nor must a child that cannot start
+CHILD_REFUSED: Final = constant(10.0)  # settings or schema changed for the worse: somebody must do something first
 
 # --- stored in a row --------------------------------------------------------------------------------------------
 

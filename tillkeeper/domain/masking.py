@@ -1,6 +1,7 @@
 """Masks personal data in free text of gateways, which may hold what payers typed and what banks wrote.
 
-All failure codes of events, unknown words, reasons of refusals and log lines pass through here.
+All failure codes of events, unknown words, reasons of refusals and log lines pass through here.  Secrets are masked in
+tillkeeper/telemetry.py.
 """
 
 import re

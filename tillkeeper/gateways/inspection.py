@@ -2,7 +2,7 @@
 
 import re
 from base64 import b64decode
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final
@@ -14,7 +14,7 @@ from tillkeeper.gateways.base import Gateway
 from tillkeeper.gateways.errors import BadPayload, Refused
 from tillkeeper.gateways.fetching import fetches_of
 from tillkeeper.gateways.kit import strictjson
-from tillkeeper.gateways.kit.fields import at, moment_from_unix, text_or_none
+from tillkeeper.gateways.kit.fields import at, moment_from_rfc3339, moment_from_unix, text_or_none
 from tillkeeper.gateways.kit.unknown_words import unknown_words
 from tillkeeper.gateways.messages import Request
 
@@ -71,15 +71,18 @@ def inspect_request(
 
 
 def read_captured(captured: bytes) -> Captured:
-    """Returns the request in a file's bytes.  Raises UnreadableRequest."""
+    """Returns the request in a file's bytes, also of what `tillkeeper refused show --json` prints.
+
+    Raises UnreadableRequest.
+    """
     try:
         file = strictjson.loads(captured)
         _check_method(file)
         url = text_or_none(file, "url") or ""
         return Captured(
             account=text_or_none(file, "account") or _account_in(url),
-            now=_moment(at(file, ["now"])),
-            request=Request(_headers(at(file, ["headers"])), _body(file), query=_query_in(url)),
+            now=_moment(file),
+            request=Request(_headers(at(file, ["headers"])), _body(file), query=_query_of(file, url)),
             url=url,
         )
     except BadPayload as refused:
@@ -148,14 +151,17 @@ def _account_in(url: str) -> str | None:
     return found[1] if found else None
 
 
-def _query_in(url: str) -> str:
-    """Returns the raw text after the query mark."""
-    return url.partition("#")[0].partition("?")[2]
+def _query_of(file: object, url: str) -> str:
+    """Returns the raw text after the url's query mark; a refused delivery has it by itself, and no url."""
+    return text_or_none(file, "query") or url.partition("#")[0].partition("?")[2]
 
 
-def _moment(seconds: object) -> datetime | None:
+def _moment(file: object) -> datetime | None:
+    """Returns the time in `now`, or in `received_at` as a refused delivery has it."""
+    seconds = at(file, ["now"])
     if seconds is None:
-        return None
+        received_at = text_or_none(file, "received_at")
+        return None if received_at is None else moment_from_rfc3339(received_at)
     if type(seconds) is not int and not isinstance(seconds, Decimal):
         raise BadPayload("now is not a number of unix seconds")
     return moment_from_unix(int(seconds))
@@ -164,15 +170,31 @@ def _moment(seconds: object) -> datetime | None:
 def _headers(headers: object) -> dict[str, list[str]]:
     """Returns headers with names in lower case; a value may be text or a list of texts, and names that differ in case
     are one."""
-    if headers is not None and not isinstance(headers, dict):
-        raise BadPayload("headers is not an object")
     collected: dict[str, list[str]] = {}
-    for name, value in (headers or {}).items():
+    for name, value in _named(headers):
         values = value if isinstance(value, list) else [value]
         if not all(isinstance(one, str) for one in values):
             raise BadPayload("a header is neither text nor a list of texts")
         collected.setdefault(name.lower(), []).extend(values)
     return collected
+
+
+def _named(headers: object) -> Iterable[tuple[str, Any]]:
+    """Yields names and values: of an object, or of a list of pairs, as a refused delivery has them."""
+    match headers:
+        case None:
+            return
+        case dict():
+            yield from headers.items()
+        case list():
+            for pair in headers:
+                match pair:
+                    case [str() as name, value]:
+                        yield name, value
+                    case _:
+                        raise BadPayload("a header in the list is no pair of name and value")
+        case _:
+            raise BadPayload("headers is neither an object nor a list of pairs")
 
 
 def _body(file: object) -> bytes:

@@ -20,7 +20,7 @@ class LaneMessage(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes
     receipt: object
     attempts: int = 1
-    gone_by: str | None = None  # why the broker gave the message up, where it says so
+    death_reason: str | None = None  # why the broker gave the message up, where it says so
 
 
 class Sender(Protocol):

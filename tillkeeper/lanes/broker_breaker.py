@@ -1,6 +1,6 @@
 """The breaker of the broker: it opens after one failure, and closes after a probe that was confirmed.
 
-A delivery is never the trial: while the breaker is open, deliveries go to PostgreSQL.
+A delivery is never the trial: while the breaker is open, deliveries go to PostgreSQL.  intake.py reports the failures.
 """
 
 import asyncio

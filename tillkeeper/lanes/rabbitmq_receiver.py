@@ -214,12 +214,14 @@ async def _from_park(session: _Session, limit: int) -> list[LaneMessage]:
         session.parked[tag] = message
         receipt = _Receipt(session=session, tag=tag, parked=True)
         taken.append(
-            LaneMessage(body=message.body, receipt=receipt, attempts=_attempts(message), gone_by=_gone_by(message))
+            LaneMessage(
+                body=message.body, receipt=receipt, attempts=_attempts(message), death_reason=_death_reason(message)
+            )
         )
     return taken
 
 
-def _gone_by(message: AbstractIncomingMessage) -> str | None:
+def _death_reason(message: AbstractIncomingMessage) -> str | None:
     """Returns why the queue gave the message up: delivery_limit, or expired and maxlen by a policy of the broker.
 
     The latest reason comes first."""

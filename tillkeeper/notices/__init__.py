@@ -1,1 +1,1 @@
-"""Notices are decided on, worded, and handed to mail, the merchant's systems, or ops."""
+"""Writes notices in words, and sends them by mail, to the merchant's systems, or to ops."""

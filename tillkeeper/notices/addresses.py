@@ -1,6 +1,6 @@
-"""Addresses that came from outside: which mail address can be written to, and which network address may be called.
+"""Checks addresses from outside: which mail address can be written to, and which network address may be called.
 
-No text makes these checks raise.
+The checks raise for no input.
 """
 
 import re
@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 ADDRESS_CHARS_MAX: Final = 254  # RFC 5321, the path without its brackets
 LOCAL_CHARS_MAX: Final = 64
 URL_CHARS_MAX: Final = 2048
-# What mailbox providers hand out.  Quoted local parts and address literals are legal, and nobody's.
+# What mailbox providers assign.  Quoted local parts and address literals are legal, but nobody has one.
 _LOCAL: Final = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
 _DOMAIN: Final = re.compile(
     r"([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)*[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
@@ -22,7 +22,7 @@ _NAT64: Final = IPv6Network("64:ff9b::/96")  # its last 32 bits are the IPv4 add
 
 
 def is_mail_address(text: str) -> bool:
-    """True for one plain ASCII mailbox."""
+    """Returns True for one plain ASCII mailbox."""
     local, _, domain = text.rpartition("@")
     return (
         len(text) <= ADDRESS_CHARS_MAX
@@ -33,12 +33,12 @@ def is_mail_address(text: str) -> bool:
 
 
 def is_plain_link(url: str) -> bool:
-    """True for an http or https address that may stand behind a button."""
+    """Returns True for an http or https address that a button may link to."""
     if len(url) > URL_CHARS_MAX or not url.isascii() or not url.isprintable() or set(url) & set(" <>\"'\\`"):
         return False
     try:
         parts = urlsplit(url)
-        _ = parts.port  # looked at only when asked for
+        _ = parts.port  # yarl checks the port only when it is read
     except ValueError:
         return False
     is_web = parts.scheme in ("https", "http") and "@" not in parts.netloc
@@ -46,12 +46,12 @@ def is_plain_link(url: str) -> bool:
 
 
 def without_addresses(text: str) -> str:
-    """Takes out of a text what looks like a mail address, for servers repeat the address that they refuse."""
+    """Removes from a text what looks like a mail address, for servers repeat the address that they refuse."""
     return _LIKE_AN_ADDRESS.sub("<address>", text)
 
 
 def is_public(host: str) -> bool:
-    """True for an IP address that anybody on the Internet could be; false for what only our own network reaches."""
+    """Returns True for a public IP address, and False for one that only our own network reaches."""
     address = ip_address(host.partition("%")[0])
     if isinstance(address, IPv6Address):
         inner = _inner(address)
@@ -61,7 +61,7 @@ def is_public(host: str) -> bool:
 
 
 def _inner(address: IPv6Address) -> IPv4Address | None:
-    """The IPv4 address inside an IPv6 one that stands for it."""
+    """Returns the IPv4 address that an IPv6 address embeds."""
     if address in _NAT64:
         return IPv4Address(int(address) & 0xFFFFFFFF)
     return address.ipv4_mapped or address.sixtofour

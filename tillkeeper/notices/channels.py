@@ -1,4 +1,4 @@
-"""The channels that the settings open, by audience."""
+"""Opens the channels that the settings configure, by audience."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -20,7 +20,7 @@ class Channels(msgspec.Struct, frozen=True, kw_only=True):
     ops: Mapping[int, tuple[Channel, ...]] = MappingProxyType({})
 
     def for_ops(self, level: Any) -> tuple[Channel, ...]:
-        """The channels of the highest configured level up to this one; of the lowest level where all are above."""
+        """Returns the channels of the highest configured level up to this one; of the lowest where all are above."""
         if not self.ops:
             return ()
         wanted = level if type(level) is int else 1
@@ -31,7 +31,7 @@ class Channels(msgspec.Struct, frozen=True, kw_only=True):
 async def open_channels(
     settings: NotifySettings, *, broker_url: str | None, broker_prefix: str
 ) -> AsyncIterator[Channels]:
-    """Opens all channels of the settings, and closes them at the end.  A channel out of reach is no error."""
+    """Opens all channels of the settings, and closes them at the end.  A channel that cannot be reached is no error."""
     from tillkeeper.notices.exchange import ExchangeChannel  # noqa: PLC0415
     from tillkeeper.notices.webhook import open_webhooks  # noqa: PLC0415
 

@@ -1,7 +1,7 @@
-"""A channel that keeps failing is left alone for a while, so that its backlog does not take the time of its neighbours.
+"""Lets a channel that keeps failing cool down, so that its backlog does not take the time of other channels.
 
-A receiver that hangs costs its time-out for each notice, and after a day it has thousands that are due again each hour.
-While it cools down, notices are put off at once, without a call; after that one notice at a time tries it anew.
+A receiver that hangs costs its time-out for each notice, and after a day it has thousands that are due each hour.
+While it cools down, notices are postponed at once, without a call; after that one notice at a time tries it again.
 """
 
 from datetime import timedelta
@@ -12,7 +12,7 @@ from tillkeeper.domain.backoff import NOTICE_CHANNEL
 from tillkeeper.domain.order.notice_outcomes import RETRY_AFTER_MAX, Failed, SendOutcome
 from tillkeeper.notices.outgoing import Outgoing
 
-FAILURES_MAX: Final = 5  # in a row; a restart of the receiver is over by the schedule of the row
+FAILURES_MAX: Final = 5  # in a row; the retry schedule of the row outlasts a restart of the receiver
 
 
 class Channel(Protocol):
@@ -24,7 +24,7 @@ class Channel(Protocol):
         ...
 
     async def send(self, notice: Outgoing) -> SendOutcome:
-        """Hands the notice over, in bounded time."""
+        """Sends the notice, in bounded time."""
         ...
 
 
@@ -37,7 +37,7 @@ class WithCooldown:
         self._breaker = Breaker(failures_max=FAILURES_MAX, cooldown=NOTICE_CHANNEL)
 
     async def send(self, notice: Outgoing) -> SendOutcome:
-        """Returns what the channel says, or that it is left alone."""
+        """Returns the channel's outcome, or that it is cooling down."""
         now_s = notice.sent_at.timestamp()
         if not self._breaker.enter(now_s):
             wait = timedelta(seconds=self._breaker.left_s(now_s))
@@ -46,7 +46,7 @@ class WithCooldown:
             outcome = await self._channel.send(notice)
             self._note(outcome, now_s)
         finally:
-            self._breaker.left()
+            self._breaker.abandoned()
         return outcome
 
     def _note(self, outcome: SendOutcome, now_s: float) -> None:
@@ -54,5 +54,5 @@ class WithCooldown:
             self._breaker.succeeded()
         elif outcome.wait is None:
             self._breaker.failed(now_s)
-        else:  # it asked for a pause, and means all notices
+        else:  # the pause that it asks for applies to all notices
             self._breaker.failed(now_s, pause_s=min(outcome.wait, RETRY_AFTER_MAX).total_seconds())

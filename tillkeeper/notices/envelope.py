@@ -1,4 +1,4 @@
-"""A mail is written as the bytes that are sent; no text from outside can break out of its header."""
+"""Writes a mail as the bytes that are sent; no text from outside can break out of its header."""
 
 import hashlib
 from datetime import datetime
@@ -12,7 +12,7 @@ from tillkeeper.notices.addresses import is_mail_address
 from tillkeeper.notices.mail import Mail
 from tillkeeper.notices.settings import NotifySettings
 
-# 7 bits: not every server on the way says 8BITMIME, and ours must not have to ask.
+# 7 bits, for not every server on the way supports 8BITMIME.
 POLICY: Final = SMTP.clone(cte_type="7bit", raise_on_defect=True)
 
 
@@ -24,7 +24,9 @@ def as_bytes(mail: Mail, *, key: str, to: str, settings: NotifySettings, now: da
     message["To"] = Address(addr_spec=to)
     if settings.support is not None and is_mail_address(settings.support):
         message["Reply-To"] = Address(addr_spec=settings.support)
-    message["Subject"] = mail.subject.replace("=?", "= ?")  # what looks encoded would be decoded, line ends and all
+    message["Subject"] = mail.subject.replace(
+        "=?", "= ?"
+    )  # text that looks encoded would be decoded, with its line ends
     message["Date"] = format_datetime(now)
     message["Message-ID"] = message_id(key, settings.from_address)
     message["Auto-Submitted"] = "auto-generated"

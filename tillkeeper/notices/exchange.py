@@ -1,4 +1,4 @@
-"""Notices are published to RabbitMQ: to the durable topic exchange <prefix>.notices, with the topic as routing key.
+"""Publishes notices to RabbitMQ: to the durable topic exchange <prefix>.notices, with the topic as routing key.
 
 Messages are persistent and confirmed, but not mandatory: nothing is lost where nobody has bound a queue.
 """
@@ -17,7 +17,7 @@ from tillkeeper.lanes.bounded import bounded
 from tillkeeper.lanes.broker_connection import BrokerConnection
 from tillkeeper.notices.outgoing import Outgoing
 
-CONFIRM_S: Final = 5.0  # nobody waits for it but the next notice
+CONFIRM_S: Final = 5.0  # only the next notice waits for it
 
 
 class _Session(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,7 +39,7 @@ class ExchangeChannel:
 
     @classmethod
     async def open(cls, broker_url: str, prefix: str) -> "ExchangeChannel":
-        """Connects now, or as soon as the broker is there.  An absent broker is no error."""
+        """Connects now, or as soon as the broker is available.  An unavailable broker is no error."""
         channel = cls(broker_url, prefix)
         await channel._connection.open()
         return channel

@@ -1,4 +1,4 @@
-"""What mails to payers say, in both languages.  mail.py fills in what stands in braces."""
+"""Holds the texts of mails to payers, in both languages.  mail.py fills in what stands in braces."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -15,7 +15,7 @@ Tone: TypeAlias = Literal["good", "wait", "bad", "calm"]
 
 
 class Letter(msgspec.Struct, frozen=True, kw_only=True):
-    """One mail: the figure is what the payer looks for first; the rows are the facts below it, in order."""
+    """A mail: the figure is what the payer looks for first; the rows are the facts below it, in order."""
 
     tone: Tone
     subject: Words

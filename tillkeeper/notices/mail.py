@@ -1,7 +1,7 @@
-"""A notice is made into a mail, without I/O.  The words are in letters.py, the look is in templates/.
+"""Makes a mail of a notice, without I/O.  The words are in letters.py, the layout is in templates/.
 
-All that a payload holds came from outside once.  Characters that do not show are taken out, texts are cut to a length
-and escaped by the templates, and only plain http or https becomes a link.
+All text of a payload came from outside once.  Invisible characters are removed, texts are cut to a length and escaped
+by the templates, and only plain http or https becomes a link.
 """
 
 import re
@@ -26,24 +26,24 @@ from tillkeeper.notices.addresses import is_mail_address, is_plain_link
 from tillkeeper.notices.letters import FRAME_WORDS, LETTERS, ROW_WORDS, STATUS_WORDS, Language, Letter
 from tillkeeper.notices.settings import NotifySettings
 
-REFERENCE_CHARS_MAX: Final = 100  # an order reference that still fits on two lines of a phone
+REFERENCE_CHARS_MAX: Final = 100  # an order reference that fits on two lines of a phone
 LOCALES: Final = {"zh-CN": Locale("zh", territory="CN", script="Hans"), "en": Locale("en")}
-# While a payment may be on its way, or when all is paid, nobody is sent to pay, whatever the topic says.
+# While a payment may be on its way, or when all is paid, no mail links to paying, whatever its topic.
 PAYABLE: Final = frozenset({Status.UNPAID, Status.FAILED, Status.PARTIALLY_PAID})
 
 # CLDR has a space between a code of letters and the digits; Babel leaves it out.
 _LETTER_BEFORE_DIGIT: Final = re.compile(r"[^\W\d_](?=\d)")
-NOTHING: Final = "-"  # where a fact is missing that the words ask for
+NOTHING: Final = "-"  # in place of a missing fact
 
 _Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
 class BadNotice(Exception):
-    """The payload does not say what its topic needs, which is an error of ours."""
+    """The payload lacks what its topic needs, which is a bug."""
 
 
 class Facts(OrderView, frozen=True, kw_only=True):
-    """The payload of a payer's notice: the order, and what is said of it besides."""
+    """The payload of a payer's notice: the order, and further facts."""
 
     remaining: Minor | None = None  # None: what is due and not paid
     failure: str | None = None
@@ -51,12 +51,12 @@ class Facts(OrderView, frozen=True, kw_only=True):
     expires_at: _Moment | None = None
     due_at: _Moment | None = None
     due_amount: Minor | None = None
-    refund_amount: Minor | None = None  # of the one refund that is spoken of
+    refund_amount: Minor | None = None  # of the refund that the mail is about
     under_way: bool = False  # a payment is, as known when the mail is sent
 
 
 class Mail(msgspec.Struct, frozen=True, kw_only=True):
-    """What a payer reads."""
+    """A mail as the payer reads it."""
 
     language: Language
     subject: str
@@ -162,7 +162,7 @@ class _Writer:
         }
 
     def _is_told(self, row: str) -> bool:
-        """False for a row that would say nothing."""
+        """Returns False for a row without a value."""
         facts = self._facts
         may_lack = {
             "paid": facts.paid,

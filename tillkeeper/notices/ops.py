@@ -1,4 +1,4 @@
-"""Notices reach ops through apprise: by mail, Slack, DingTalk, Feishu, WeCom, or any other service that it knows."""
+"""Sends notices to ops through apprise: by mail, Slack, DingTalk, Feishu, WeCom, or any other service it supports."""
 
 import asyncio
 from collections.abc import Iterable
@@ -33,7 +33,7 @@ LEADING: Final = ("text", "kind", "subject", "order_ref", "account")
 
 
 class OpsChannel:
-    """One apprise URL."""
+    """A channel for one apprise URL."""
 
     def __init__(self, name: str, url: str, settings: NotifySettings) -> None:
         self.name: Final = name
@@ -44,7 +44,8 @@ class OpsChannel:
         self._language = settings.default_locale
 
     async def send(self, notice: Outgoing) -> SendOutcome:
-        """Counts as sent where the service took it.  apprise blocks, so it has a thread, left behind past its time."""
+        """Sends through the service.  apprise blocks, so it runs in a thread, which is abandoned after the time
+        limit."""
         title, body = message_of(notice, self._language)
         kind = apprise.NotifyType.WARNING if _level(notice.payload) < URGENT_LEVEL else apprise.NotifyType.FAILURE
         call = asyncio.to_thread(
@@ -61,12 +62,12 @@ class OpsChannel:
 
 
 def ops_channels(level: int, urls: Iterable[str], settings: NotifySettings) -> tuple[OpsChannel, ...]:
-    """A channel for each URL of a level, named by its place."""
+    """Builds a channel for each URL of a level, named by its place."""
     return tuple(OpsChannel(f"ops.{level}[{at}]", url, settings) for at, url in enumerate(urls))
 
 
 def unknown(settings: NotifySettings) -> list[str]:
-    """A line for each address that apprise cannot use.  The line names the key, and never the address."""
+    """Returns a line for each address that apprise cannot use.  It names the key, and never the address."""
     return [
         f"notify.ops.{level}.{at}: is no address that apprise can use"
         for level, urls in settings.ops.items()

@@ -1,4 +1,4 @@
-"""A notice as it is sent to the merchant's systems and to ops."""
+"""Defines a notice as it is sent to the merchant's systems and to ops."""
 
 import hashlib
 import re
@@ -12,7 +12,7 @@ _PLAIN: Final = re.compile(r"[A-Za-z0-9/_:-]{1,200}")
 
 
 class Outgoing(msgspec.Struct, frozen=True, kw_only=True):
-    """`key` names the notice for good.  Receivers see `id`, by which they know a notice that comes twice."""
+    """A notice to send.  `key` identifies it.  Receivers see `id`, by which they recognise a repeated notice."""
 
     key: str
     topic: str

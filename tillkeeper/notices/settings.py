@@ -1,4 +1,4 @@
-"""The settings of notices: `[notify]`."""
+"""Defines the settings of notices: `[notify]`."""
 
 import base64
 import re
@@ -35,7 +35,7 @@ def _check_address(address: str) -> str:
 
 
 def _check_secret(secret: str) -> str:
-    """Every secret signs, so a bad one is refused here and not when the first notice is sent."""
+    """Refuses a bad secret here, and not when the first notice is sent, for every secret signs."""
     text = secret.removeprefix("whsec_").rstrip("=")
     try:
         key = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
@@ -85,7 +85,7 @@ Hours = Annotated[int, Field(ge=1, le=24 * 30)]
 
 
 class SmtpSettings(BaseModel):
-    """The server that mails to payers are handed to."""
+    """The SMTP server for mails to payers."""
 
     model_config = _STRICT
 
@@ -107,7 +107,7 @@ class SmtpSettings(BaseModel):
 
 
 class WebhookSettings(BaseModel):
-    """One of the merchant's systems, which is told of every change."""
+    """One of the merchant's systems, which gets a webhook for every change."""
 
     model_config = _STRICT
 
@@ -116,7 +116,7 @@ class WebhookSettings(BaseModel):
 
 
 class NotifySettings(BaseModel):
-    """Who is told of what happens to orders, how, and when not."""
+    """The recipients of notices, their channels, and the limits."""
 
     model_config = _STRICT
 
@@ -165,7 +165,7 @@ class NotifySettings(BaseModel):
 
     @property
     def mail_limits(self) -> MailLimits:
-        """What payers' mails are held to."""
+        """Returns the limits of mails to payers."""
         return MailLimits(per_order_max=self.per_order_max, quiet=self._quiet())
 
     def _quiet(self) -> QuietHours | None:

@@ -1,6 +1,6 @@
-"""Mail handed to an SMTP server, at most once.
+"""Sends mail through an SMTP server, at most once.
 
-connect, EHLO, STARTTLS, AUTH, MAIL, RCPT ── refused: nobody was told; 4xx is tried again, 5xx is final
+connect, EHLO, STARTTLS, AUTH, MAIL, RCPT ── refused: nothing was sent; 4xx is retried, 5xx is final
 mark the row (committed) ── not allowed any more: nothing is sent
 DATA ── refused: as above; 2xx: sent; no answer: the mail may have been taken, and is never sent again
 """
@@ -18,14 +18,14 @@ from tillkeeper.notices.addresses import without_addresses
 from tillkeeper.notices.settings import SmtpSettings
 
 PERMANENT: Final = 500
-QUIT_S: Final = 2.0  # the mail is handed over already; the answer to QUIT does not matter
+QUIT_S: Final = 2.0  # the mail is sent already; the answer to QUIT does not matter
 
-# Everything that happens before a server has taken a message: nobody was told.
+# Errors before a server has taken a message: nothing was sent.
 _BEFORE_DATA: Final = (aiosmtplib.SMTPException, OSError, TimeoutError, ValueError)
 
 
 class SmtpChannel:
-    """One server.  Each mail has a connection of its own, and the settings say how many are open at once."""
+    """A channel for one server.  Each mail has a connection of its own; the settings limit how many are open."""
 
     def __init__(self, settings: SmtpSettings, *, tls_context: ssl.SSLContext | None = None) -> None:
         self._settings = settings
@@ -37,7 +37,7 @@ class SmtpChannel:
     async def send(
         self, message: bytes, *, sender: str, to: str, before_data: Callable[[], Awaitable[None]]
     ) -> SendOutcome:
-        """Hands the message over.  Awaits `before_data` when only DATA is left; if that raises, nothing is sent."""
+        """Sends the message.  Awaits `before_data` when only DATA is left; if that raises, nothing is sent."""
         async with self._connections:
             client = self._client(sender)
             try:
@@ -56,7 +56,7 @@ class SmtpChannel:
             username=settings.username,
             password=settings.password,
             timeout=settings.timeout_s,
-            local_hostname=sender.rpartition("@")[2],  # else it asks DNS for our own name, for each connection
+            local_hostname=sender.rpartition("@")[2],  # else it queries DNS for our own name at each connection
             use_tls=settings.security == "tls",
             start_tls=settings.security == "starttls",
             tls_context=self._tls_context,

@@ -1,6 +1,6 @@
-"""Notices are posted to the merchant's systems, signed as Standard Webhooks asks (standardwebhooks.com).
+"""Posts notices to the merchant's systems, signed as Standard Webhooks specifies (standardwebhooks.com).
 
-    webhook-id: names the notice         {"type": topic, "timestamp": when it happened, "data": payload}
+    webhook-id: identifies the notice         {"type": topic, "timestamp": when it happened, "data": payload}
     webhook-timestamp, webhook-signature: one v1 signature for each secret
 
 A receiver takes a notice with any 2xx, and may get it again with the same id.  It may ask for a pause (429 or 503 with
@@ -34,11 +34,11 @@ _SUCCESS: Final = range(200, 300)
 
 
 class NotPublic(OSError):
-    """The host's address is one that only our own network reaches."""
+    """The host has an address that only our own network reaches."""
 
 
 class WebhookChannel:
-    """One of the merchant's systems, reached by signed POST."""
+    """A channel that posts signed webhooks to one of the merchant's systems."""
 
     def __init__(self, name: str, settings: WebhookSettings, client: aiohttp.ClientSession) -> None:
         self.name: Final = f"webhook:{name}"
@@ -114,7 +114,7 @@ def _outcome(status: int, retry_after: str | None, now: datetime) -> SendOutcome
 
 
 def retry_after_wait(text: str | None, now: datetime) -> timedelta | None:
-    """The pause that a Retry-After asks for, in seconds or as a date; None for any other text."""
+    """Returns the pause that a Retry-After asks for, in seconds or as a date; None for any other text."""
     if text is None:
         return None
     if text.isascii() and text.isdigit():

@@ -32,7 +32,7 @@ class AdyenSigner(msgspec.Struct, frozen=True, kw_only=True):
     merchant_account: str
 
     def sign(self, story: Story, event: StoryEvent, *, now: datetime, again: int) -> Signed:  # noqa: ARG002
-        """The same delivery each time; nothing counts repetitions."""
+        """Returns the same delivery each time; nothing counts repetitions."""
         code, success = code_of(event)
         more: Json = {} if code in OF_THE_PAYMENT else {"originalReference": story.payment_ref}
         item = adyen_item(
@@ -53,7 +53,7 @@ class AdyenSigner(msgspec.Struct, frozen=True, kw_only=True):
 def adyen_item(
     code: str, psp_ref: str, value: int, currency: str, order_ref: str, *, at: datetime, success: str, **more: Any
 ) -> Json:
-    """An item about a card payment, not signed yet; `more` are further fields, or others than these."""
+    """Returns an item about a card payment, not signed yet; `more` are further fields, or others than these."""
     return {
         "amount": {"currency": currency, "value": value},
         "eventCode": code,
@@ -68,7 +68,7 @@ def adyen_item(
 
 
 def adyen_signed(key: str, item: Json) -> Json:
-    """The item with its signature, last in what else it has of additionalData."""
+    """Returns the item with its signature, last in what else it has of additionalData."""
     amount = item["amount"]
     fields = [
         item["pspReference"],
@@ -85,14 +85,14 @@ def adyen_signed(key: str, item: Json) -> Json:
 
 
 def adyen_delivery(items: Sequence[Json], live: str = "false") -> Signed:
-    """The body around items, and the headers it comes with."""
+    """Returns the body around items, and the headers it comes with."""
     body = {"live": live, "notificationItems": [{"NotificationRequestItem": item} for item in items]}
     headers = {"Content-Type": "application/json; charset=utf-8", "User-Agent": "Adyen HttpClient 1.0"}
     return headers, json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def code_of(event: StoryEvent) -> tuple[str, str]:
-    """The event code without what tells two of a kind apart."""
+    """Returns the event code without what tells two of a kind apart."""
     code, _, success = event.event_type.partition(" ")
     return code, success or "true"
 

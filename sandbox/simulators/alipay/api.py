@@ -190,7 +190,7 @@ def _invalid(sub_code: str, sub_msg: str) -> Content:
 def _response(
     method: str, value: Content, *, about: str, ref: str = "", order_ref: str = "", summary: str = ""
 ) -> ApiResponse:
-    """The answer's name and value, a line each, until it is sealed."""
+    """Returns the answer's name and value, a line each, until it is sealed."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
     name = f"{method.replace('.', '_')}_response".encode()
     return ApiResponse(

@@ -61,7 +61,7 @@ def alipay_refund(
 
 
 def yuan(fen: int) -> str:
-    """An amount as Alipay writes it."""
+    """Returns an amount as Alipay writes it."""
     return f"{fen // 100}.{fen % 100:02d}"
 
 
@@ -103,7 +103,7 @@ def _paid(trade: AlipayTrade) -> Fields:
 
 
 def local_time(at: datetime) -> str:
-    """A time as Alipay writes it, in Shanghai's."""
+    """Returns a time as Alipay writes it, in Shanghai's."""
     return f"{at.astimezone(SHANGHAI):%Y-%m-%d %H:%M:%S}"
 
 

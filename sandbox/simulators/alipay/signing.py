@@ -38,7 +38,7 @@ class AlipaySigner(msgspec.Struct, frozen=True, kw_only=True):
     app_key: RSAPrivateKey  # the merchant's, which signs queries
 
     def sign(self, story: Story, event: StoryEvent, *, now: datetime, again: int) -> Signed:  # noqa: ARG002
-        """The same notice each time: Alipay signs no time of sending."""
+        """Returns the same notice each time: Alipay signs no time of sending."""
         paid = [told for told in (*story.events, event) if told.event_type == self.pays]
         trade = AlipayTrade(
             app_id=self.app_id,
@@ -68,7 +68,7 @@ class AlipaySigner(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def alipay_delivery(private_key: RSAPrivateKey, fields: Mapping[str, str]) -> Signed:
-    """A notice, signed over all its fields and in its own charset."""
+    """Returns a notice, signed over all its fields and in its own charset."""
     charset = fields["charset"]
     text = "&".join(f"{name}={value}" for name, value in sorted(fields.items()))
     return alipay_form(list(fields.items()), alipay_signature(private_key, text.encode(charset)), charset)

@@ -16,14 +16,14 @@ DISPUTE_STATUSES: Final = {"dispute_opened": "open", "dispute_won": "won", "disp
 
 
 def notification(kind: str, at: datetime, subject: Mapping[str, Xml]) -> bytes:
-    """The notification around a subject."""
+    """Returns the notification around a subject."""
     timestamp = f'<timestamp type="datetime">{utc_seconds(at)}</timestamp>'
     content = f"{timestamp}{_element('kind', kind)}{_element('subject', subject)}"
     return f'<?xml version="1.0" encoding="UTF-8"?>\n<notification>\n{content}\n</notification>\n'.encode()
 
 
 def document(name: str, content: Xml) -> bytes:
-    """An object as the API answers with it."""
+    """Returns an object as the API answers with it."""
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{_element(name, content)}'.encode()
 
 
@@ -43,7 +43,7 @@ def major(amount: int, currency: str) -> str:
 
 
 def sale(story: Story, amount: int, status: str, at: datetime) -> Transaction:
-    """The transaction of a payment."""
+    """Returns the transaction of a payment."""
     step: Transaction = {
         "timestamp": utc_seconds(at),
         "status": status,
@@ -69,7 +69,7 @@ def sale(story: Story, amount: int, status: str, at: datetime) -> Transaction:
 
 
 def credit(story: Story, refund_ref: str, amount: int, status: str, at: datetime) -> Transaction:
-    """The transaction of a refund."""
+    """Returns the transaction of a refund."""
     return sale(story, amount, status, at) | {
         "id": refund_ref,
         "type": "credit",
@@ -78,7 +78,7 @@ def credit(story: Story, refund_ref: str, amount: int, status: str, at: datetime
 
 
 def dispute(story: Story, event: StoryEvent) -> Transaction:
-    """A chargeback of what was paid."""
+    """Returns a chargeback of what was paid."""
     status = DISPUTE_STATUSES[event.event_type]
     return {
         "id": dispute_ref_of(story),
@@ -101,5 +101,5 @@ def dispute(story: Story, event: StoryEvent) -> Transaction:
 
 
 def dispute_ref_of(story: Story) -> str:
-    """The one dispute of a story."""
+    """Returns the one dispute of a story."""
     return f"dp_{bare(story.order_ref)}"

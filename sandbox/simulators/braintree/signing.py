@@ -37,7 +37,7 @@ class BraintreeSigner(msgspec.Struct, frozen=True, kw_only=True):
     private_key: str
 
     def sign(self, story: Story, event: StoryEvent, *, now: datetime, again: int) -> Signed:  # noqa: ARG002
-        """The same notification each time, under the time at which it was made."""
+        """Returns the same notification each time, under the time at which it was made."""
         kind, subject = SUBJECTS[event.event_type](story, event)
         return self.sent(notification(kind, event.at, subject))
 

@@ -26,7 +26,7 @@ from tillkeeper.sandbox.story import Story, StoryEvent
 
 
 def new_signer(account: str) -> BraintreeSigner:
-    """A merchant with fresh keys."""
+    """Returns a merchant with fresh keys."""
     return BraintreeSigner(
         account=account,
         merchant_id=secrets.token_hex(8),

@@ -75,7 +75,7 @@ def _captures(record: PaymentRecord, as_of: datetime) -> list[StoryEvent]:
 
 
 def _actions_of(record: PaymentRecord, as_of: datetime) -> list[Json]:
-    """All that happened to a payment, newest first."""
+    """Returns all that happened to a payment, newest first."""
     captures = [
         _action(capture_ref(capture), "Capture", capture.amount, capture.at, approved=True)
         for capture in _captures(record, as_of)

@@ -9,7 +9,7 @@ from tillkeeper.sandbox.formats import Json
 def checkout_action(
     action_id: str, payment_ref: str, amount: int, currency: str, *, order_ref: str, at: datetime, **more: Any
 ) -> Json:
-    """An action on a payment that is approved, unless `more` says otherwise."""
+    """Returns an action on a payment that is approved, unless `more` says otherwise."""
     return {
         "id": payment_ref,
         "action_id": action_id,
@@ -26,7 +26,7 @@ def checkout_action(
 def checkout_dispute(
     dispute_ref: str, payment_ref: str, amount: int, currency: str, *, order_ref: str, **more: Any
 ) -> Json:
-    """A dispute."""
+    """Returns a dispute."""
     return {
         "id": dispute_ref,
         "category": "general",
@@ -41,7 +41,7 @@ def checkout_dispute(
 def checkout_payment(
     payment_ref: str, amount: int, currency: str, order_ref: str, /, *, actions: list[Json], **more: Any
 ) -> Json:
-    """A payment as the API shows it; captured, unless `more` says otherwise."""
+    """Returns a payment as the API shows it; captured, unless `more` says otherwise."""
     return {
         "id": payment_ref,
         "requested_on": "2026-09-21T15:33:20Z",
@@ -58,5 +58,5 @@ def checkout_payment(
 
 
 def rfc3339(at: datetime) -> str:
-    """A time as RFC 3339 writes it, in UTC."""
+    """Returns a time as RFC 3339 writes it, in UTC."""
     return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.4695512Z")

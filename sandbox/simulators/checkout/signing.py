@@ -26,7 +26,7 @@ class CheckoutSigner(msgspec.Struct, frozen=True, kw_only=True):
     secret_key: str
 
     def sign(self, story: Story, event: StoryEvent, *, now: datetime, again: int) -> Signed:  # noqa: ARG002
-        """The same event each time."""
+        """Returns the same event each time."""
         return checkout_signed(self.signature_key, _body(story, event))
 
 
@@ -40,7 +40,7 @@ def checkout_signed(key: str, body: bytes) -> Signed:
 
 
 def checkout_body(event_type: str, data: Json, *, event_id: str, at: datetime) -> bytes:
-    """The event around its data."""
+    """Returns the event around its data."""
     return json.dumps(
         {
             "id": event_id,

@@ -21,7 +21,7 @@ def flutterwave_signed(secret_hash: str, body: bytes) -> Signed:
 
 
 def flutterwave_v3(secret_hash: str, event: str, data: Json) -> Signed:
-    """A delivery of v3: the secret itself stands in a header."""
+    """Returns a delivery of v3: the secret itself stands in a header."""
     body = compact_json({"event": event, "data": data, "event.type": "CARD_TRANSACTION"})
     return {"Content-Type": "application/json", "Verif-Hash": secret_hash}, body
 
@@ -45,7 +45,7 @@ class FlutterwaveSigner(msgspec.Struct, frozen=True, kw_only=True):
     secret_key: str
 
     def sign(self, story: Story, event: StoryEvent, *, now: datetime, again: int) -> Signed:  # noqa: ARG002
-        """The same event each time."""
+        """Returns the same event each time."""
         name, data = event.event_type.partition(" ")[0], _data(story, event)
         body = flutterwave_body(name, event.at, data, id=event.event_id)
         return flutterwave_signed(self.secret_hash, body)

@@ -84,7 +84,7 @@ class GoCardlessApi:
 
 
 def payment_of(record: PaymentRecord, happened: Sequence[StoryEvent]) -> Json:
-    """The payment after all that happened to it."""
+    """Returns the payment after all that happened to it."""
     story = record.story
     status = next(status for event in reversed(happened) if (status := ACTIONS[event.event_type][1]) is not None)
     more = {"status": status, "created_at": utc_milliseconds(story.started_at), "amount_refunded": record.going_back}
@@ -94,7 +94,7 @@ def payment_of(record: PaymentRecord, happened: Sequence[StoryEvent]) -> Json:
 
 
 def refund_of(story: Story, refund: RefundRecord) -> Json:
-    """A refund."""
+    """Returns a refund."""
     more = {"status": REFUND_STATUSES[refund.state], "created_at": utc_milliseconds(refund.asked_at)}
     return gocardless_refund(refund_id(refund.refund_ref), story.payment_ref, refund.amount, story.currency, **more)
 

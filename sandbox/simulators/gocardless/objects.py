@@ -20,7 +20,7 @@ def gocardless_event(event_id: str, at: datetime, resource: str, action: str, /,
 
 
 def gocardless_payment(payment_ref: str, amount: int, currency: str, order_ref: str | None, /, **more: Any) -> Json:
-    """A payment that was collected, unless `more` says otherwise."""
+    """Returns a payment that was collected, unless `more` says otherwise."""
     return {
         "id": payment_ref,
         "created_at": "2026-09-28T09:00:00.000Z",
@@ -40,7 +40,7 @@ def gocardless_payment(payment_ref: str, amount: int, currency: str, order_ref: 
 
 
 def gocardless_refund(refund_ref: str, payment_ref: str, amount: int, currency: str, /, **more: Any) -> Json:
-    """A refund that was paid, unless `more` says otherwise."""
+    """Returns a refund that was paid, unless `more` says otherwise."""
     return {
         "id": refund_ref,
         "created_at": "2026-10-03T09:00:00.000Z",
@@ -54,10 +54,10 @@ def gocardless_refund(refund_ref: str, payment_ref: str, amount: int, currency: 
 
 
 def refund_id(refund_ref: str) -> str:
-    """A refund's reference in the shape of GoCardless's own; `refund_ref_of` undoes it."""
+    """Returns a refund's reference in the shape of GoCardless's own; `refund_ref_of` undoes it."""
     return f"RF{refund_ref.removeprefix('re_')}"
 
 
 def refund_ref_of(refund_id: str) -> str:
-    """The story's reference of a refund."""
+    """Returns the story's reference of a refund."""
     return f"re_{refund_id.removeprefix('RF')}"

@@ -55,7 +55,7 @@ def gocardless_signed(secret: str, body: bytes) -> Signed:
 
 
 def gocardless_body(*events: Json) -> bytes:
-    """A delivery of events, one or many."""
+    """Returns a delivery of events, one or many."""
     return json.dumps({"events": events, "meta": {"webhook_id": "WB0000TILL"}}).encode()
 
 
@@ -72,12 +72,12 @@ class GoCardlessSigner(msgspec.Struct, frozen=True, kw_only=True):
     access_token: str  # who shows it may ask
 
     def sign(self, story: Story, event: StoryEvent, *, now: datetime, again: int) -> Signed:  # noqa: ARG002
-        """The same delivery each time."""
+        """Returns the same delivery each time."""
         return gocardless_signed(self.secret, gocardless_body(event_of(story, event)))
 
 
 def event_of(story: Story, event: StoryEvent) -> Json:
-    """The event, as deliveries and as the list of events show it."""
+    """Returns the event, as deliveries and as the list of events show it."""
     resource, _, action = event.event_type.partition(".")
     if resource == "mandates":
         links = {"mandate": "MD000TILL"}

@@ -26,7 +26,7 @@ STATUSES: Final[Mapping[str, tuple[str, str]]] = {
 
 
 def time_text(at: datetime) -> str:
-    """A time as Klarna writes it."""
+    """Returns a time as Klarna writes it."""
     return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%S}.500Z"
 
 
@@ -66,7 +66,7 @@ class KlarnaApi:
 
 
 def order_of(record: PaymentRecord, as_of: datetime) -> Json:
-    """The order as it stands."""
+    """Returns the order as it stands."""
     story = record.story
     status, fraud = STATUSES.get(record.event_type, ("AUTHORIZED", "PENDING"))
     if any(event.event_type == "FRAUD_RISK_STOPPED" and event.at <= as_of for event in story.events):

@@ -6,7 +6,7 @@ from tillkeeper.sandbox.formats import Json
 
 
 def klarna_order(ref: str, amount: int, currency: str, order_ref: str | None, /, **more: Any) -> Json:
-    """An order that was authorised and accepted, unless `more` says otherwise."""
+    """Returns an order that was authorised and accepted, unless `more` says otherwise."""
     return {
         "order_id": ref,
         "status": "AUTHORIZED",
@@ -31,7 +31,7 @@ def klarna_order(ref: str, amount: int, currency: str, order_ref: str | None, /,
 
 
 def klarna_capture(capture_id: str, amount: int, /, **more: Any) -> Json:
-    """A capture."""
+    """Returns a capture."""
     return {
         "capture_id": capture_id,
         "klarna_reference": "20S0TILL-1",
@@ -43,7 +43,7 @@ def klarna_capture(capture_id: str, amount: int, /, **more: Any) -> Json:
 
 
 def klarna_refund(refund_id: str | None, amount: int, /, **more: Any) -> Json:
-    """A refund."""
+    """Returns a refund."""
     return {
         "refund_id": refund_id,
         "refunded_amount": amount,

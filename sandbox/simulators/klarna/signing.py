@@ -11,12 +11,12 @@ from tillkeeper.sandbox.story import Story, StoryEvent
 
 
 def klarna_pushed() -> Signed:
-    """A push: everything it says stands in the URL."""
+    """Returns a push: everything it says stands in the URL."""
     return {"Content-Type": "application/json", "User-Agent": "Klarna-Push/1.0"}, b""
 
 
 def klarna_notified(ref: str, event_type: str) -> Signed:
-    """A notification about fraud."""
+    """Returns a notification about fraud."""
     headers = {"Content-Type": "application/json", "User-Agent": "Klarna-Push/1.0"}
     return headers, json.dumps({"order_id": ref, "event_type": event_type}).encode()
 
@@ -34,12 +34,12 @@ class KlarnaSigner(msgspec.Struct, frozen=True, kw_only=True):
     password: str  # who shows it may ask
 
     def sign(self, story: Story, event: StoryEvent, *, now: datetime, again: int) -> Signed:  # noqa: ARG002
-        """The same each time."""
+        """Returns the same each time."""
         if event.event_type.startswith("FRAUD_RISK"):
             return klarna_notified(story.payment_ref, event.event_type)
         return klarna_pushed()
 
 
 def klarna_query(story: Story, event: StoryEvent) -> str:
-    """The URL's query: the order, but for what is told by a notification."""
+    """Returns the URL's query: the order, but for what is told by a notification."""
     return "" if event.event_type.startswith("FRAUD_RISK") else f"klarna_order_id={story.payment_ref}"

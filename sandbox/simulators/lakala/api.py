@@ -98,7 +98,7 @@ class LakalaApi:
         return True
 
     def _order(self, record: PaymentRecord) -> Json:
-        """The trades, newest first."""
+        """Returns the trades, newest first."""
         story = record.story
         trades = [
             refund_trade(story, refund.refund_ref, refund.amount, REFUND_STATUSES[refund.state], refund.at)

@@ -43,18 +43,18 @@ class LakalaSigner(msgspec.Struct, frozen=True, kw_only=True):
     merchant_key: RSAPrivateKey
 
     def sign(self, story: Story, event: StoryEvent, *, now: datetime, again: int) -> Signed:
-        """The same notice each time, signed anew."""
+        """Returns the same notice each time, signed anew."""
         return self.sent(compact_json(self.notice(story, event)), now=now, nonce=nonce_of(event.event_id, again))
 
     def sent(self, body: bytes, *, now: datetime, nonce: str = "9003323344") -> Signed:
-        """A POST of this body, signed."""
+        """Returns a POST of this body, signed."""
         timestamp = str(int(now.timestamp()))
         signature = sign(self.key, (timestamp, nonce), body)
         content = f'timestamp="{timestamp}", nonce_str="{nonce}", signature="{signature}"'
         return {"Content-Type": "application/json", "Authorization": f"{SCHEME} {content}"}, body
 
     def notice(self, story: Story, event: StoryEvent) -> Json:
-        """The order, and the one trade that the notice is about."""
+        """Returns the order, and the one trade that the notice is about."""
         kind, _, status = event.event_type.partition(".")
         if event.event_type == UNTOLD:
             trade = pay_trade(story, story.amount, "S", event.at)
@@ -69,7 +69,7 @@ class LakalaSigner(msgspec.Struct, frozen=True, kw_only=True):
         return self.order(story, order_status) | {"order_trade_info": trade}
 
     def order(self, story: Story, status: str) -> Json:
-        """What an order says whatever became of it."""
+        """Returns what an order says whatever became of it."""
         return {
             "pay_order_no": pay_order_no(story),
             "out_order_no": story.order_ref,
@@ -87,12 +87,12 @@ class LakalaSigner(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def pay_trade(story: Story, amount: int, status: str, at: datetime) -> Json:
-    """A payment's trade."""
+    """Returns a payment's trade."""
     return _trade(story.payment_ref, "PAY", amount, status, at)
 
 
 def refund_trade(story: Story, refund_ref: str, amount: int, status: str, at: datetime) -> Json:
-    """A refund's trade, known by Lakala's number for it."""
+    """Returns a refund's trade, known by Lakala's number for it."""
     return _trade(refund_ref, "REFUND", amount, status, at) | {"origin_trade_no": story.payment_ref}
 
 

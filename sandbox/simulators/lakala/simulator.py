@@ -25,7 +25,7 @@ def certificate_of(
     since: datetime = datetime(2020, 1, 1, tzinfo=UTC),
     until: datetime = datetime(2050, 1, 1, tzinfo=UTC),
 ) -> str:
-    """A certificate of this key, as PEM."""
+    """Returns a certificate of this key, as PEM."""
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "sandbox lkl-apigw")])
     builder = x509.CertificateBuilder().subject_name(subject).issuer_name(subject).public_key(key.public_key())
     numbered = builder.serial_number(x509.random_serial_number()).not_valid_before(since).not_valid_after(until)
@@ -33,7 +33,7 @@ def certificate_of(
 
 
 def new_signer(account: str) -> LakalaSigner:
-    """A merchant with fresh keys on both sides."""
+    """Returns a merchant with fresh keys on both sides."""
     return LakalaSigner(
         account=account,
         merchant_no="82216205947000G",
@@ -62,7 +62,7 @@ def _settings(signer: Signer) -> Mapping[str, Setting]:
 
 
 def _event_id_of(story: Story, event: StoryEvent) -> str:
-    """The trade's number and what became of it; or the order's, which nobody tried to pay."""
+    """Returns the trade's number and what became of it; or the order's, which nobody tried to pay."""
     kind, _, status = event.event_type.partition(".")
     if kind == "ORDER":
         return f"{pay_order_no(story)}:order:{status}"

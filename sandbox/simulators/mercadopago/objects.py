@@ -9,7 +9,7 @@ CLOCK: Final = datetime.fromisoformat("2026-01-01T00:00:00-04:00").tzinfo
 
 
 def mercadopago_payment(payment_ref: str, amount: int, currency: str, order_ref: str | None, /, **more: Any) -> Json:
-    """A payment that is approved, unless `more` says otherwise."""
+    """Returns a payment that is approved, unless `more` says otherwise."""
     return {
         "id": payment_ref,
         "date_created": "2026-10-05T07:58:00.000-04:00",
@@ -34,7 +34,7 @@ def mercadopago_payment(payment_ref: str, amount: int, currency: str, order_ref:
 
 
 def mercadopago_refund(refund_ref: object, payment_ref: str, amount: int, currency: str, /, **more: Any) -> Json:
-    """A refund that is approved, unless `more` says otherwise; it tells no currency."""
+    """Returns a refund that is approved, unless `more` says otherwise; it tells no currency."""
     return {
         "id": refund_ref,
         "payment_id": payment_ref,

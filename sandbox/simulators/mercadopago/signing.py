@@ -13,7 +13,7 @@ from tillkeeper.sandbox.story import Story, StoryEvent
 
 
 def mercadopago_query(data_id: str, topic: str = "payment") -> str:
-    """What stands behind the query mark of a notice's URL."""
+    """Returns what stands behind the query mark of a notice's URL."""
     return urlencode({"data.id": data_id, "type": topic})
 
 
@@ -28,7 +28,7 @@ def mercadopago_signed(secret: str, now: datetime, data_id: str | None, request_
 
 
 def mercadopago_notice(data_id: str, at: datetime, *, topic: str = "payment", notice_id: int = 107438123) -> bytes:
-    """A notice: that something changed."""
+    """Returns a notice: that something changed."""
     return compact_json(
         {
             "action": f"{topic}.updated",
@@ -67,5 +67,5 @@ def _topic(event: StoryEvent) -> str:
 
 
 def query_of(story: Story, event: StoryEvent) -> str:
-    """The URL's query: the payment, and the topic."""
+    """Returns the URL's query: the payment, and the topic."""
     return mercadopago_query(story.payment_ref, _topic(event))

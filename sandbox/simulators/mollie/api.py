@@ -69,7 +69,7 @@ class MollieApi:
 
 
 def payment_of(record: PaymentRecord, as_of: datetime, embed: list[str]) -> Json:
-    """The payment as it stands, with what is asked for along with it."""
+    """Returns the payment as it stands, with what is asked for along with it."""
     story = record.story
     status = record.event_type if EVENT_TYPES.get(record.event_type) is not None else "open"
     content: dict[str, Any] = {
@@ -103,7 +103,7 @@ def _chargeback_of(story: Story, happened: Mapping[str, StoryEvent]) -> Json:
 
 
 def refund_of(story: Story, refund: RefundRecord) -> Json:
-    """A refund."""
+    """Returns a refund."""
     more = {"status": REFUND_STATUSES[refund.state], "createdAt": time_text(refund.asked_at)}
     return mollie_refund(refund.refund_ref, story.payment_ref, refund.amount, story.currency, **more)
 

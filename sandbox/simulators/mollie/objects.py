@@ -9,12 +9,12 @@ from tillkeeper.sandbox.formats import Json
 
 
 def money(amount: int, currency: str) -> Json:
-    """An amount as Mollie writes it."""
+    """Returns an amount as Mollie writes it."""
     return {"value": f"{Decimal(amount).scaleb(-exponent(currency))}", "currency": currency}
 
 
 def mollie_payment(payment_ref: str, amount: int, currency: str, order_ref: str | None, /, **more: Any) -> Json:
-    """A payment that was paid, unless `more` says otherwise."""
+    """Returns a payment that was paid, unless `more` says otherwise."""
     return {
         "resource": "payment",
         "id": payment_ref,
@@ -38,7 +38,7 @@ def mollie_payment(payment_ref: str, amount: int, currency: str, order_ref: str 
 
 
 def mollie_refund(refund_ref: str, payment_ref: str, amount: int, currency: str, /, **more: Any) -> Json:
-    """A refund that was paid, unless `more` says otherwise."""
+    """Returns a refund that was paid, unless `more` says otherwise."""
     return {
         "resource": "refund",
         "id": refund_ref,
@@ -53,7 +53,7 @@ def mollie_refund(refund_ref: str, payment_ref: str, amount: int, currency: str,
 
 
 def mollie_chargeback(ref: str, payment_ref: str, amount: int, currency: str, /, **more: Any) -> Json:
-    """A chargeback that stands, unless `more` says otherwise."""
+    """Returns a chargeback that stands, unless `more` says otherwise."""
     return {
         "resource": "chargeback",
         "id": ref,
@@ -67,5 +67,5 @@ def mollie_chargeback(ref: str, payment_ref: str, amount: int, currency: str, /,
 
 
 def time_text(at: datetime) -> str:
-    """A time as Mollie writes it."""
+    """Returns a time as Mollie writes it."""
     return at.astimezone(UTC).replace(microsecond=0).isoformat()

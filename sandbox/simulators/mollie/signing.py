@@ -13,7 +13,7 @@ from tillkeeper.sandbox.story import Story, StoryEvent
 
 
 def mollie_called(ref: str) -> Signed:
-    """A classic call: the id, and nothing that proves anything."""
+    """Returns a classic call: the id, and nothing that proves anything."""
     headers = {"Content-Type": "application/x-www-form-urlencoded", "User-Agent": "Mollie HTTP client/1.0"}
     return headers, f"id={ref}".encode()
 
@@ -29,7 +29,7 @@ def mollie_signed(secret: str, body: bytes, *, prefix: str = "sha256=") -> Signe
 
 
 def mollie_event(now: datetime, event_type: str, entity: Json | None, /, **more: Any) -> bytes:
-    """A next-gen event about an entity, or one that only names it by `entityId`."""
+    """Returns a next-gen event about an entity, or one that only names it by `entityId`."""
     event = {
         "resource": "event",
         "id": "event_GvJ8WHrp5isUdRub9CJyH",
@@ -52,5 +52,5 @@ class MollieSigner(msgspec.Struct, frozen=True, kw_only=True):
     api_key: str  # who shows it may ask
 
     def sign(self, story: Story, event: StoryEvent, *, now: datetime, again: int) -> Signed:  # noqa: ARG002
-        """The same call for whatever happened."""
+        """Returns the same call for whatever happened."""
         return mollie_called(story.payment_ref)

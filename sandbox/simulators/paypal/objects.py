@@ -18,7 +18,7 @@ WITHOUT_DECIMALS: Final = frozenset({"HUF", "JPY", "TWD"})
 
 
 def paypal_money(amount: int, currency: str) -> Json:
-    """An amount in minor units as PayPal writes it."""
+    """Returns an amount in minor units as PayPal writes it."""
     digits = 0 if currency == "JPY" else 2
     major = Decimal(amount).scaleb(-digits)
     return {"value": f"{major:.{0 if currency in WITHOUT_DECIMALS else 2}f}", "currency_code": currency}
@@ -27,7 +27,7 @@ def paypal_money(amount: int, currency: str) -> Json:
 def paypal_capture(
     capture_id: str, amount: int, currency: str, order_ref: str, /, *, at: datetime, **more: Any
 ) -> Json:
-    """A capture that is completed, unless `more` says otherwise."""
+    """Returns a capture that is completed, unless `more` says otherwise."""
     return {
         "id": capture_id,
         "amount": paypal_money(amount, currency),
@@ -46,7 +46,7 @@ def paypal_capture(
 
 
 def paypal_refund(refund_id: str, capture_id: str, amount: int, currency: str, /, *, at: datetime, **more: Any) -> Json:
-    """A refund that is completed, unless `more` says otherwise.  Its capture stands among its links alone."""
+    """Returns a refund that is completed, unless `more` says otherwise.  Its capture stands among its links alone."""
     return {
         "id": refund_id,
         "amount": paypal_money(amount, currency),
@@ -62,7 +62,7 @@ def paypal_refund(refund_id: str, capture_id: str, amount: int, currency: str, /
 
 
 def paypal_order(order_id: str, amount: int, currency: str, order_ref: str, /, *, at: datetime, **more: Any) -> Json:
-    """An order that the buyer approved, unless `more` says otherwise."""
+    """Returns an order that the buyer approved, unless `more` says otherwise."""
     return {
         "id": order_id,
         "intent": "CAPTURE",
@@ -78,7 +78,7 @@ def paypal_order(order_id: str, amount: int, currency: str, order_ref: str, /, *
 def paypal_dispute(
     dispute_id: str, capture_id: str, amount: int, currency: str, order_ref: str, /, *, at: datetime, **more: Any
 ) -> Json:
-    """A dispute that was opened, unless `more` says otherwise."""
+    """Returns a dispute that was opened, unless `more` says otherwise."""
     return {
         "dispute_id": dispute_id,
         "create_time": utc_seconds(at),
@@ -97,7 +97,7 @@ def order_id(capture_id: str) -> str:
 
 
 def with_prefix(capture_id: str, prefix: str) -> str:
-    """A capture's number with the beginning of another kind of number."""
+    """Returns a capture's number with the beginning of another kind of number."""
     return f"{prefix}{capture_id.removeprefix(CAPTURE_PREFIX)}"
 
 

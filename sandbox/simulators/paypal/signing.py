@@ -64,7 +64,7 @@ class PayPalSigner(msgspec.Struct, frozen=True, kw_only=True):
     identity: PayPalIdentity
 
     def sign(self, story: Story, event: StoryEvent, *, now: datetime, again: int) -> Signed:
-        """The same event each time, in a transmission of its own."""
+        """Returns the same event each time, in a transmission of its own."""
         body = paypal_body(event.event_type, _resource(story, event), event_id=event.event_id, at=event.at)
         transmission_id = f"{event.event_id.replace('_', '-')}-{again}"
         return paypal_signed(
@@ -103,7 +103,7 @@ def paypal_signed(
 
 
 def paypal_body(event_type: str, resource: Json, *, event_id: str, at: datetime) -> bytes:
-    """The event around its resource."""
+    """Returns the event around its resource."""
     return compact_json(
         {
             "id": event_id,
@@ -119,7 +119,7 @@ def paypal_body(event_type: str, resource: Json, *, event_id: str, at: datetime)
 
 
 def paypal_identity(name: str, at: datetime) -> PayPalIdentity:
-    """An authority, one below it, and a certificate of that name; all valid for a year before and after."""
+    """Returns an authority, one below it, and a certificate of that name; all valid for a year before and after."""
     keys = [new_rsa_key() for _ in range(3)]
     root = _issued("Sandbox Root CA", keys[0], None, at)
     between = _issued("Sandbox EV Server CA", keys[1], (root, keys[0]), at)
@@ -185,7 +185,7 @@ CAPTURE_MORE: Final[Mapping[str, Json]] = {
 
 
 def _resource(story: Story, event: StoryEvent) -> Json:
-    """What the event is about."""
+    """Returns what the event is about."""
     event_type = event.event_type
     if event_type in CAPTURE_MORE:
         return _paid_by(story, event, story.payment_ref, **CAPTURE_MORE[event_type])
@@ -201,7 +201,7 @@ def _paid_by(story: Story, event: StoryEvent, ref: str, **more: Any) -> Json:
 
 
 def _not_paid_by(story: Story, event: StoryEvent) -> Json:
-    """An order of PayPal's, or what goes back."""
+    """Returns an order of PayPal's, or what goes back."""
     event_type, at = event.event_type, event.at
     capture_id, content = story.payment_ref, (event.amount, story.currency)
     if event_type == LET_GO:

@@ -13,7 +13,7 @@ def number_of(*event_types: str) -> int:
 
 
 def paystack_transaction(reference: str, amount: int, currency: str, at: datetime, /, **more: Any) -> Json:
-    """A transaction that succeeded, unless `more` says otherwise; amounts in hundredths."""
+    """Returns a transaction that succeeded, unless `more` says otherwise; amounts in hundredths."""
     return {
         "id": number_of("transaction", reference),
         "domain": "test",
@@ -39,7 +39,8 @@ DECLINE: Final[Json] = {"status": "failed", "gateway_response": "Insufficient Fu
 
 
 def paystack_refund(refund_ref: str | None, reference: str, amount: int, currency: str, /, **more: Any) -> Json:
-    """A refund that is processed, unless `more` says otherwise; its amount is digits in quotes, as webhooks have it."""
+    """Returns a refund that is processed, unless `more` says otherwise; its amount is digits in quotes, as webhooks
+    have it."""
     return {
         **({} if refund_ref is None else {"id": refund_ref}),
         "status": "processed",
@@ -55,7 +56,7 @@ def paystack_refund(refund_ref: str | None, reference: str, amount: int, currenc
 
 
 def paystack_dispute(reference: str, amount: int, currency: str, at: datetime, /, **more: Any) -> Json:
-    """A dispute that the merchant must answer, unless `more` says otherwise."""
+    """Returns a dispute that the merchant must answer, unless `more` says otherwise."""
     return {
         "id": number_of("dispute", reference),
         "refund_amount": amount,

@@ -24,7 +24,7 @@ def paystack_signed(secret_key: str, body: bytes) -> Signed:
 
 
 def paystack_body(event: str, data: Json) -> bytes:
-    """The event around an object."""
+    """Returns the event around an object."""
     return compact_json({"event": event, "data": data})
 
 
@@ -40,7 +40,7 @@ class PaystackSigner(msgspec.Struct, frozen=True, kw_only=True):
     secret_key: str
 
     def sign(self, story: Story, event: StoryEvent, *, now: datetime, again: int) -> Signed:  # noqa: ARG002
-        """The same event each time."""
+        """Returns the same event each time."""
         return paystack_signed(self.secret_key, paystack_body(event.event_type, _data(story, event)))
 
 

@@ -9,7 +9,7 @@ from tillkeeper.sandbox.story import bare
 
 
 def razorpay_payment(payment_ref: str, amount: int, currency: str, order_ref: str | None, /, **more: Any) -> Json:
-    """A payment by card that is captured, unless `more` says otherwise."""
+    """Returns a payment by card that is captured, unless `more` says otherwise."""
     return {
         "id": payment_ref,
         "entity": "payment",
@@ -43,7 +43,7 @@ def razorpay_order_ref(order_ref: str) -> str:
 
 
 def razorpay_order(order_ref: str, amount: int, currency: str, /, **more: Any) -> Json:
-    """An order that is paid, unless `more` says otherwise."""
+    """Returns an order that is paid, unless `more` says otherwise."""
     return {
         "id": razorpay_order_ref(order_ref),
         "entity": "order",
@@ -60,7 +60,7 @@ def razorpay_order(order_ref: str, amount: int, currency: str, /, **more: Any) -
 
 
 def razorpay_refund(refund_ref: str, payment_ref: str, amount: int, currency: str, /, **more: Any) -> Json:
-    """A refund that is processed, unless `more` says otherwise."""
+    """Returns a refund that is processed, unless `more` says otherwise."""
     return {
         "id": refund_ref,
         "entity": "refund",
@@ -79,7 +79,7 @@ def razorpay_refund(refund_ref: str, payment_ref: str, amount: int, currency: st
 
 
 def razorpay_dispute(dispute_ref: str, payment_ref: str, amount: int, currency: str, /, **more: Any) -> Json:
-    """A dispute that is open, unless `more` says otherwise."""
+    """Returns a dispute that is open, unless `more` says otherwise."""
     return {
         "id": dispute_ref,
         "entity": "dispute",

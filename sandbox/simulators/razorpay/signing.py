@@ -32,7 +32,7 @@ class RazorpaySigner(msgspec.Struct, frozen=True, kw_only=True):
     key_secret: str
 
     def sign(self, story: Story, event: StoryEvent, *, now: datetime, again: int) -> Signed:  # noqa: ARG002
-        """The same event each time, under the same id."""
+        """Returns the same event each time, under the same id."""
         return razorpay_signed(self.secret, _body(story, event), event_id=event.event_id)
 
 
@@ -47,7 +47,7 @@ def razorpay_signed(secret: str, body: bytes, *, event_id: str) -> Signed:
 
 
 def razorpay_body(event: str, created: int, **entities: Json) -> bytes:
-    """The event around its objects."""
+    """Returns the event around its objects."""
     return json.dumps(
         {
             "entity": "event",

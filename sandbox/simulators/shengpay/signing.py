@@ -40,7 +40,7 @@ class ShengPaySigner(msgspec.Struct, frozen=True, kw_only=True):
     sign_type: str = "RSA2"
 
     def sign(self, story: Story, event: StoryEvent, *, now: datetime, again: int) -> Signed:  # noqa: ARG002
-        """The same notice each time: nothing in it tells when it was sent."""
+        """Returns the same notice each time: nothing in it tells when it was sent."""
         if event.event_type == BOUND:
             return self.sent(self.card(story))
         if event.event_type.startswith(REFUND):
@@ -48,16 +48,16 @@ class ShengPaySigner(msgspec.Struct, frozen=True, kw_only=True):
         return self.sent(self.payment(story, event))
 
     def sent(self, fields: Json) -> Signed:
-        """A POST of these fields, signed."""
+        """Returns a POST of these fields, signed."""
         return {"Content-Type": JSON_TYPE}, compact_json(self.signed(fields))
 
     def signed(self, fields: Json) -> Json:
-        """The fields with their signature."""
+        """Returns the fields with their signature."""
         content = fields | {"signType": self.sign_type}
         return content | {"sign": sign(self.key, content, self.sign_type)}
 
     def payment(self, story: Story, event: StoryEvent) -> Json:
-        """A payment that succeeded, or that was declined."""
+        """Returns a payment that succeeded, or that was declined."""
         content = self._common() | {
             "resultCode": event.event_type,
             "openId": "15",
@@ -73,7 +73,7 @@ class ShengPaySigner(msgspec.Struct, frozen=True, kw_only=True):
         return content | ({"timeEnd": shanghai_digits(event.at)} if event.event_type == PAID else {"timeEnd": ""})
 
     def refund(self, story: Story, event: StoryEvent) -> Json:
-        """A refund's notice, with its amounts as texts."""
+        """Returns a refund's notice, with its amounts as texts."""
         status = event.event_type.removeprefix(REFUND)
         return self._common() | {
             "resultCode": "FAIL" if EVENT_TYPES[event.event_type] is RefundState.FAILED else "SUCCESS",
@@ -91,7 +91,7 @@ class ShengPaySigner(msgspec.Struct, frozen=True, kw_only=True):
         }
 
     def card(self, story: Story) -> Json:
-        """A card that was bound as the order was paid."""
+        """Returns a card that was bound as the order was paid."""
         return {
             "mchId": self.mch_id,
             "appId": self.app_id,
@@ -113,7 +113,8 @@ class ShengPaySigner(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def text_of(fields: Mapping[str, object]) -> str:
-    """What is signed: `name=value` sorted by name; what is blank, and the signature itself, do not take part."""
+    """Returns what is signed: `name=value` sorted by name; what is blank, and the signature itself, do not take
+    part."""
     parts = []
     for name in sorted(fields.keys() - {"sign"}):
         value = fields[name]

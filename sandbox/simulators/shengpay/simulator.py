@@ -18,7 +18,7 @@ FETCHED: Final = frozenset({"REFUND.PROCESSING", "REFUND.REFUND_CLOSE", "REFUND.
 
 
 def new_signer(account: str) -> ShengPaySigner:
-    """A merchant with fresh keys on both sides."""
+    """Returns a merchant with fresh keys on both sides."""
     return ShengPaySigner(
         account=account,
         mch_id="93762611",
@@ -46,7 +46,7 @@ def _settings(signer: Signer) -> Mapping[str, Setting]:
 
 
 def _event_id_of(story: Story, event: StoryEvent) -> str:
-    """The payment's number, alone or with what became of it; or the refund's."""
+    """Returns the payment's number, alone or with what became of it; or the refund's."""
     if event.event_type.startswith(REFUND):
         return f"refund:{refund_id_of(event.refund_ref)}:{event.event_type.removeprefix(REFUND)}"
     return story.payment_ref if event.event_type == PAID else f"{story.payment_ref}:FAIL:FAIL"

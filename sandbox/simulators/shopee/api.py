@@ -21,7 +21,7 @@ SIGNED_FOR: Final = timedelta(minutes=5)
 
 
 def shopee_answer(*orders: Json) -> bytes:
-    """The API's answer with these orders; numbers are written as Shopee writes them."""
+    """Returns the API's answer with these orders; numbers are written as Shopee writes them."""
     content = {"error": "", "message": "", "request_id": "cbb9c0ea", "response": {"order_list": list(orders)}}
     return _encoder.encode(content)
 
@@ -30,7 +30,7 @@ _encoder: Final = msgspec.json.Encoder(decimal_format="number")
 
 
 def shopee_sign(signer: ShopeeSigner, timestamp: str) -> str:
-    """The signature of a call for an order's details."""
+    """Returns the signature of a call for an order's details."""
     signed = signer.partner_id + PATH + timestamp + signer.access_token + signer.shop_id
     return hmac.digest(signer.partner_key.encode(), signed.encode(), "sha256").hex()
 

@@ -8,7 +8,8 @@ from tillkeeper.sandbox.formats import Json
 
 
 def shopee_order(order_sn: str, amount: Decimal, currency: str, status: str, /, **more: Any) -> Json:
-    """An order as the API shows it: paid on line, unless `more` says otherwise.  The amount is in major units."""
+    """Returns an order as the API shows it: paid on line, unless `more` says otherwise.  The amount is in major
+    units."""
     return {
         "order_sn": order_sn,
         "order_status": status,

@@ -27,7 +27,7 @@ class ShopeeSigner(msgspec.Struct, frozen=True, kw_only=True):
     access_token: str
 
     def sign(self, story: Story, event: StoryEvent, *, now: datetime, again: int) -> Signed:  # noqa: ARG002
-        """The same push each time."""
+        """Returns the same push each time."""
         status, told_at = event.event_type.partition(" ")[0], int(event.at.timestamp())
         body = shopee_push(story.order_ref, status, shop_id=int(self.shop_id), at=told_at)
         return shopee_signed(self.partner_key, self.push_url, body)
@@ -40,7 +40,7 @@ def shopee_signed(key: str, url: str, body: bytes) -> Signed:
 
 
 def shopee_push(order_sn: str, status: str, *, shop_id: int, at: int, code: int = 3) -> bytes:
-    """A push of a code about one order."""
+    """Returns a push of a code about one order."""
     data = {"items": [], "ordersn": order_sn, "status": status, "completed_scenario": "", "update_time": at}
     push = {"data": data, "shop_id": shop_id, "code": code, "timestamp": at}
     return json.dumps(push, separators=(",", ":")).encode()

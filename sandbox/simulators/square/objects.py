@@ -8,7 +8,7 @@ from tillkeeper.sandbox.story import bare
 
 
 def square_payment(payment_ref: str, amount: int, currency: str, order_ref: str, at: datetime, **more: Any) -> Json:
-    """A payment by card that is completed, unless `more` says otherwise."""
+    """Returns a payment by card that is completed, unless `more` says otherwise."""
     return {
         "id": payment_ref,
         "created_at": utc_milliseconds(at),
@@ -28,7 +28,7 @@ def square_payment(payment_ref: str, amount: int, currency: str, order_ref: str,
 def square_refund(
     refund_ref: str, payment_ref: str, amount: int, currency: str, *, status: str, at: datetime, **more: Any
 ) -> Json:
-    """A refund in a state."""
+    """Returns a refund in a state."""
     return {
         "id": refund_ref,
         "created_at": utc_milliseconds(at),
@@ -44,7 +44,7 @@ def square_refund(
 def square_dispute(
     dispute_ref: str, payment_ref: str, amount: int, currency: str, *, state: str, at: datetime, **more: Any
 ) -> Json:
-    """A dispute in a state."""
+    """Returns a dispute in a state."""
     return {
         "id": dispute_ref,
         "amount_money": {"amount": amount, "currency": currency},

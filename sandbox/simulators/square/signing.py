@@ -29,7 +29,7 @@ class SquareSigner(msgspec.Struct, frozen=True, kw_only=True):
     access_token: str
 
     def sign(self, story: Story, event: StoryEvent, *, now: datetime, again: int) -> Signed:  # noqa: ARG002
-        """The same event each time; only the headers count repetitions."""
+        """Returns the same event each time; only the headers count repetitions."""
         headers, body = square_signed(self.signature_key, self.notification_url, _body(story, event))
         return headers | ({"square-retry-number": str(again)} if again else {}), body
 
@@ -46,7 +46,7 @@ def square_signed(key: str, url: str, body: bytes) -> Signed:
 
 
 def square_body(event_type: str, name: str, subject: Json, *, event_id: str, at: datetime) -> bytes:
-    """The event around an object."""
+    """Returns the event around an object."""
     return json.dumps(
         {
             "merchant_id": "MLEFBHHSJGVHD",

@@ -24,7 +24,7 @@ class StandardSigner(msgspec.Struct, frozen=True, kw_only=True):
     secret: str
 
     def sign(self, story: Story, event: StoryEvent, *, now: datetime, again: int) -> Signed:  # noqa: ARG002
-        """The same message each time, signed anew."""
+        """Returns the same message each time, signed anew."""
         return signed(self.secret, event.event_id, now, body_of(story, event))
 
 
@@ -42,7 +42,7 @@ def signed(secret: str, message_id: str, now: datetime, body: bytes) -> Signed:
 
 
 def body_of(story: Story, event: StoryEvent) -> bytes:
-    """The message, compact, amounts in major units."""
+    """Returns the message, compact, amounts in major units."""
     data: dict[str, object] = {"order": story.order_ref, "payment": story.payment_ref, "currency": story.currency}
     event_type = event.event_type
     data["amount"] = major(event.amount, story.currency)

@@ -51,7 +51,7 @@ class StripeApi:
         return read(request, now=now, as_of=as_of)
 
     def _reader(self, request: ApiRequest) -> Callable[..., ApiResponse] | None:
-        """Who answers for a path."""
+        """Returns who answers for a path."""
         parts = tuple(unquote(part) for part in request.path.rstrip("/").split("/")[1:])
         lists = {
             ("v1", "payment_intents", "search"): self._search,
@@ -151,7 +151,7 @@ class StripeApi:
         )
 
     def _sessions(self, request: ApiRequest, *, now: datetime, as_of: datetime) -> ApiResponse:  # noqa: ARG002
-        """The one in which an intent was paid."""
+        """Returns the one in which an intent was paid."""
         ref = request.first("payment_intent") or ""
         record = self._ledger.payment(ref, as_of)
         session = None if record is None else session_of(record)
@@ -197,7 +197,7 @@ def _expand(request: ApiRequest) -> set[str]:
 
 
 def _expanded(request: ApiRequest, intent: Json, record: PaymentRecord, path: str) -> Json:
-    """The charge in the intent if it is asked for, and the refunds in the charge."""
+    """Returns the charge in the intent if it is asked for, and the refunds in the charge."""
     asked = _expand(request)
     with_refunds = f"{path}.refunds" in asked
     if (path in asked or with_refunds) and intent["latest_charge"] is not None:

@@ -6,7 +6,7 @@ from tillkeeper.sandbox.formats import Json, word_of
 
 
 def stripe_payment_intent(payment_ref: str, amount: int, currency: str, order_ref: str | None, /, **more: Any) -> Json:
-    """A PaymentIntent that succeeded, unless `more` says otherwise; amounts in Stripe's units."""
+    """Returns a PaymentIntent that succeeded, unless `more` says otherwise; amounts in Stripe's units."""
     return {
         "id": payment_ref,
         "object": "payment_intent",
@@ -60,17 +60,17 @@ def stripe_payment_intent(payment_ref: str, amount: int, currency: str, order_re
 
 
 def charge_ref_of(payment_ref: str) -> str:
-    """The one charge of an intent."""
+    """Returns the one charge of an intent."""
     return f"ch_{payment_ref.removeprefix('pi_')}"
 
 
 def session_ref_of(payment_ref: str) -> str:
-    """The checkout session in which an intent is paid."""
+    """Returns the checkout session in which an intent is paid."""
     return f"cs_test_{payment_ref.removeprefix('pi_')}"
 
 
 def stripe_refund(refund_ref: str, payment_ref: str, amount: int, currency: str, /, **more: Any) -> Json:
-    """A Refund that succeeded, unless `more` says otherwise."""
+    """Returns a Refund that succeeded, unless `more` says otherwise."""
     return {
         "id": refund_ref,
         "object": "refund",
@@ -99,7 +99,7 @@ def stripe_refund(refund_ref: str, payment_ref: str, amount: int, currency: str,
 
 
 def stripe_session(session_ref: str, payment_ref: str | None, amount: int, currency: str, /, **more: Any) -> Json:
-    """A checkout session that is complete and paid, unless `more` says otherwise."""
+    """Returns a checkout session that is complete and paid, unless `more` says otherwise."""
     return {
         "id": session_ref,
         "object": "checkout.session",
@@ -124,7 +124,7 @@ def stripe_session(session_ref: str, payment_ref: str | None, amount: int, curre
 
 
 def stripe_charge(charge_ref: str, payment_ref: str | None, amount: int, currency: str, /, **more: Any) -> Json:
-    """A captured charge, unless `more` says otherwise."""
+    """Returns a captured charge, unless `more` says otherwise."""
     return {
         "id": charge_ref,
         "object": "charge",
@@ -151,7 +151,7 @@ def stripe_charge(charge_ref: str, payment_ref: str | None, amount: int, currenc
 
 
 def stripe_dispute(dispute_ref: str, payment_ref: str, amount: int, currency: str, /, **more: Any) -> Json:
-    """A dispute that waits for the merchant's word, unless `more` says otherwise."""
+    """Returns a dispute that waits for the merchant's word, unless `more` says otherwise."""
     return {
         "id": dispute_ref,
         "object": "dispute",

@@ -48,7 +48,7 @@ REFUND_STATUSES: Final[Mapping[RefundState, str]] = {
 
 
 def intent_of(record: PaymentRecord) -> Json:
-    """The PaymentIntent."""
+    """Returns the PaymentIntent."""
     story, state = record.story, record.state
     content: dict[str, Any] = {
         "status": INTENT_STATUSES[state],
@@ -65,7 +65,8 @@ def intent_of(record: PaymentRecord) -> Json:
 
 
 def charge_of(record: PaymentRecord, *, with_refunds: bool = False) -> Json | None:
-    """The charge of the latest attempt, if there was one; with its refunds if they are asked for, newest first."""
+    """Returns the charge of the latest attempt, if there was one; with its refunds if they are asked for, newest
+    first."""
     story, state = record.story, record.state
     if state not in CHARGE_STATUSES:
         return None
@@ -98,7 +99,7 @@ def charge_of(record: PaymentRecord, *, with_refunds: bool = False) -> Json | No
 
 
 def session_of(record: PaymentRecord) -> Json | None:
-    """The checkout session, for the payments that were made in one."""
+    """Returns the checkout session, for the payments that were made in one."""
     story = record.story
     if not any(event.event_type.startswith("checkout.session.") and event.at <= record.at for event in story.events):
         return None
@@ -114,7 +115,7 @@ def session_of(record: PaymentRecord) -> Json | None:
 
 
 def refund_of(story: Story, refund: RefundRecord) -> Json:
-    """A refund."""
+    """Returns a refund."""
     content: dict[str, Any] = {"status": REFUND_STATUSES[refund.state], "created": _unix(refund.asked_at)}
     if refund.state is RefundState.FAILED:
         content["failure_reason"] = "expired_or_canceled_card"

@@ -38,7 +38,7 @@ class StripeSigner(msgspec.Struct, frozen=True, kw_only=True):
         return stripe_signed(self.secret, now, self.body(story, event, pending_webhooks=max(0, 1 - again)))
 
     def body(self, story: Story, event: StoryEvent, *, pending_webhooks: int) -> bytes:
-        """The event, as a delivery and as the list of events show it."""
+        """Returns the event, as a delivery and as the list of events show it."""
         return stripe_body(
             event.at,
             event.event_type,
@@ -114,7 +114,8 @@ STRIPE_OBJECTS: Final[Mapping[str, Callable[[Story, StoryEvent], Json]]] = {
 
 
 def stripe_delivery(secret: str, now: datetime, event_type: str, subject: Json, /, **event: Any) -> Signed:
-    """A signed delivery of one event about one object; `event` are fields of the event, such as `id` or `created`."""
+    """Returns a signed delivery of one event about one object; `event` are fields of the event, such as `id` or
+    `created`."""
     return stripe_signed(secret, now, stripe_body(now, event_type, subject, **event))
 
 
@@ -130,7 +131,7 @@ def stripe_signed(secret: str, now: datetime, body: bytes) -> Signed:
 
 
 def stripe_body(now: datetime, event_type: str, subject: Json, /, **event: Any) -> bytes:
-    """The event around an object, laid out as Stripe lays it out."""
+    """Returns the event around an object, laid out as Stripe lays it out."""
     seconds = int(now.timestamp())
     return json.dumps(
         {

@@ -108,7 +108,7 @@ class WeChatPayApi:
         return self._forger
 
     def _problem_with(self, request: ApiRequest, now: datetime) -> str | None:
-        """Why the query is not the merchant's."""
+        """Returns why the query is not the merchant's."""
         scheme, _, rest = request.headers.get("authorization", "").partition(" ")
         pairs = dict(_PAIR.findall(rest))
         if scheme != SCHEME or pairs.keys() != {"mchid", "nonce_str", "signature", "timestamp", "serial_no"}:
@@ -211,7 +211,7 @@ def _error(status: int, code: str, message: str, *, about: str, ref: str = "", o
 
 
 def wechatpay_certificates(apiv3_key: str, certificates: Sequence[x509.Certificate]) -> bytes:
-    """The list of platform certificates, each encrypted for the merchant."""
+    """Returns the list of platform certificates, each encrypted for the merchant."""
     listed = []
     for certificate in certificates:
         nonce = word_of("certificate", str(certificate.serial_number))[:12]
@@ -234,7 +234,7 @@ def wechatpay_certificates(apiv3_key: str, certificates: Sequence[x509.Certifica
 
 
 def platform_certificate(key: WeChatPayKey, now: datetime) -> x509.Certificate:
-    """A certificate of the key's, valid for years around now; for a public key, one that it might have had."""
+    """Returns a certificate of the key's, valid for years around now; for a public key, one that it might have had."""
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "Tenpay.com Root CA")])
     is_hex = not key.serial.startswith("PUB_KEY_ID_")
     return (

@@ -9,7 +9,7 @@ from tillkeeper.sandbox.formats import SHANGHAI, Json, word_of
 def wechatpay_transaction(
     *, mch_id: str, app_id: str, order_ref: str, payment_ref: str, amount: int, at: datetime, **more: Any
 ) -> Json:
-    """The resource of a paid transaction, amounts in fen."""
+    """Returns the resource of a paid transaction, amounts in fen."""
     return {
         "mchid": mch_id,
         "appid": app_id,
@@ -37,7 +37,7 @@ def wechatpay_refund(
     at: datetime,
     **more: Any,
 ) -> Json:
-    """The resource of a refund that succeeded, amounts in fen; `total` is what the payment was."""
+    """Returns the resource of a refund that succeeded, amounts in fen; `total` is what the payment was."""
     return {
         "mchid": mch_id,
         "transaction_id": payment_ref,
@@ -57,5 +57,5 @@ def wechatpay_refund_id(out_refund_no: str) -> str:
 
 
 def rfc3339(at: datetime) -> str:
-    """A time as WeChat Pay writes it, in Shanghai's."""
+    """Returns a time as WeChat Pay writes it, in Shanghai's."""
     return at.astimezone(SHANGHAI).replace(microsecond=0).isoformat()

@@ -49,7 +49,7 @@ class WeChatPaySigner(msgspec.Struct, frozen=True, kw_only=True):
     sub_mch_id: str | None = None  # of a service provider: the one sub-merchant that it serves
 
     def sign(self, story: Story, event: StoryEvent, *, now: datetime, again: int) -> Signed:  # noqa: ARG002
-        """The same notice each time, signed anew."""
+        """Returns the same notice each time, signed anew."""
         content = {"id": event.event_id, "create_time": rfc3339(event.at)}
         event_type, resource = self._resource(story, event)
         if event.event_type == SHARED_OUT:
@@ -57,7 +57,7 @@ class WeChatPaySigner(msgspec.Struct, frozen=True, kw_only=True):
         return wechatpay_delivery(self.key, self.apiv3_key, now, event_type, resource, **content)
 
     def named(self, resource: Json) -> Json:
-        """The resource in the names of a service provider, if it is one's."""
+        """Returns the resource in the names of a service provider, if it is one's."""
         if self.sub_mch_id is None:
             return resource
         content = {name: value for name, value in resource.items() if name not in {"mchid", "appid"}}
@@ -65,7 +65,7 @@ class WeChatPaySigner(msgspec.Struct, frozen=True, kw_only=True):
         return {"sp_mchid": self.mch_id, **app, "sub_mchid": self.sub_mch_id, **content}
 
     def transaction(self, story: Story, *, amount: int, at: datetime, **more: object) -> Json:
-        """A transaction, in notices and in answers alike."""
+        """Returns a transaction, in notices and in answers alike."""
         return self.named(
             wechatpay_transaction(
                 mch_id=self.mch_id,
@@ -148,7 +148,7 @@ ONLY_WHEN_PAID: Final = frozenset({"transaction_id", "trade_type", "bank_type", 
 def wechatpay_delivery(
     key: WeChatPayKey, apiv3_key: str, now: datetime, event_type: str, resource: Json, /, **notice: Any
 ) -> Signed:
-    """A signed notice; the resource is encrypted within.  `notice` are fields of the notice, such as `id`, and
+    """Returns a signed notice; the resource is encrypted within.  `notice` are fields of the notice, such as `id`, and
     `original_type`, which stands within its resource."""
     plain = json.dumps(resource, ensure_ascii=False, separators=(",", ":")).encode()
     return wechatpay_signed(key, now, wechatpay_body(apiv3_key, now, event_type, plain, **notice))
@@ -172,7 +172,7 @@ def wechatpay_signed(key: WeChatPayKey, now: datetime, body: bytes) -> Signed:
 def wechatpay_body(
     apiv3_key: str, now: datetime, event_type: str, plain: bytes, /, original_type: str | None = None, **notice: Any
 ) -> bytes:
-    """The notice around any plaintext, whose kind the event_type does not always tell."""
+    """Returns the notice around any plaintext, whose kind the event_type does not always tell."""
     kind = original_type or ("refund" if event_type.startswith("REFUND") else "transaction")
     nonce = word_of(event_type, plain.hex())[:12]
     sealed = AESGCM(apiv3_key.encode()).encrypt(nonce.encode(), plain, kind.encode())

@@ -21,7 +21,7 @@ SUB_MCH_ID: Final = "1900000109"
 
 
 def provider_of(signer: WeChatPaySigner) -> WeChatPaySigner:
-    """The same account as a service provider's (服务商), who serves one sub-merchant."""
+    """Returns the same account as a service provider's (服务商), who serves one sub-merchant."""
     return msgspec.structs.replace(signer, sub_mch_id=SUB_MCH_ID)
 
 

@@ -41,21 +41,21 @@ class WeChatPayV2Signer(msgspec.Struct, frozen=True, kw_only=True):
     sub_mch_id: str | None = None  # of a service provider: the one sub-merchant that it serves
 
     def sign(self, story: Story, event: StoryEvent, *, now: datetime, again: int) -> Signed:  # noqa: ARG002
-        """The same notice each time: nothing in it tells when it was sent."""
+        """Returns the same notice each time: nothing in it tells when it was sent."""
         if event.event_type.startswith(REFUND):
             return self.sent(self.refund_notice(self.refund(story, event)), signed=False)
         return self.sent(self.payment(story, event))
 
     def sent(self, fields: Fields, *, signed: bool = True) -> Signed:
-        """A POST of these fields."""
+        """Returns a POST of these fields."""
         return {"Content-Type": "text/xml", "User-Agent": "Mozilla/4.0"}, xml(self.signed(fields) if signed else fields)
 
     def signed(self, fields: Fields) -> Fields:
-        """The fields with their signature."""
+        """Returns the fields with their signature."""
         return fields | {"sign": sign(fields, self.api_key, self.sign_type)}
 
     def payment(self, story: Story, event: StoryEvent) -> Fields:
-        """A payment that succeeded, or that was declined."""
+        """Returns a payment that succeeded, or that was declined."""
         content = self._common() | {
             "result_code": DECLINED if event.event_type == DECLINED else PAID,
             "openid": f"oUpF8u{story.order_ref}",
@@ -77,7 +77,7 @@ class WeChatPayV2Signer(msgspec.Struct, frozen=True, kw_only=True):
         return content
 
     def refund(self, story: Story, event: StoryEvent) -> Fields:
-        """What is encrypted in a refund's notice."""
+        """Returns what is encrypted in a refund's notice."""
         return {
             "out_refund_no": event.refund_ref,
             "out_trade_no": story.order_ref,
@@ -95,7 +95,7 @@ class WeChatPayV2Signer(msgspec.Struct, frozen=True, kw_only=True):
         }
 
     def refund_notice(self, refund: Fields) -> Fields:
-        """The notice around a refund, which nobody signs."""
+        """Returns the notice around a refund, which nobody signs."""
         return self._common() | {"req_info": sealed_info(self.api_key, xml(refund, "root"))}
 
     def _common(self) -> Fields:

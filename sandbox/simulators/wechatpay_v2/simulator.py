@@ -18,7 +18,7 @@ SUB_MCH_ID: Final = "1900000110"
 
 
 def new_signer(account: str) -> WeChatPayV2Signer:
-    """A merchant with a fresh key."""
+    """Returns a merchant with a fresh key."""
     return WeChatPayV2Signer(
         account=account, mch_id="1900000109", app_id="wx8888888888888889", api_key=secrets.token_hex(16)
     )
@@ -40,7 +40,7 @@ def _settings(signer: Signer) -> Mapping[str, Setting]:
 
 
 def _event_id_of(story: Story, event: StoryEvent) -> str:
-    """The transaction's number; behind that of an attempt that failed, why and when."""
+    """Returns the transaction's number; behind that of an attempt that failed, why and when."""
     if event.event_type == PAID:
         return story.payment_ref
     event_type = DECLINED_CODE if event.event_type == DECLINED else event.event_type

@@ -210,9 +210,9 @@ def answer_at(happened: Iterable[Happening], second: int, said_at: int) -> Itera
     A success that was taken back is told with both words, each dated; the rest as of the answer.
     """
     latest: dict[tuple[str, str, str], list[Happening]] = {}
-    for it in happened:
-        if it.second <= second:
-            latest.setdefault((it.account, it.object, it.ref), []).append(it)
+    for each in happened:
+        if each.second <= second:
+            latest.setdefault((each.account, each.object, each.ref), []).append(each)
     as_of = NOON + timedelta(seconds=said_at)
     for (account, of, ref), words in latest.items():
         told = [words[-1]]

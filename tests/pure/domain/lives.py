@@ -96,7 +96,7 @@ class Kept(msgspec.Struct, kw_only=True):
         self.order = msgspec.structs.replace(after, stored=stored, derived=None, progress=self._progress(after.phase))
 
     def _progress(self, phase: int) -> Progress:
-        taken = sorted((it for it in self.steps.values() if it.phase == phase), key=lambda it: it.step.at)
+        taken = sorted((step for step in self.steps.values() if step.phase == phase), key=lambda each: each.step.at)
         return reduce(Progress.with_taken, taken, Progress())
 
     def _write_cases(self, changes: Changes) -> None:
@@ -150,7 +150,7 @@ class Life:
         end = NOON + timedelta(hours=HOURS)
         for event in self.history.heard:
             late = self.chance.choice((0, 0, 1, 20, 60, 1800, 20_000))
-            self._plan(event.known_at + late * SECOND, lambda it=event: self.tell([it]))
+            self._plan(event.known_at + late * SECOND, lambda each=event: self.tell([each]))
         self._plan(NOON + self.chance.choice((0, 0, 0, 30, 900)) * SECOND, self.register)
         for _ in range(self.chance.choice((0, 0, 1, 2, 4))):
             self._plan(NOON + self.chance.randrange(HOURS * 60) * MINUTE, self.act)
@@ -217,7 +217,7 @@ class Life:
             self._told(events, set(appearing or ()), write=True)
 
     def _told(self, events: list[PaymentEvent], appearing: set[Reference], *, write: bool) -> None:
-        items = [Item(event=it, delivery=_delivery(it)) for it in events]
+        items = [Item(event=event, delivery=_delivery(event)) for event in events]
         waited = self._meet(items, appearing)
         give_ids_of_their_own(items, self._known(items))
         batch = sort_out(items, waited, self._known(items))
@@ -254,7 +254,7 @@ class Life:
         seen: set[Reference] = set()
         while new := appearing - seen:
             found = [self.kept.events[key] for key in sorted(self.kept.waiting)]
-            taken = [Item(event=it, waited=True) for it in found if not new.isdisjoint(references_of(it))]
+            taken = [Item(event=row, waited=True) for row in found if not new.isdisjoint(references_of(row))]
             waited |= {item.key: item for item in taken}
             alone = find_orders([*alone, *taken], bindings)
             seen |= new

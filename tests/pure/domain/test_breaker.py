@@ -43,7 +43,7 @@ def test_a_trial_that_was_given_up_lets_another_one_through():
     breaker = a_breaker()
     failing(breaker, 1)
     assert breaker.enter(30.0)
-    breaker.left()
+    breaker.abandoned()
     assert breaker.enter(30.0)
 
 

@@ -132,10 +132,10 @@ def test_a_payer_is_reminded_of_an_instalment_by_its_own_words_and_of_a_failure_
     asked = Progress(answered_at=NOON + 3 * HOUR)
     policy = policy_for(Status.UNPAID, ladder(Action.REMIND, 2 * MINUTE))
     changes = advance(an_order(instalments=plan, progress=asked), policy=policy, lease=LEASE, now=NOON + HOUR)
-    assert [it.topic for it in changes.notices] == ["payer.instalment_due"]
+    assert [notice.topic for notice in changes.notices] == ["payer.instalment_due"]
     failed = with_facts(an_event(Kind.PAYMENT_FAILED), instalments=plan, progress=asked)
     policy = policy_for(Status.FAILED, ladder(Action.REMIND, 2 * MINUTE))
-    assert [it.topic for it in advance(failed, policy=policy, lease=LEASE, now=NOON + HOUR).notices] == [
+    assert [notice.topic for notice in advance(failed, policy=policy, lease=LEASE, now=NOON + HOUR).notices] == [
         "payer.reminder"
     ]
 
@@ -145,7 +145,7 @@ def test_money_that_comes_in_after_closing_opens_the_order_again_where_the_polic
     policy = Policy(after_close="reopen")
     changes = receive(closed, [Arrival(event=an_event())], policy=policy, now=NOON)
     assert (changes.after.closed_at, [act.what for act in changes.acts]) == (None, ["reopen"])
-    assert [it.topic for it in changes.notices] == ["order.reopened", "order.status_changed", "payer.paid"]
+    assert [notice.topic for notice in changes.notices] == ["order.reopened", "order.status_changed", "payer.paid"]
 
 
 def test_a_dispute_that_is_lost_is_told_although_no_status_moves():
@@ -153,7 +153,7 @@ def test_a_dispute_that_is_lost_is_told_although_no_status_moves():
     lost = an_event(Kind.DISPUTE_LOST, second=9, dispute_ref="d1", amount=100)
     changes = receive(paid, [Arrival(event=lost)], policy=POLICY, now=NOON)
     assert not changes.has_moved
-    assert [it.topic for it in changes.notices] == ["order.amounts_changed"]
+    assert [notice.topic for notice in changes.notices] == ["order.amounts_changed"]
 
 
 def test_a_mismatch_that_leaves_no_fact_behind_opens_a_case_and_closes_it():
@@ -201,7 +201,7 @@ def test_an_open_case_shows_how_things_stand_now():
         changes.open(
             {known.key: known}, 1, [CaseReason(kind="overpaid", subject="order:A1", state="stands", details=details)]
         )
-    assert [(it.reason.details, it.is_another_state) for it in changes.noted] == [({"captured": 160}, False)]
+    assert [(each.reason.details, each.is_another_state) for each in changes.noted] == [({"captured": 160}, False)]
 
 
 def test_people_are_told_of_a_case_by_its_number():
@@ -250,7 +250,7 @@ def test_a_version_tells_an_order_from_the_one_before_and_a_hold_is_no_version()
 def test_what_is_captured_in_part_while_the_rest_is_held_is_not_told_to_the_payer():
     held = with_facts(an_event(Kind.PAYMENT_AUTHORIZED, amount=100, capture_ref="c0"))
     changes = receive(held, [Arrival(event=an_event(second=2, amount=40, capture_ref="c1"))], policy=POLICY, now=NOON)
-    assert [it.topic for it in changes.notices] == ["order.status_changed"]
+    assert [notice.topic for notice in changes.notices] == ["order.status_changed"]
 
 
 def test_a_case_that_a_person_resolved_forgets_its_state_once_its_cause_is_gone():

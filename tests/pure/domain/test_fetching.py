@@ -47,7 +47,7 @@ def test_what_is_found_is_finished():
 def test_what_is_not_found_is_asked_about_a_few_times_more_and_is_no_failure():
     asked, end = until_the_end("not_found")
     assert end == Finished("not_found")
-    assert [it - NOON for it in asked] == [timedelta(seconds=it) for it in (0, 30, 330, 2130)]
+    assert [each - NOON for each in asked] == [timedelta(seconds=each) for each in (0, 30, 330, 2130)]
     assert len(asked) == len(FETCH_NOT_FOUND.pauses) + 1
 
 

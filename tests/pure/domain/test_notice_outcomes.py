@@ -37,13 +37,13 @@ def failing(count, *, give_up_after=DAY, wait=None):
 
 
 def test_failures_wait_longer_and_longer_and_then_are_given_up():
-    assert [failing(it).next_at - failing(it).at for it in range(1, 8)] == list(NOTICE.pauses)
+    assert [failing(number).next_at - failing(number).at for number in range(1, 8)] == list(NOTICE.pauses)
     last = failing(1000)
     assert (last.outcome, last.at) == (ChannelState.DEAD, NOON + DAY)
 
 
 def test_the_last_try_is_at_the_end_of_its_time_not_after_it():
-    hours = [failing(it, give_up_after=timedelta(hours=2)).at for it in range(1, 100)]
+    hours = [failing(number, give_up_after=timedelta(hours=2)).at for number in range(1, 100)]
     assert max(hours) == NOON + timedelta(hours=2)
 
 

@@ -13,8 +13,9 @@ from tests.pure.domain.strategies import AN_ORDER, NOON, events, histories
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.domain.order import facts as rules
-from tillkeeper.domain.order.case_reasons import Mismatch, mismatch_of, reasons_in
+from tillkeeper.domain.order.case_reasons import reasons_in
 from tillkeeper.domain.order.facts import ObjectStatus, OrderFacts, PaymentFacts
+from tillkeeper.domain.order.mismatch import Mismatch, mismatch_of
 from tillkeeper.domain.order.state import paid_through
 from tillkeeper.domain.order.status import is_under_way, summarize
 from tillkeeper.domain.order.sums import charged_back, held_in_all

@@ -15,7 +15,7 @@ from tillkeeper.lanes.base import LaneUnavailable
 from tillkeeper.lanes.policies import harmful_policies, queues_of
 from tillkeeper.lanes.topology import Topology
 from tillkeeper.workers.database_retry import DatabaseRetry
-from tillkeeper.workers.park import ERRORS, ParkLoop
+from tillkeeper.workers.delivery_limit import ERRORS, ParkLoop
 
 BROKER = "amqp://shop:s3cret@127.0.0.1:5672/pay%2Fments"
 TOPOLOGY = Topology(prefix="tk", shards=2)

@@ -405,8 +405,8 @@ async def test_a_database_that_is_away_at_the_mark_means_that_nothing_was_sent(
 
 
 async def test_a_hundred_payers_and_four_senders_at_once_make_a_hundred_mails(pool, looping, mailbox):
-    for it in range(100):
-        await told(pool, to_payer(await an_order(pool, f"O{it}", email=f"p{it}@example.com")))
+    for each in range(100):
+        await told(pool, to_payer(await an_order(pool, f"O{each}", email=f"p{each}@example.com")))
     async with looping(some_settings(mailbox)) as loop:
         senders = [
             NotifyLoop(

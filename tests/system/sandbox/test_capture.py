@@ -107,3 +107,16 @@ async def test_nothing_that_is_there_is_written_over_unless_that_is_wanted(tmp_p
     assert (tmp_path / "tillkeeper.toml").read_text() == "mine"
     assert (await tillkeeper(*capture, "--force")).code == 0
     assert "[accounts." in (tmp_path / "tillkeeper.toml").read_text()
+
+
+async def test_no_file_of_any_sort_is_written_over(tmp_path):
+    await tillkeeper("sandbox", "--capture", tmp_path / "all", "--gateways", "stripe")
+    names = [each.name for each in (tmp_path / "all").iterdir()]
+    assert any("secret" in name for name in names)
+    for name in names:
+        mine = tmp_path / f"of {name}" / name
+        mine.parent.mkdir()
+        mine.symlink_to("nowhere")
+        ended = await tillkeeper("sandbox", "--capture", mine.parent, "--gateways", "stripe")
+        assert (ended.code, f"{mine} is there already" in ended.err) == (2, True)
+        assert [*mine.parent.iterdir()] == [mine]

@@ -41,7 +41,7 @@ from tillkeeper.settings import Settings, SweepSettings
 from tillkeeper.store.apply.batch import apply_deliveries
 from tillkeeper.store.apply.registration import register
 from tillkeeper.store.orders.acts import ask_gateway
-from tillkeeper.store.postgres.transactions import repeat_when_raced
+from tillkeeper.store.postgres.transactions import repeat_on_conflict
 from tillkeeper.store.reports.order import show
 from tillkeeper.workers.database_retry import DatabaseRetry
 from tillkeeper.workers.fetch import FetchLoop
@@ -130,7 +130,7 @@ class Stage:
                 await self._deliver(delivery)
                 await self._look()
             case {"ask": order_ref}:
-                await repeat_when_raced(
+                await repeat_on_conflict(
                     self.pool,
                     lambda conn: ask_gateway(conn, order_ref, by="test", note="", now=self.clock.at),
                 )
@@ -162,7 +162,7 @@ class Stage:
             events=gateway.parse(verified),
             fetches=fetches_of(gateway, verified),
         )
-        await repeat_when_raced(
+        await repeat_on_conflict(
             self.pool, lambda conn: apply_deliveries(conn, [delivery], policy=self.policy, now=self.clock.at)
         )
 

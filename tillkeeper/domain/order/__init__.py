@@ -13,6 +13,7 @@ between loading and writing loses nothing: the same order is loaded again, and r
     registration.py, refund_registration.py       what a merchant registers: terms, and refunds that it requested
     facts.py ──> sums.py ──> status.py            what is known, the money, the one status (meaning: statuses.py)
         ├──────> case_reasons.py ──> cases.py     which cases open, reopen, change or close; stale_cases.py audits
+        ├──────> mismatch.py                      whether an event may count: account and currency
         ├──────> implied_money.py                 money that the facts imply, which must be queried at once
         ├──────> owed_refunds.py                  failed refunds that payers still wait for
         ├──────> ownership.py                     which order a payment belongs to, if events name two

@@ -1,14 +1,20 @@
-"""Finds what about an order's facts needs a person, each with a key by which its case opens once."""
+"""Finds what about an order's facts needs a person, each with a key by which its case opens once.
+
+    a failed refund that nothing replaced (owed_refunds.py) · money of a wrong account or currency (mismatch.py)
+    sums that disagree · refunds without their payment · reversed payments · disputes
+
+cases.py decides what becomes of the case.
+"""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from enum import StrEnum
 from typing import Final
 
 import msgspec
 
 from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.domain.order.facts import ObjectStatus, OrderFacts, ReturnFacts, Sum
+from tillkeeper.domain.order.mismatch import Mismatch
 from tillkeeper.domain.order.owed_refunds import owed_refunds
 from tillkeeper.domain.order.registration import Order
 from tillkeeper.domain.order.status import Summary, summarize
@@ -17,13 +23,6 @@ from tillkeeper.domain.order.sums import captured_of
 REFUND_FAILED: Final = "refund_failed"
 UNMATCHED: Final = "unmatched_payment"
 STANDS: Final = "stands"  # the state of what either is so or is not; cases.py compares the sums of those that have sums
-
-
-class Mismatch(StrEnum):
-    """Why an event does not count although its order is known."""
-
-    UNEXPECTED_ACCOUNT = "unexpected_account"
-    WRONG_CURRENCY = "wrong_currency"
 
 
 # The states of objects in which money is at stake.  One that failed, was won or has only begun moves no money.
@@ -60,15 +59,6 @@ class CaseReason(msgspec.Struct, frozen=True, kw_only=True):
 def event_subject(account: str, event_id: str) -> str:
     """Names an event for its case."""
     return f"event:{account}/{event_id}"
-
-
-def mismatch_of(order: Order, event: PaymentEvent) -> Mismatch | None:
-    """Returns why the event counts for nothing at this order, or None."""
-    if event.account not in order.accounts:
-        return Mismatch.UNEXPECTED_ACCOUNT
-    if event.currency is not None and event.currency != order.currency:
-        return Mismatch.WRONG_CURRENCY
-    return None
 
 
 def reasons_in(order: Order, facts: OrderFacts, summary: Summary | None = None) -> Iterator[CaseReason]:

@@ -1,7 +1,7 @@
 """Decides whether an order may be closed, and closes it: no payment is expected any more.
 
-The sweep closes expired orders, once their gateways know of no payment under way; a person may close sooner.  An order
-is not closed in doubt.
+The sweep closes expired orders, once their gateways know of no payment under way; a person may close sooner
+(acts.py).  An order is not closed in doubt.
 """
 
 from collections.abc import Iterable, Iterator

@@ -13,12 +13,13 @@ from typing import Final
 import msgspec
 
 from tillkeeper.domain.events import PaymentEvent
-from tillkeeper.domain.order.case_reasons import CaseReason, Mismatch, mismatch_of
+from tillkeeper.domain.order.case_reasons import CaseReason
 from tillkeeper.domain.order.cases import SHOWN_BY_FACTS, SHOWN_WITHIN_A_PHASE
 from tillkeeper.domain.order.changes import Act, ActKind, Changes
 from tillkeeper.domain.order.closing import kept_after_closing
 from tillkeeper.domain.order.facts import OrderFacts, apply
 from tillkeeper.domain.order.implied_money import implied_money
+from tillkeeper.domain.order.mismatch import Mismatch, mismatch_of
 from tillkeeper.domain.order.notices import change_notices, failed_refund_notices, merchant_notice
 from tillkeeper.domain.order.progress import Progress
 from tillkeeper.domain.order.state import OrderState, earliest

@@ -29,7 +29,7 @@ from tillkeeper.domain.silence import (
     together,
 )
 from tillkeeper.domain.statuses import OPEN
-from tillkeeper.store.jobs.backfill import UNDER_WAY, Pace, ask_about, open_in, request_backfill
+from tillkeeper.store.jobs.backfill import UNDER_WAY, Pace, find_open_orders, request_backfill, request_queries
 from tillkeeper.store.outbox.writing import write_notices
 from tillkeeper.store.postgres.pool import Conn, as_json
 
@@ -127,7 +127,7 @@ async def watch(
     if not names:
         return []
     active, quiet = await activity_of(conn, names, now=now), await _open_silences(conn, names)
-    pace = Pace.half_of(calls_per_s, orders_max=ASKED_MAX, within=policy.ask_every)
+    pace = Pace.half_rate(calls_per_s, orders_max=ASKED_MAX, within=policy.ask_every)
     changes: list[HealthChange] = []
     for row in sorted(rows, key=lambda row: str(row["account"])):
         look = _Look(
@@ -257,7 +257,7 @@ async def _ask_sooner(conn: Conn, look: _Look, since: datetime, asked_at: dateti
     """Requests a round: a backfill from where the last one ended, and queries about open payments one by one."""
     if look.can.list:
         await request_backfill(conn, look.account, (asked_at or since) - MARGIN, reason="silent", now=look.now)
-    found = await open_in(
+    found = await find_open_orders(
         conn,
         look.account,
         since,
@@ -268,6 +268,6 @@ async def _ask_sooner(conn: Conn, look: _Look, since: datetime, asked_at: dateti
         now=look.now,
     )
     first = look.now + LIST_FIRST if look.can.list else look.now
-    asked = await ask_about(conn, found.ids, [first + n * pace.gap for n in range(len(found.ids))])
+    asked = await request_queries(conn, found.ids, [first + n * pace.gap for n in range(len(found.ids))])
     await conn.execute(ASKED, look.account, look.now)
     return HealthChange(account=look.account, what="asked_sooner", since=since, orders=len(asked))

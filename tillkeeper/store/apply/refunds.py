@@ -21,7 +21,7 @@ from tillkeeper.domain.policy import Policy
 from tillkeeper.store.apply.batch import apply_found
 from tillkeeper.store.orders.acts import NoSuchOrder
 from tillkeeper.store.postgres.pool import Conn
-from tillkeeper.store.postgres.transactions import repeat_when_raced, wait_for_standbys
+from tillkeeper.store.postgres.transactions import repeat_on_conflict, wait_for_standbys
 
 
 class NoSuchRefund(Exception):
@@ -35,7 +35,7 @@ async def register_refund(
 
     The same again is "unchanged".  Raises NoSuchOrder, or Contradiction where it differs from what is known.
     """
-    return await repeat_when_raced(pool, lambda conn: _register(conn, asked, policy, now))
+    return await repeat_on_conflict(pool, lambda conn: _register(conn, asked, policy, now))
 
 
 ITS_ORDER = "SELECT id, currency, accounts FROM orders WHERE order_ref = $1"
@@ -99,7 +99,7 @@ async def withdraw_refund(
 
     Raises NoSuchRefund, or GatewayKnowsRefund.
     """
-    return await repeat_when_raced(pool, lambda conn: _withdraw(conn, order_ref, refund_ref, policy, now))
+    return await repeat_on_conflict(pool, lambda conn: _withdraw(conn, order_ref, refund_ref, policy, now))
 
 
 async def _withdraw(

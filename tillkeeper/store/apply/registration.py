@@ -11,7 +11,7 @@ from tillkeeper.domain.policy import Policy
 from tillkeeper.domain.references import Bindings, Reference
 from tillkeeper.store.apply.batch import load, write
 from tillkeeper.store.postgres.pool import Conn
-from tillkeeper.store.postgres.transactions import repeat_when_raced, wait_for_standbys
+from tillkeeper.store.postgres.transactions import repeat_on_conflict, wait_for_standbys
 
 INSERT_ORDER = """
 INSERT INTO orders (order_ref, amount_minor, currency, accounts, terms, registered_at, changed_at, phase_since,
@@ -32,7 +32,7 @@ async def register(
     The same registration again is "unchanged".  Raises Contradiction when it differs, or when it claims a payment that
     is another order's.
     """
-    return await repeat_when_raced(pool, lambda conn: _register(conn, registration, policy, now))
+    return await repeat_on_conflict(pool, lambda conn: _register(conn, registration, policy, now))
 
 
 async def _register(

@@ -60,6 +60,6 @@ async def note_words(conn: Conn, words: Iterable[Word] | Mapping[Word, int], *, 
 ALL_WORDS = "SELECT account, field, word, first_at, last_at, seen FROM unknown_words ORDER BY account, field, word"
 
 
-async def words_met(conn: Conn) -> list[WordUse]:
+async def seen_words(conn: Conn) -> list[WordUse]:
     """Reads all words that were ever seen."""
     return [WordUse(**dict(row)) for row in await conn.fetch(ALL_WORDS)]

@@ -148,7 +148,7 @@ WHERE account = $1 AND leased_by = $2 AND due_at IS NOT NULL
 """
 
 
-async def put_off(conn: Conn, wanted: RequestedBackfill, *, by: UUID, now: datetime) -> datetime:
+async def postpone(conn: Conn, wanted: RequestedBackfill, *, by: UUID, now: datetime) -> datetime:
     """Ends the lease for a later attempt; returns when that is due."""
     due_at = now + BACKFILL.pause(wanted.tries + 1)
     await conn.execute(PUT_OFF, wanted.account, by, due_at)
@@ -158,7 +158,9 @@ async def put_off(conn: Conn, wanted: RequestedBackfill, *, by: UUID, now: datet
 # --- a list's events --------------------------------------------------------------------------------------------------
 
 
-async def take_in(conn: Conn, events: Sequence[PaymentEvent], *, policy: Policy, now: datetime) -> tuple[int, Tally]:
+async def apply_listed(
+    conn: Conn, events: Sequence[PaymentEvent], *, policy: Policy, now: datetime
+) -> tuple[int, Tally]:
     """Applies the events of a list; returns how many of them were in the inbox before."""
     known = await count_known(conn, events)
     return known, await apply_found(conn, events, policy=policy, now=now)
@@ -196,7 +198,7 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
     orders_max: int
 
     @classmethod
-    def half_of(cls, calls_per_s: float, *, orders_max: int, within: timedelta | None = None) -> "Pace":
+    def half_rate(cls, calls_per_s: float, *, orders_max: int, within: timedelta | None = None) -> "Pace":
         """Returns half of an account's rate; the other half is for ladders.  Without a limit there is no gap."""
         gap = timedelta(seconds=2 / calls_per_s) if calls_per_s else timedelta()
         fitting = int(within / gap) if within is not None and gap else orders_max
@@ -210,7 +212,7 @@ class OpenOrders(msgspec.Struct, frozen=True, kw_only=True):
     waiting: int
 
 
-async def open_in(
+async def find_open_orders(
     conn: Conn,
     account: str,
     since: datetime,
@@ -266,7 +268,7 @@ RETURNING o.id, o.ask_at
 """
 
 
-async def ask_about(conn: Conn, ids: Sequence[int], moments: Sequence[datetime]) -> dict[int, datetime]:
+async def request_queries(conn: Conn, ids: Sequence[int], moments: Sequence[datetime]) -> dict[int, datetime]:
     """Requests queries about the orders, each at its moment, or sooner where one is requested already."""
     return {row["id"]: row["ask_at"] for row in await conn.fetch(ASK, ids, moments)}
 
@@ -287,7 +289,7 @@ GROUP BY 2
 UNDECIDED: Final = ("waits", "being asked")
 
 
-async def what_came(conn: Conn, asked: dict[int, datetime]) -> Counter[str]:
+async def count_results(conn: Conn, asked: dict[int, datetime]) -> Counter[str]:
     """Counts the orders by the results of their queries; UNDECIDED where there is none yet."""
     rows = await conn.fetch(WHAT_CAME, list(asked), list(asked.values()))
     return Counter({row["result"]: row["orders"] for row in rows})

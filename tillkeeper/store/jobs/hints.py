@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Final, Literal
 
 from tillkeeper.domain.policy import HintPolicy
-from tillkeeper.store.jobs.backfill import ask_about
+from tillkeeper.store.jobs.backfill import request_queries
 from tillkeeper.store.postgres.pool import Conn
 
 MINUTE: Final = timedelta(minutes=1)
@@ -61,5 +61,5 @@ async def take_hint(
         return "unknown"
     await conn.execute(KEEP, account, now, order_id)
     await conn.execute(FORGET, account, now - KEPT)
-    await ask_about(conn, [order_id], [now])
+    await request_queries(conn, [order_id], [now])
     return "asked"

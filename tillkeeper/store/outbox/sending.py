@@ -79,14 +79,7 @@ WITH taken AS (
 SELECT t.key, t.attempts, t.audience, t.topic, t.payload, t.created_at, t.due_at, t.channels, t.order_id, t.version,
        o.terms, o.status, o.captured_minor, o.refunding_minor, o.refunded_minor,
        o.discount_minor, o.closed_at IS NOT NULL AS closed,
-       coalesce(o.held_until > $1, false) AS held,
-       (SELECT bool_or(p.status IN ('pending', 'authorized'))
-               OR sum(p.held_minor) >= greatest(1, o.amount_minor - o.discount_minor - o.captured_minor)
-        FROM payments AS p WHERE p.order_id = o.id) IS TRUE AS under_way,
-       EXISTS (SELECT FROM cases AS c WHERE c.order_id = o.id AND c.closed_at IS NULL AND c.kind = ANY($5::text[]))
-           OR EXISTS (SELECT FROM parked AS k WHERE k.outcome IS NULL AND k.order_ref = o.order_ref)
-           OR EXISTS (SELECT FROM parked AS k JOIN payments AS p USING (account, payment_ref)
-                      WHERE k.outcome IS NULL AND p.order_id = o.id) AS unclear
+       coalesce(o.held_until > $1, false) AS held
 FROM taken AS t LEFT JOIN orders AS o ON o.id = t.order_id AND t.audience = 'payer'
 ORDER BY t.due_at, t.key
 """
@@ -96,9 +89,8 @@ async def claim(
     conn: Conn, *, audiences: Collection[Audience], limit: int, leased_until: datetime, now: datetime
 ) -> list[Claimed]:
     """Leases due notices to these audiences until `leased_until`, the longest due first."""
-    rows = await conn.fetch(
-        CLAIM, now, leased_until, [str(audience) for audience in audiences], limit, sorted(MONEY_UNCLEAR)
-    )
+    rows = await conn.fetch(CLAIM, now, leased_until, [str(audience) for audience in audiences], limit)
+    doubts = await _doubts(conn, {row["order_id"] for row in rows if row["status"] is not None})
     return [
         Claimed(
             key=row["key"],
@@ -111,20 +103,41 @@ async def claim(
             channels=row["channels"].encode(),
             order_id=row["order_id"],
             version=row["version"],
-            order=None if row["status"] is None else _order_now(row, row, mails=0),
+            order=None if row["status"] is None else _order_now(row, doubts[row["order_id"]], mails=0),
             recipient=None if row["terms"] is None else _recipient_in(row["terms"]),
         )
         for row in rows
     ]
 
 
-def _order_now(row: asyncpg.Record, besides: asyncpg.Record, *, mails: int) -> OrderNow:
+# `under_way` and `unclear` of domain/order/mail_timing.py.
+DOUBTS = """
+SELECT o.id,
+       (SELECT bool_or(p.status IN ('pending', 'authorized'))
+               OR sum(p.held_minor) >= greatest(1, o.amount_minor - o.discount_minor - o.captured_minor)
+        FROM payments AS p WHERE p.order_id = o.id) IS TRUE AS under_way,
+       EXISTS (SELECT FROM cases AS c WHERE c.order_id = o.id AND c.closed_at IS NULL AND c.kind = ANY($2::text[]))
+           OR EXISTS (SELECT FROM parked AS k WHERE k.outcome IS NULL AND k.order_ref = o.order_ref)
+           OR EXISTS (SELECT FROM parked AS k JOIN payments AS p USING (account, payment_ref)
+                      WHERE k.outcome IS NULL AND p.order_id = o.id) AS unclear
+FROM orders AS o WHERE o.id = ANY($1::bigint[])
+"""
+
+
+async def _doubts(conn: Conn, order_ids: Collection[int]) -> dict[int, asyncpg.Record]:
+    """Returns for each order whether money of it may be on its way, or may be there and not count."""
+    if not order_ids:
+        return {}
+    return {row["id"]: row for row in await conn.fetch(DOUBTS, sorted(order_ids), sorted(MONEY_UNCLEAR))}
+
+
+def _order_now(row: asyncpg.Record, doubts: asyncpg.Record, *, mails: int) -> OrderNow:
     return OrderNow(
         summary=summary_in(row),
         closed=row["closed"],
         held=row["held"],
-        under_way=besides["under_way"],
-        unclear=besides["unclear"],
+        under_way=doubts["under_way"],
+        unclear=doubts["unclear"],
         mails=mails,
     )
 
@@ -144,28 +157,19 @@ FROM orders WHERE id = $1 FOR NO KEY UPDATE
 """
 
 # Counted only once the order is locked, so that two notices about it cannot both be the last allowed one.
-BESIDES = """
-SELECT count(*) AS mails,
-       (SELECT bool_or(p.status IN ('pending', 'authorized'))
-               OR sum(p.held_minor) >= greatest(1, min(o.amount_minor - o.discount_minor - o.captured_minor))
-        FROM payments AS p JOIN orders AS o ON o.id = p.order_id WHERE o.id = $1) IS TRUE AS under_way,
-       EXISTS (SELECT FROM cases AS c WHERE c.order_id = $1 AND c.closed_at IS NULL AND c.kind = ANY($3::text[]))
-           OR EXISTS (SELECT FROM parked AS k JOIN orders AS o ON o.order_ref = k.order_ref
-                      WHERE k.outcome IS NULL AND o.id = $1)
-           OR EXISTS (SELECT FROM parked AS k JOIN payments AS p USING (account, payment_ref)
-                      WHERE k.outcome IS NULL AND p.order_id = $1) AS unclear
-FROM outbox
+COUNT_MAILS = """
+SELECT count(*) FROM outbox
 WHERE order_id = $1 AND audience = 'payer' AND key <> $2 AND channels -> 'mail' ->> 'outcome' IN ('sent', 'uncertain')
 """
 
 
 async def lock_order(conn: Conn, claimed: Claimed, *, now: datetime) -> OrderNow:
     """Locks and returns the order of a payer's notice, so that it does not change before the transaction ends."""
+    assert claimed.order_id is not None, "a payer's notice has an order"
     row = await conn.fetchrow(LOCK_ORDER, claimed.order_id, now)
-    assert row is not None, "a payer's notice has an order"
-    besides = await conn.fetchrow(BESIDES, claimed.order_id, claimed.key, sorted(MONEY_UNCLEAR))
-    assert besides is not None, "a count is one row"
-    return _order_now(row, besides, mails=besides["mails"])
+    assert row is not None, "orders are never removed"
+    mails = await conn.fetchval(COUNT_MAILS, claimed.order_id, claimed.key)
+    return _order_now(row, (await _doubts(conn, [claimed.order_id]))[claimed.order_id], mails=mails)
 
 
 MARK = """

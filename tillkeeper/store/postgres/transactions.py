@@ -14,7 +14,7 @@ from tillkeeper.store.postgres.sqlstates import DATABASE_ERRORS, WriteConflict
 Result = TypeVar("Result")
 
 # Two transactions conflicted; the one that was rolled back succeeds when it is repeated.
-MEETINGS: Final = (
+CONFLICTS: Final = (
     WriteConflict,
     asyncpg.SerializationError,
     asyncpg.DeadlockDetectedError,
@@ -36,7 +36,7 @@ async def wait_for_standbys(conn: Conn) -> None:
     await conn.execute(COMMIT_WAITS)
 
 
-async def repeat_when_raced(
+async def repeat_on_conflict(
     pool: asyncpg.Pool, work: Callable[[Conn], Awaitable[Result]], *, lock_wait_s: float = LOCK_WAIT_S
 ) -> Result:
     """Runs `work` in a transaction of its own, and repeats it whole when another transaction was first.
@@ -45,7 +45,7 @@ async def repeat_when_raced(
     """
     lock_timeout = f"SET LOCAL lock_timeout = {int(lock_wait_s * 1000)}"
     async for attempt in AsyncRetrying(
-        retry=retry_if_exception_type(MEETINGS),
+        retry=retry_if_exception_type(CONFLICTS),
         stop=stop_after_attempt(TRANSACTION.attempts_max),
         wait=lambda state: TRANSACTION.pause_s(state.attempt_number, random.uniform),
         reraise=True,

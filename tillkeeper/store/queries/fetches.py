@@ -31,7 +31,7 @@ from tillkeeper.domain.fetching import (
 from tillkeeper.domain.policy import CasePolicy
 from tillkeeper.store.cases.writing import close_cases, open_cases
 from tillkeeper.store.postgres.pool import Conn, as_json
-from tillkeeper.store.queries.unsigned_limits import make_room
+from tillkeeper.store.queries.unsigned_limits import drop_excess
 
 RESULT_CHARS_MAX: Final = 500
 CANNOT_ASK: Final = "cannot_ask"
@@ -68,7 +68,7 @@ async def request_fetches(conn: Conn, deliveries: Sequence[Delivery], *, now: da
     if not requests:
         return Counter()
     await conn.execute(REQUEST, as_json([_row(request) for request in requests]), now, UNPROVEN_REST)
-    return await make_room(conn, {request.account for request in requests if not request.proven}, now=now)
+    return await drop_excess(conn, {request.account for request in requests if not request.proven}, now=now)
 
 
 # A replayed delivery may be stored already, but without its queries, which were parked separately.

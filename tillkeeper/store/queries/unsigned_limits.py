@@ -52,7 +52,7 @@ RETURNING 1
 """
 
 
-async def make_room(conn: Conn, accounts: Collection[str], *, now: datetime) -> Counter[str]:
+async def drop_excess(conn: Conn, accounts: Collection[str], *, now: datetime) -> Counter[str]:
     """Drops the oldest beyond the limits; returns how many of them were never answered, by account."""
     unanswered: Counter[str] = Counter()
     for row in await conn.fetch(OPEN, sorted(accounts)) if accounts else ():

@@ -1,4 +1,7 @@
-"""Moves messages past a lane's delivery limit to where people see them: a parked row for each event."""
+"""Parks messages that passed a lane's delivery limit, as a row for each event, so that people see them.
+
+They killed their workers.  An event that merely cannot be applied is parked by isolate.py.
+"""
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -68,7 +71,7 @@ class ParkLoop:
         return len(taken)
 
     async def _store(self, message: LaneMessage) -> None:
-        reason = message.gone_by or REASON
+        reason = message.death_reason or REASON
         reason = reason if reason in ERRORS else REASON
         try:
             envelope = self._keys.open(message.body)
