@@ -62,20 +62,20 @@ async def measure(house: House, sizes: Sizes) -> Section:
     ours = {}
     for lane in ("quorum queue", "PostgreSQL lane") if house.broker is not None else ("PostgreSQL lane",):
         ours[lane] = await _drain(house, envelopes, sizes, to_broker=lane == "quorum queue")
-    rows = {f"pgbench, {clients} clients": it for clients, it in one_by_one.items()}
-    rows |= {f"a worker, from the {lane}": it for lane, it in ours.items()}
+    rows = {f"pgbench, {clients} clients": drained for clients, drained in one_by_one.items()}
+    rows |= {f"a worker, from the {lane}": drained for lane, drained in ours.items()}
     return Section(
         name="apply",
         title="Apply: half pending, half succeeded events on registered orders",
-        rows=[_row(name, it, best) for name, it in rows.items()],
+        rows=[_row(name, drained, best) for name, drained in rows.items()],
         targets=[
             Target(
                 name=f"apply from the {lane} / pgbench's best",
-                measured=it.rate / best,
+                measured=drained.rate / best,
                 wanted=RATIO_WANTED,
                 at_least=True,
             )
-            for lane, it in ours.items()
+            for lane, drained in ours.items()
         ],
         notes=[
             "CPU: s per 1,000 events.  The worker unpacks, decides and acknowledges; pgbench only sends statements."
@@ -83,13 +83,13 @@ async def measure(house: House, sizes: Sizes) -> Section:
     )
 
 
-def _row(name: str, it: Drained, best: float) -> dict[str, str | float | None]:
+def _row(name: str, drained: Drained, best: float) -> dict[str, str | float | None]:
     return {
         "": name,
-        "events/s": it.rate,
-        "ratio": it.rate / best,
-        "worker CPU": it.worker_cpu,
-        "PostgreSQL CPU": it.postgres_cpu,
+        "events/s": drained.rate,
+        "ratio": drained.rate / best,
+        "worker CPU": drained.worker_cpu,
+        "PostgreSQL CPU": drained.postgres_cpu,
     }
 
 

@@ -67,7 +67,9 @@ class Hints:
     def _has_room(self, account: str, policy: HintPolicy) -> bool:
         key = (account, policy.per_minute)
         if key not in self._buckets:
-            self._buckets = {it: bucket for it, bucket in self._buckets.items() if it[0] != account}
+            self._buckets = {
+                bucket_key: bucket for bucket_key, bucket in self._buckets.items() if bucket_key[0] != account
+            }
             self._buckets[key] = Bucket(per_s=policy.per_minute / 60, burst=policy.per_minute)
         return self._buckets[key].take(self._monotonic_s(), wait_s_max=0.0) is not None
 

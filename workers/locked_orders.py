@@ -19,7 +19,7 @@ class LockedOrders:
     def add(self, delivery: Delivery) -> None:
         """Notes that the delivery's orders are locked."""
         now_s = self._monotonic_s()
-        self._until_s = {it: until_s for it, until_s in self._until_s.items() if until_s > now_s}
+        self._until_s = {reference: until_s for reference, until_s in self._until_s.items() if until_s > now_s}
         self._until_s |= dict.fromkeys(_references(delivery), now_s + REST_S / 2)
 
     def contains(self, delivery: Delivery) -> bool:

@@ -94,7 +94,7 @@ async def note_answers(conn: Conn, seen: Mapping[str, Answers], *, now: datetime
     await conn.execute(BEGIN_TO_WATCH, sorted(seen), now - WATCH_EVERY)
     rows = await conn.fetch(LOCK_ANSWERS, sorted(seen))
     known = {row["account"]: together(_answers_in(row), seen[row["account"]]) for row in rows}
-    written = [{"account": account, **msgspec.structs.asdict(it)} for account, it in known.items()]
+    written = [{"account": account, **msgspec.structs.asdict(answers)} for account, answers in known.items()]
     await conn.execute(WRITE_ANSWERS, as_json(written))
 
 

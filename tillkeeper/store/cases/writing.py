@@ -55,15 +55,17 @@ async def write_cases(conn: Conn, changes: Sequence[Changes], *, policy: CasePol
 async def _without_those_elsewhere(conn: Conn, changes: Iterable[Changes]) -> list[AtOrder]:
     """Returns the cases to open: one that is new to its order may exist without one, where its event waited."""
     opening = [(change, reason) for change in changes for reason in change.cases.opened.values()]
-    elsewhere = await _lock_cases(conn, {reason.key for it, reason in opening if reason.key not in it.before.cases})
+    elsewhere = await _lock_cases(
+        conn, {reason.key for change, reason in opening if reason.key not in change.before.cases}
+    )
     found: list[AtOrder] = []
-    for it, reason in opening:
-        is_first_alone = reason.key in it.cases.first_alone
+    for change, reason in opening:
+        is_first_alone = reason.key in change.cases.first_alone
         decided = CaseChanges()
         if reason.key in elsewhere:
-            decided.open(elsewhere, it.after.id, [reason], again=not is_first_alone)
+            decided.open(elsewhere, change.after.id, [reason], again=not is_first_alone)
         if reason.key not in elsewhere or decided.opened:
-            found.append((it.after.id, reason))
+            found.append((change.after.id, reason))
     return found
 
 
@@ -150,8 +152,8 @@ async def _note(conn: Conn, noted: Sequence[tuple[int | None, Noted]], now: date
     """Updates open cases with the present state and order, which is what a person then resolves."""
     if not noted:
         return
-    rows = as_json([_row(order_id, it.reason) for order_id, it in noted])
-    another = {it.reason.key for _, it in noted if it.is_another_state}
+    rows = as_json([_row(order_id, noted_case.reason) for order_id, noted_case in noted])
+    another = {noted_case.reason.key for _, noted_case in noted if noted_case.is_another_state}
     written = await conn.fetch(NOTE_STATES, rows)
     entries = [
         (row["id"], "noted", TILLKEEPER, f"now {row['state']}")

@@ -70,16 +70,26 @@ DELETE FROM refused WHERE id IN (
 FORGET = "DELETE FROM refused WHERE received_at < $1"
 
 
-async def keep_refused(conn: Conn, it: RefusedDelivery) -> int:
+async def keep_refused(conn: Conn, refusal: RefusedDelivery) -> int:
     """Stores a refusal, and deletes the oldest beyond the limits of its account and of all.  Returns its number."""
-    body = it.body if it.body is None or len(it.body) <= BODY_BYTES_MAX else None
-    headers = _bounded(it.headers)
-    texts = (it.reason, it.detail, it.query, headers)
+    body = refusal.body if refusal.body is None or len(refusal.body) <= BODY_BYTES_MAX else None
+    headers = _bounded(refusal.headers)
+    texts = (refusal.reason, refusal.detail, refusal.query, headers)
     size_bytes = sum(len(text.encode("utf-8", "replace")) for text in texts) + len(body or b"")
     number: int = await conn.fetchval(
-        KEEP, it.account, it.received_at, it.step, it.finding, it.reason, it.detail, it.query, headers, body, size_bytes
+        KEEP,
+        refusal.account,
+        refusal.received_at,
+        refusal.step,
+        refusal.finding,
+        refusal.reason,
+        refusal.detail,
+        refusal.query,
+        headers,
+        body,
+        size_bytes,
     )
-    await conn.execute(DROP_OF_ACCOUNT, it.account, KEPT_MAX, ACCOUNT_BYTES_MAX)
+    await conn.execute(DROP_OF_ACCOUNT, refusal.account, KEPT_MAX, ACCOUNT_BYTES_MAX)
     await conn.execute(DROP_OF_ALL, TOTAL_BYTES_MAX)
     return number
 

@@ -222,8 +222,8 @@ async def settle_fetch(
     """
     result = result[:RESULT_CHARS_MAX]
     match step:
-        case Later(at=at, progress=it):
-            ours = await conn.fetchval(PUT_OFF, taken.id, taken.claim, at, it.failures, it.misses, result)
+        case Later(at=at, progress=progress):
+            ours = await conn.fetchval(PUT_OFF, taken.id, taken.claim, at, progress.failures, progress.misses, result)
             if ours and reason == CANNOT_ASK:  # only a person can repair that
                 await open_cases(conn, [(None, unaskable(taken.account, why=result))], policy=policy, now=now)
         case Finished(outcome=outcome):
