@@ -1,4 +1,4 @@
-"""An API client that remembers how each account's gateway answered, for the watch of silences."""
+"""Wraps the API client to remember how each account's gateway answered, for the watch of silences."""
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import datetime

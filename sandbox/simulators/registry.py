@@ -1,4 +1,4 @@
-"""Simulators by the name of their gateway, and ledgers that know their event types.
+"""Finds simulators by the name of their gateway, and makes ledgers that know their event types.
 
 A simulator is imported when it is asked for: twenty of them cost a second, and most runs need three.
 """

@@ -1,12 +1,22 @@
 """What there is to say and cannot be written is a failure of its own, and never the answer "no"."""
 
 import asyncio
+import json
 import os
 import sys
+from asyncio.subprocess import PIPE
 
 import pytest
+import typer
 
-from tests.system.commands import ENVIRON, toml, written
+from tests.database.factories import NOON, a_delivery, a_registration, an_event
+from tests.system.commands import ENVIRON, SERVE, tillkeeper, toml, written
+from tillkeeper.cli import app
+from tillkeeper.domain.policy import Policy
+from tillkeeper.store.apply.batch import apply_deliveries
+from tillkeeper.store.apply.registration import register
+from tillkeeper.store.deliveries.parked import park_event
+from tillkeeper.store.deliveries.refused import RefusedDelivery, keep_refused
 
 UNSAID = 74
 
@@ -36,3 +46,114 @@ async def test_a_reader_that_has_seen_enough_needs_no_explanation():
     os.close(writer)
     _, told = await child.communicate()
     assert (child.returncode, told) == (UNSAID, b"")
+
+
+# --- every command ----------------------------------------------------------------------------------------------------
+
+FULL = "tillkeeper: standard output cannot be written: No space left on device\n"
+# A call of each command that prints, on what `furnished` brings about.
+PRINTING = [
+    "db init",
+    "db status",
+    "db upgrade",
+    "order show A-1",
+    "order hold A-1 2h --note x",
+    "order ask A-2",
+    "order release A-3 --note x",
+    "order close A-4 --note x",
+    "stuck --status unpaid",
+    "cases",
+    "case show 1",
+    "case assign 1 mei",
+    "case note 1 x",
+    "case resolve 1 --outcome x",
+    "handover --peek",
+    "parked list",
+    "parked show 1",
+    "parked replay 1",
+    "parked discard 2 --note x",
+    "refused list",
+    "refused show 1",
+    "keys",
+    "words",
+    "policy check",
+    "policy show",
+    "inspect nowhere.json",
+    "audit",
+]
+NEED_OTHERS = {"backfill", "broker check", "sandbox"}  # a gateway, a broker, a directory
+
+
+def leaves(group, *names):
+    """Every command of the tree by its words."""
+    for name, command in group.commands.items():
+        if isinstance(command, typer.core.TyperGroup):
+            yield from leaves(command, *names, name)
+        else:
+            yield " ".join((*names, name))
+
+
+COMMANDS = [*leaves(typer.main.get_command(app)), "sandbox"]
+
+
+def test_every_command_that_prints_is_tried():
+    def is_of(line, command):
+        return f"{line} ".startswith(f"{command} ")
+
+    tried = {command for command in COMMANDS if any(is_of(line, command) for line in PRINTING)}
+    assert set(COMMANDS) - tried == NEED_OTHERS | set(SERVE) - {"fetch"}
+
+
+@pytest.fixture
+async def furnished(tmp_path, database, pool):
+    """A configuration with orders, a case, parked events and a refused delivery."""
+    config = written(tmp_path, toml(database))
+    for number in range(1, 6):
+        await register(pool, a_registration(f"A-{number}", accounts=("stripe-main",)), policy=Policy(), now=NOON)
+    overpaid = a_delivery(an_event(amount=150, order_ref="A-5"))
+    refused = RefusedDelivery(
+        account="stripe-main",
+        received_at=NOON,
+        step="signature",
+        finding="wrong_secret",
+        reason="x",
+        detail="",
+        query="",
+        headers=(),
+        body=b"{}",
+    )
+    async with pool.acquire() as conn, conn.transaction():
+        await apply_deliveries(conn, [overpaid], policy=Policy(), now=NOON)
+        for event in (an_event(), an_event()):
+            await park_event(conn, a_delivery(event), event, reason="cannot_be_applied", error="x", now=NOON)
+        await keep_refused(conn, refused)
+    assert (await tillkeeper("order", "hold", "A-3", "2h", "--note", "x", "--config", config)).code == 0
+    return config
+
+
+async def test_no_command_takes_lost_words_for_an_answer(furnished):
+    others = [
+        ["--version"],
+        ["db", "-h"],
+        ["sandbox", "-h"],
+        ["sandbox", "--capture", str(furnished.parent / "captured"), "--gateways", "stripe"],
+    ]
+    await all_are_unsaid(furnished, "/dev/full", [*map(str.split, PRINTING), *others], FULL)
+
+
+async def test_what_is_piped_to_head_says_nothing_when_it_has_seen_enough(furnished):
+    lines = ("order show A-1", "stuck --status unpaid", "cases", "parked list", "refused list", "audit")
+    await all_are_unsaid(furnished, "no-reader", [*map(str.split, lines)], "")
+
+
+async def all_are_unsaid(config, output, lines, words):
+    """Asserts that each command ends with UNSAID and these words on standard error."""
+    child = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tests.system.unwritable", output),
+        stdin=PIPE,
+        stdout=PIPE,
+        env=ENVIRON | {"TILLKEEPER_CONFIG": str(config)},
+    )
+    out, _ = await child.communicate(json.dumps(lines).encode())
+    ended = zip(lines, json.loads(out), strict=True)
+    assert [(" ".join(line), told) for line, told in ended if told != [UNSAID, words]] == []

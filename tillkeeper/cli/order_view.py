@@ -1,4 +1,4 @@
-"""An order as every command writes it for people: its status in both languages, and its sums with their currency."""
+"""Writes an order for people: its status in both languages, and its sums with their currency."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""`tillkeeper run`: database, receiver, workers and sender of one machine, in one process tree."""
+"""Implements `tillkeeper run`: database, receiver, workers and sender of one machine, in one process tree."""
 
 import asyncio
 from typing import TYPE_CHECKING, Final

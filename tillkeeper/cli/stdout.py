@@ -1,4 +1,4 @@
-"""A command whose standard output is closed, full or without a reader ends with an exit code of its own.
+"""Guards standard output: a command that cannot write it ends with an exit code of its own.
 
 Python alone would end with 1 or 120, or with 0 and no word; and 1 is the answer "no" of many commands.
 """

@@ -1,4 +1,4 @@
-"""The eight statuses of an order, and what each of them means for those who act on it: one table.
+"""Defines the eight statuses of an order, and what each means for the rules, in one table.
 
 Which status an order has is decided in tillkeeper/domain/order/status.py, and there alone.
 """

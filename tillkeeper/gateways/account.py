@@ -1,4 +1,4 @@
-"""The base of all accounts' settings: strict models, checked secrets and readable keys."""
+"""Defines the base of all accounts' settings: strict models, checked secrets and readable keys."""
 
 from collections.abc import Iterator
 from typing import Annotated, Final, Self

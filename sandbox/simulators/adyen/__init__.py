@@ -1,1 +1,1 @@
-"""A simulated Adyen."""
+"""Simulates Adyen."""

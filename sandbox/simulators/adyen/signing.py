@@ -1,4 +1,4 @@
-"""How the sandbox signs as Adyen does."""
+"""Signs as Adyen does."""
 
 import hmac
 import json

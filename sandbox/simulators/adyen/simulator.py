@@ -1,4 +1,4 @@
-"""A simulated Adyen: standard webhooks in JSON of an account that captures by itself, one item each.
+"""Simulates Adyen: standard webhooks in JSON of an account that captures by itself, one item each.
 
 Its own words are event codes; those that come with success "false" are told as `REFUND false`."""
 

@@ -1,1 +1,1 @@
-"""A simulated Alipay."""
+"""Simulates Alipay."""

@@ -1,4 +1,4 @@
-"""Alipay's gateway.do as far as Tillkeeper asks it: trade query and refund query.
+"""Simulates Alipay's gateway.do as far as Tillkeeper queries it: trade query and refund query.
 
 Common parameters stand in the query or in the form, as the SDKs put them.  The answer's signature covers the raw text
 of its `..._response` value."""

@@ -1,4 +1,4 @@
-"""The objects of a simulated Alipay, in webhooks and in answers alike."""
+"""Builds the objects of a simulated Alipay, for webhooks and responses."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""How the sandbox signs as Alipay does."""
+"""Signs as Alipay does."""
 
 from base64 import b64encode
 from collections.abc import Mapping, Sequence

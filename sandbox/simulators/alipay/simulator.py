@@ -1,4 +1,4 @@
-"""A simulated Alipay."""
+"""Simulates Alipay."""
 
 from typing import Final
 

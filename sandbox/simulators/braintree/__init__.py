@@ -1,1 +1,1 @@
-"""A simulated Braintree."""
+"""Simulates Braintree."""

@@ -1,4 +1,4 @@
-"""Braintree's API, as far as Tillkeeper asks it."""
+"""Simulates Braintree's API, as far as Tillkeeper queries it."""
 
 from base64 import b64encode
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""The objects of a simulated Braintree, in webhooks and in answers alike."""
+"""Builds the objects of a simulated Braintree, for webhooks and responses."""
 
 from collections.abc import Mapping
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""How the sandbox signs as Braintree does."""
+"""Signs as Braintree does."""
 
 import hashlib
 import hmac

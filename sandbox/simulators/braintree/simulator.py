@@ -1,4 +1,4 @@
-"""A simulated Braintree: base64 XML in a form, signed with HMAC-SHA1; few words, and an API to ask.
+"""Simulates Braintree: base64 XML in a form, signed with HMAC-SHA1; few words, and an API to ask.
 
 In life an ordinary sale says nothing by itself; here each settlement does, as those of bank debits do."""
 

@@ -1,1 +1,1 @@
-"""A simulated Checkout.com."""
+"""Simulates Checkout.com."""

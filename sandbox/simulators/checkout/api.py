@@ -1,4 +1,4 @@
-"""Checkout.com's API, as far as Tillkeeper asks it."""
+"""Simulates Checkout.com's API, as far as Tillkeeper queries it."""
 
 from datetime import datetime
 from typing import Final

@@ -1,4 +1,4 @@
-"""The objects of a simulated Checkout.com, in webhooks and in answers alike."""
+"""Builds the objects of a simulated Checkout.com, for webhooks and responses."""
 
 from datetime import UTC, datetime
 from typing import Any

@@ -1,4 +1,4 @@
-"""How the sandbox signs as Checkout.com does."""
+"""Signs as Checkout.com does."""
 
 import hmac
 import json

@@ -1,4 +1,4 @@
-"""A simulated Checkout.com: payments with captures and refunds that are actions of their own."""
+"""Simulates Checkout.com: payments with captures and refunds that are actions of their own."""
 
 import secrets
 from collections.abc import Mapping

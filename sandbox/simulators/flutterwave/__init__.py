@@ -1,1 +1,1 @@
-"""A simulated Flutterwave."""
+"""Simulates Flutterwave."""

@@ -1,4 +1,4 @@
-"""Flutterwave's API, as far as Tillkeeper asks it."""
+"""Simulates Flutterwave's API, as far as Tillkeeper queries it."""
 
 from collections.abc import Mapping
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""The objects of a simulated Flutterwave, in webhooks and in answers alike."""
+"""Builds the objects of a simulated Flutterwave, for webhooks and responses."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""How the sandbox signs as Flutterwave does."""
+"""Signs as Flutterwave does."""
 
 import hmac
 from base64 import b64encode

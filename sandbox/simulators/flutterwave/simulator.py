@@ -1,4 +1,4 @@
-"""A simulated Flutterwave v4: charges that complete either way, refunds and chargebacks, and its API.
+"""Simulates Flutterwave v4: charges that complete either way, refunds and chargebacks, and its API.
 
 Deliveries of v3 are made here as well, for tests; no story is told by them."""
 

@@ -1,1 +1,1 @@
-"""A simulated GoCardless."""
+"""Simulates GoCardless."""

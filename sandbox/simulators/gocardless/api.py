@@ -1,4 +1,4 @@
-"""GoCardless's API, as far as Tillkeeper asks it."""
+"""Simulates GoCardless's API, as far as Tillkeeper queries it."""
 
 import json
 from collections.abc import Mapping, Sequence

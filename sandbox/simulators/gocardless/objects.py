@@ -1,4 +1,4 @@
-"""The objects of a simulated GoCardless, in webhooks and in answers alike."""
+"""Builds the objects of a simulated GoCardless, for webhooks and responses."""
 
 from datetime import datetime
 from typing import Any

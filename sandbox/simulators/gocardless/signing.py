@@ -1,4 +1,4 @@
-"""How the sandbox signs as GoCardless does."""
+"""Signs as GoCardless does."""
 
 import hmac
 import json

@@ -1,4 +1,4 @@
-"""A simulated GoCardless: bank debits that take their time, events without amounts, and an API to ask."""
+"""Simulates GoCardless: bank debits that take their time, events without amounts, and an API to ask."""
 
 import secrets
 from collections.abc import Mapping

@@ -1,1 +1,1 @@
-"""A simulated Klarna."""
+"""Simulates Klarna."""

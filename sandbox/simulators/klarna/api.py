@@ -1,4 +1,4 @@
-"""Klarna's API, as far as Tillkeeper asks it."""
+"""Simulates Klarna's API, as far as Tillkeeper queries it."""
 
 import json
 from base64 import b64encode

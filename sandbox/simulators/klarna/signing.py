@@ -1,4 +1,4 @@
-"""How the sandbox signs as Klarna does."""
+"""Signs as Klarna does."""
 
 import json
 from datetime import datetime

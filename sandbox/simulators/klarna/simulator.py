@@ -1,4 +1,4 @@
-"""A simulated Klarna: pushes and notifications without proof, and orders to be fetched.
+"""Simulates Klarna: pushes and notifications without proof, and orders to be fetched.
 
 In life Klarna pushes a purchase until it is acknowledged, and no capture or refund; here whatever happens comes with a
 push, as if it fell between two of them."""

@@ -1,1 +1,1 @@
-"""A simulated Lakala."""
+"""Simulates Lakala."""

@@ -1,4 +1,4 @@
-"""Lakala's API, as far as Tillkeeper asks it."""
+"""Simulates Lakala's API, as far as Tillkeeper queries it."""
 
 import json
 from base64 import b64decode

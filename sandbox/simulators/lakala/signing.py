@@ -1,4 +1,4 @@
-"""How the sandbox signs as Lakala does."""
+"""Signs as Lakala does."""
 
 import hashlib
 from base64 import b64encode

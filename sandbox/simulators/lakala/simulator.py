@@ -1,4 +1,4 @@
-"""A simulated Lakala: its cashier, whose notices are signed over time, nonce and body."""
+"""Simulates Lakala: its cashier, whose notices are signed over time, nonce and body."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime

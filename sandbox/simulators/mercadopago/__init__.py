@@ -1,1 +1,1 @@
-"""A simulated Mercado Pago."""
+"""Simulates Mercado Pago."""

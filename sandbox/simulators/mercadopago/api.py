@@ -1,4 +1,4 @@
-"""Mercado Pago's API, as far as Tillkeeper asks it."""
+"""Simulates Mercado Pago's API, as far as Tillkeeper queries it."""
 
 from collections.abc import Mapping
 from datetime import datetime

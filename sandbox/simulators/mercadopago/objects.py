@@ -1,4 +1,4 @@
-"""The objects of a simulated Mercado Pago, in webhooks and in answers alike."""
+"""Builds the objects of a simulated Mercado Pago, for webhooks and responses."""
 
 from datetime import datetime
 from typing import Any, Final

@@ -1,4 +1,4 @@
-"""How the sandbox signs as Mercado Pago does."""
+"""Signs as Mercado Pago does."""
 
 import hmac
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""A simulated Mercado Pago: notices that name a payment and no more, and an API to fetch it from."""
+"""Simulates Mercado Pago: notices that name a payment and no more, and an API to fetch it from."""
 
 import secrets
 from collections.abc import Mapping

@@ -1,1 +1,1 @@
-"""A simulated Mollie."""
+"""Simulates Mollie."""

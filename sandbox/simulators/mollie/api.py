@@ -1,4 +1,4 @@
-"""Mollie's API, as far as Tillkeeper asks it."""
+"""Simulates Mollie's API, as far as Tillkeeper queries it."""
 
 import json
 from collections.abc import Mapping

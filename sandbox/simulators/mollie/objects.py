@@ -1,4 +1,4 @@
-"""The objects of a simulated Mollie, in webhooks and in answers alike."""
+"""Builds the objects of a simulated Mollie, for webhooks and responses."""
 
 from datetime import UTC, datetime
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""How the sandbox signs as Mollie does."""
+"""Signs as Mollie does."""
 
 import hmac
 import json

@@ -1,4 +1,4 @@
-"""A simulated Mollie: classic calls that name a payment and nothing else, and an API to ask.
+"""Simulates Mollie: classic calls that name a payment and nothing else, and an API to ask.
 
 Next-gen events are made here as well, for tests; no story is told by them, for Mollie has hardly any
 for payments yet.

@@ -1,1 +1,1 @@
-"""A simulated PayPal."""
+"""Simulates PayPal."""

@@ -1,4 +1,4 @@
-"""PayPal's API, as far as Tillkeeper asks it."""
+"""Simulates PayPal's API, as far as Tillkeeper queries it."""
 
 from base64 import b64encode
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""The objects of a simulated PayPal, in webhooks and in answers alike."""
+"""Builds the objects of a simulated PayPal, for webhooks and responses."""
 
 from datetime import datetime
 from decimal import Decimal

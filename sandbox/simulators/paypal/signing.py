@@ -1,4 +1,4 @@
-"""How the sandbox signs as PayPal does."""
+"""Signs as PayPal does."""
 
 import zlib
 from base64 import b64encode

@@ -1,4 +1,4 @@
-"""A simulated PayPal: transmissions signed by a certificate under an own root, and an API with tokens."""
+"""Simulates PayPal: transmissions signed by a certificate under an own root, and an API with tokens."""
 
 import secrets
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""What can happen to a payment at PayPal, and what each event type means."""
+"""Lists what can happen to a payment at PayPal, and what each event type means."""
 
 from typing import Final
 

@@ -1,1 +1,1 @@
-"""A simulated Paystack."""
+"""Simulates Paystack."""

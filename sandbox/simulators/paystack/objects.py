@@ -1,4 +1,4 @@
-"""The objects of a simulated Paystack, in webhooks and in answers alike."""
+"""Builds the objects of a simulated Paystack, for webhooks and responses."""
 
 from datetime import datetime
 from hashlib import blake2b

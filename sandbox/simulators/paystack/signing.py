@@ -1,4 +1,4 @@
-"""How the sandbox signs as Paystack does."""
+"""Signs as Paystack does."""
 
 import hmac
 from datetime import datetime

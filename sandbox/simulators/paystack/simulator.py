@@ -1,4 +1,4 @@
-"""A simulated Paystack: charges that succeed or fail, refunds and disputes, and an API to verify with."""
+"""Simulates Paystack: charges that succeed or fail, refunds and disputes, and an API to verify with."""
 
 import secrets
 from collections.abc import Mapping

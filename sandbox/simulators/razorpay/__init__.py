@@ -1,1 +1,1 @@
-"""A simulated Razorpay."""
+"""Simulates Razorpay."""

@@ -1,4 +1,4 @@
-"""The objects of a simulated Razorpay, in webhooks and in answers alike."""
+"""Builds the objects of a simulated Razorpay, for webhooks and responses."""
 
 from collections.abc import Mapping
 from typing import Any, Final

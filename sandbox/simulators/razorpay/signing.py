@@ -1,4 +1,4 @@
-"""How the sandbox signs as Razorpay does."""
+"""Signs as Razorpay does."""
 
 import hmac
 import json

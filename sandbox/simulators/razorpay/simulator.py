@@ -1,4 +1,4 @@
-"""A simulated Razorpay: events about payments, orders, refunds and disputes, with ids in a header alone."""
+"""Simulates Razorpay: events about payments, orders, refunds and disputes, with ids in a header alone."""
 
 import secrets
 from collections.abc import Mapping

@@ -1,1 +1,1 @@
-"""A simulated ShengPay."""
+"""Simulates ShengPay."""

@@ -1,4 +1,4 @@
-"""ShengPay's API, as far as Tillkeeper asks it."""
+"""Simulates ShengPay's API, as far as Tillkeeper queries it."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""How the sandbox signs as ShengPay does."""
+"""Signs as ShengPay does."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""A simulated ShengPay: JSON whose `sign` is RSA over the other fields."""
+"""Simulates ShengPay: JSON whose `sign` is RSA over the other fields."""
 
 from collections.abc import Mapping
 from typing import Final, cast

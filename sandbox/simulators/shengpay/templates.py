@@ -1,4 +1,4 @@
-"""What can happen to a payment at ShengPay, and what each event type means."""
+"""Lists what can happen to a payment at ShengPay, and what each event type means."""
 
 from collections.abc import Mapping
 from typing import Final

@@ -1,1 +1,1 @@
-"""A simulated ShopeePay."""
+"""Simulates ShopeePay."""

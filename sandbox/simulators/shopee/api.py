@@ -1,4 +1,4 @@
-"""ShopeePay's API, as far as Tillkeeper asks it."""
+"""Simulates ShopeePay's API, as far as Tillkeeper queries it."""
 
 import hmac
 import json

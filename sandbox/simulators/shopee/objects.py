@@ -1,4 +1,4 @@
-"""The objects of a simulated ShopeePay, in webhooks and in answers alike."""
+"""Builds the objects of a simulated ShopeePay, for webhooks and responses."""
 
 from decimal import Decimal
 from typing import Any

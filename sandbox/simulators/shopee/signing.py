@@ -1,4 +1,4 @@
-"""How the sandbox signs as ShopeePay does."""
+"""Signs as ShopeePay does."""
 
 import hmac
 import json

@@ -1,4 +1,4 @@
-"""A simulated Shopee: pushes that name an order and its status, and the API that tells the rest.
+"""Simulates Shopee: pushes that name an order and its status, and the API that tells the rest.
 
 Its words are statuses of the shop's order; what stands behind one in brackets is told by the API alone."""
 

@@ -1,1 +1,1 @@
-"""A simulated Square."""
+"""Simulates Square."""

@@ -1,4 +1,4 @@
-"""Square's API, as far as Tillkeeper asks it."""
+"""Simulates Square's API, as far as Tillkeeper queries it."""
 
 import json
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""How the sandbox signs as Square does."""
+"""Signs as Square does."""
 
 import hmac
 import json

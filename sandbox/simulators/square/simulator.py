@@ -1,4 +1,4 @@
-"""A simulated Square: events about payments, refunds and disputes, signed over the registered URL.
+"""Simulates Square: events about payments, refunds and disputes, signed over the registered URL.
 
 Its own words are statuses under few types of events; here they are told as `payment COMPLETED`."""
 

@@ -1,1 +1,1 @@
-"""A simulated gateway that signs by Standard Webhooks."""
+"""Simulates gateway that signs by Standard Webhooks."""

@@ -1,4 +1,4 @@
-"""How the sandbox signs as gateways that sign by Standard Webhooks does."""
+"""Signs as Standard Webhooks specifies."""
 
 import hmac
 import json

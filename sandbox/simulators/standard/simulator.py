@@ -1,4 +1,4 @@
-"""A provider that signs as Standard Webhooks says, and has no file of its own: the shop "Lantern Pay"."""
+"""Simulates a provider that signs by Standard Webhooks and has no code of its own: "Lantern Pay"."""
 
 import secrets
 from base64 import b64encode

@@ -1,1 +1,1 @@
-"""A simulated Stripe."""
+"""Simulates Stripe."""

@@ -1,4 +1,4 @@
-"""Stripe's API as far as Tillkeeper asks it: intents, search, charges, sessions, refunds and the list of events.
+"""Simulates Stripe's API as far as Tillkeeper queries it: intents, search, charges, sessions, refunds and events.
 
 Stripe signs no answers; who asks must present the account's secret key, as Bearer or as Basic user."""
 

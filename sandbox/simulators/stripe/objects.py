@@ -1,4 +1,4 @@
-"""The objects of a simulated Stripe, in webhooks and in answers alike."""
+"""Builds the objects of a simulated Stripe, for webhooks and responses."""
 
 from typing import Any
 

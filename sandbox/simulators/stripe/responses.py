@@ -1,4 +1,4 @@
-"""Stripe's objects as they stand in its books at a time.  Amounts are in Stripe's units, which for the currencies that
+"""Builds Stripe's objects as of a time.  Amounts are in Stripe's units, which for the currencies that
 are played are minor units."""
 
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""How the sandbox signs as Stripe does."""
+"""Signs as Stripe does."""
 
 import hmac
 import json

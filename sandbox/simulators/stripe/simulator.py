@@ -1,4 +1,4 @@
-"""A simulated Stripe."""
+"""Simulates Stripe."""
 
 import secrets
 from typing import Final

@@ -1,1 +1,1 @@
-"""A simulated WeChat Pay."""
+"""Simulates WeChat Pay."""

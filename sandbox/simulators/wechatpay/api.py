@@ -1,4 +1,4 @@
-"""WeChat Pay's API v3 as far as Tillkeeper asks it: transactions by either number, and refunds.
+"""Simulates WeChat Pay's API v3 as far as Tillkeeper queries it: transactions by either number, and refunds.
 
 A query is signed over method, path, time, nonce and body; answers are signed over time, nonce and body."""
 

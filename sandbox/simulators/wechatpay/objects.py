@@ -1,4 +1,4 @@
-"""The objects of a simulated WeChat Pay, in webhooks and in answers alike."""
+"""Builds the objects of a simulated WeChat Pay, for webhooks and responses."""
 
 from datetime import datetime
 from typing import Any

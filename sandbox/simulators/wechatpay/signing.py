@@ -1,4 +1,4 @@
-"""How the sandbox signs as WeChat Pay does."""
+"""Signs as WeChat Pay does."""
 
 import json
 from base64 import b64encode

@@ -1,4 +1,4 @@
-"""A simulated WeChat Pay v3."""
+"""Simulates WeChat Pay v3."""
 
 import secrets
 import string

@@ -1,1 +1,1 @@
-"""A simulated WeChat Pay's API v2."""
+"""Simulates WeChat Pay's API v2."""

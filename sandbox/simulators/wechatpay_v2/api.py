@@ -1,4 +1,4 @@
-"""WeChat Pay's API v2's API, as far as Tillkeeper asks it."""
+"""Simulates WeChat Pay's API v2's API, as far as Tillkeeper queries it."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""How the sandbox signs as WeChat Pay's API v2 does."""
+"""Signs as WeChat Pay's API v2 does."""
 
 import hashlib
 import hmac

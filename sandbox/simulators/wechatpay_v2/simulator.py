@@ -1,4 +1,4 @@
-"""A simulated WeChat Pay v2: XML signed with a shared key, refund notices encrypted and not signed."""
+"""Simulates WeChat Pay v2: XML signed with a shared key, refund notices encrypted and not signed."""
 
 import secrets
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""What each of Adyen's event codes says of a payment, a refund or a dispute.
+"""Reads what each of Adyen's event codes says of a payment, a refund or a dispute.
 
 Whether a payment counts once it is authorized hangs on its account and its method (`CaptureMode`).
 Where it does, all that is counted stands under no capture's name: a CAPTURE tells the same money again, and what undoes

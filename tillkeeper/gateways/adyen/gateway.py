@@ -1,4 +1,5 @@
-"""Adyen: each item of a delivery is signed by itself, and what became of it hangs on the signed fields alone.
+"""Implements Adyen: each item of a delivery is signed by itself, and what became of it hangs on the signed fields
+alone.
 
 A payment goes by the pspReference of its AUTHORISATION, which all that happens to it later has as originalReference;
 its own pspReference is that of the capture, refund or dispute.  `webhook` verifies items and makes their events,

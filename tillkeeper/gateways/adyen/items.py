@@ -1,4 +1,4 @@
-"""The items of Adyen's deliveries: what is signed of each, why it failed, and how the payer pays.
+"""Reads the items of Adyen's deliveries: what is signed of each, why it failed, and how the payer pays.
 
 Source: Adyen/adyen-openapi, `json/Webhooks-v1.json`; docs.adyen.com, "Refusal reasons".
 """

@@ -1,4 +1,4 @@
-"""Which payment methods Adyen captures at once, and which it captures only when told to: decision 18 has the reasons.
+"""Lists which payment methods Adyen captures at once, and which only on request: decision 18 has the reasons.
 
 Sources: docs.adyen.com, "Capture" of point of sale (Alipay and WeChat Pay), "Klarna and RatePay open invoice" (captured
 by hand even where others are captured by themselves), pages of the methods; adyen-magento2, `PaymentMethodUtil.php` and

@@ -1,4 +1,4 @@
-"""Settings of an Adyen account, and what docs/gateways.md says of the gateway."""
+"""Defines the settings of an Adyen account, and describes the gateway for docs/gateways.md."""
 
 import re
 from typing import Annotated, Final, Literal

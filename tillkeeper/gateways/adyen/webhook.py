@@ -1,4 +1,4 @@
-"""The items of Adyen's deliveries: each is signed over eight of its fields, and makes an event or two.
+"""Verifies and reads the items of Adyen's deliveries: each is signed over eight fields, and makes an event or two.
 
     pspReference:originalReference:merchantAccountCode:merchantReference:value:currency:eventCode:success
 

@@ -1,4 +1,5 @@
-"""Queries to Alipay: signed like its own notices, and answers whose signature covers a piece of their raw text.
+"""Builds queries to Alipay and reads the responses: signed like its own notices, and answers whose signature covers a
+piece of their raw text.
 
 Sources: the package `alipay-sdk-python` (DefaultAlipayClient, SignatureUtils) for both signatures; Alipay's pages
 "alipay.trade.query", "alipay.trade.fastpay.refund.query" and "公共错误码".

@@ -1,4 +1,4 @@
-"""How Alipay writes amounts, times and what it signs, in notices and in answers alike."""
+"""Reads amounts, times and signed texts as Alipay writes them, in notices and in answers."""
 
 import re
 from collections.abc import Mapping

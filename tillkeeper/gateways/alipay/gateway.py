@@ -1,4 +1,5 @@
-"""Alipay: form notices signed with RSA2 over their sorted fields, and queries whose answers are signed as well."""
+"""Implements Alipay: form notices signed with RSA2 over their sorted fields, and queries whose answers are signed as
+well."""
 
 from collections.abc import Mapping
 from datetime import datetime

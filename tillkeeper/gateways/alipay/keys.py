@@ -1,4 +1,4 @@
-"""Alipay's keys: the one that signs for Alipay, with its chain in certificate mode, and how certificates are named.
+"""Loads Alipay's keys: the one that signs for Alipay, with its chain in certificate mode, and certificates' names.
 
 Source: Alipay's Node SDK (antcertutil) for the serial numbers of certificate mode.
 """

@@ -1,4 +1,4 @@
-"""What Alipay's answers say of trades and refunds.
+"""Reads what Alipay's answers say of trades and refunds.
 
 Sources: Alipay's pages "alipay.trade.query" and "alipay.trade.fastpay.refund.query", and its error-code tables.
 """

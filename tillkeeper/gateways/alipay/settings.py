@@ -1,4 +1,4 @@
-"""The settings of an Alipay account, and what people are told of the gateway."""
+"""Defines the settings of an Alipay account, and describes the gateway for docs/gateways.md."""
 
 from typing import Annotated, Final, Literal, Self
 

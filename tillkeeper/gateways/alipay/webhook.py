@@ -1,4 +1,4 @@
-"""Alipay's notices: the signature over their sorted fields, and what they say of a trade: paid, closed, given back.
+"""Verifies and reads Alipay's notices: a signature over sorted fields, and the state of a trade.
 
 Sources: the package `alipay-sdk-python` (SignatureUtils) and the Node SDK's checkNotifySign for the signature; Alipay's
 page "异步通知" (its table of parameters and of trade states), its page "alipay.trade.query" for `trans_currency`, and

@@ -1,4 +1,4 @@
-"""Queries to Braintree's API: where a transaction is found, and what a response holds.
+"""Builds queries to Braintree's API and reads the responses: where a transaction is found, and what a response holds.
 
 Sources: the package `braintree` (`util/http.py`, `transaction_gateway.py`).
 """

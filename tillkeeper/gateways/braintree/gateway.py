@@ -1,4 +1,5 @@
-"""Braintree: base64 XML in a form, signed with HMAC-SHA1; a challenge by GET; and what its API says of a transaction.
+"""Implements Braintree: base64 XML in a form, signed with HMAC-SHA1; a challenge by GET; and what its API says of a
+transaction.
 
 Sources: the package `braintree` (`webhook_notification_gateway.py`, `webhook_testing_gateway.py`, `util/crypto.py`).
 """

@@ -1,4 +1,4 @@
-"""What Braintree's XML says: transactions, refunds (which are transactions too), disputes and local payments.
+"""Reads Braintree's XML: transactions, refunds (which are transactions too), disputes and local payments.
 
 Sources: the package `braintree` (`transaction.py`, `dispute.py`, `webhook_testing_gateway.py`, `util/parser.py`) for
 fields and statuses; Braintree's pages "Transaction Statuses", "Authorization Responses" and "Gateway Rejections".

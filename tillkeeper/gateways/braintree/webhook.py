@@ -1,4 +1,4 @@
-"""How a notification of Braintree's travels: base64 XML in a form, beside signatures for each of the merchant's keys.
+"""Decodes Braintree's notifications: base64 XML in a form, beside signatures for each of the merchant's keys.
 
 Sources: the package `braintree` (`webhook_notification_gateway.py`, `util/crypto.py`); Braintree's "Webhooks: Parse".
 """

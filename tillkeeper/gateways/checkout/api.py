@@ -1,4 +1,4 @@
-"""Checkout.com's API: where each object is found, and what its present state says.  TLS vouches; nothing is signed.
+"""Builds queries to Checkout.com's API and reads its objects' states.  TLS vouches; nothing is signed.
 
 Sources: Checkout.com's API reference, "Get payment details", "Get payment list", "Get payment actions".
 

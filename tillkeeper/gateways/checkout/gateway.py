@@ -1,4 +1,5 @@
-"""Checkout.com: HMAC over the body, then one event a delivery; captures and refunds are known by their actions.
+"""Implements Checkout.com: HMAC over the body, then one event a delivery; captures and refunds are known by their
+actions.
 
 `webhook` reads deliveries, `api` puts queries and reads responses, and `objects` has what both share.
 

@@ -1,4 +1,4 @@
-"""What Checkout.com's objects say, and what its response codes mean.
+"""Reads what Checkout.com's objects say, and what its response codes mean.
 
 Source: checkout.com/docs, "API response codes"; the grouping is ours.
 """

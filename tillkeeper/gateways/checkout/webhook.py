@@ -1,4 +1,4 @@
-"""Checkout.com's webhooks: what each type of event says.
+"""Reads Checkout.com's webhooks: what each type of event says.
 
 Sources: checkout.com/docs, "Event types", "API response codes".
 """

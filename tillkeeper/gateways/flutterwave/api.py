@@ -1,4 +1,5 @@
-"""Queries to Flutterwave's API, of both versions: tokens, where objects are found, and what a response holds.
+"""Builds queries to Flutterwave's API, of both versions and reads the responses: tokens, where objects are found, and
+what a response holds.
 
 Sources: Flutterwave's pages "Transaction verification" and "Authentication", of v3 and of v4.
 """

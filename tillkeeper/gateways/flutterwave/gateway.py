@@ -1,4 +1,4 @@
-"""Flutterwave: v4 signs the body with HMAC; v3 sends a secret along that proves nothing of it, and is asked.
+"""Implements Flutterwave: v4 signs the body with HMAC; v3 sends a secret along that proves nothing of it, and is asked.
 
 Checked against documents only, for no official package verifies its webhooks.
 Sources: Flutterwave's pages "Webhooks", "Transaction verification" and "Authentication", of v3 and of v4.

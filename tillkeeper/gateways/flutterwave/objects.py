@@ -1,4 +1,4 @@
-"""What Flutterwave's objects say, of both versions: charges or transactions, refunds and chargebacks.
+"""Reads what Flutterwave's objects say, of both versions: charges or transactions, refunds and chargebacks.
 
 Sources: Flutterwave's pages "Webhooks", "Transaction verification", "Refunds" and "Chargebacks", of v3 and of v4.
 """

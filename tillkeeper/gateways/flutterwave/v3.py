@@ -1,4 +1,4 @@
-"""What a delivery of v3 says has changed.  Whoever has seen one knows the secret, so that what it names is fetched.
+"""Reads what changed by a delivery of v3.  Anybody who has seen one knows the secret, so that what it names is fetched.
 
 Sources: Flutterwave's page "Webhooks" of v3.
 """

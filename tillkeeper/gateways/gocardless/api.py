@@ -1,4 +1,4 @@
-"""GoCardless's API: where payments and refunds are found, and what a response says of them.  TLS vouches for it."""
+"""Builds queries to GoCardless's API and reads payments and refunds.  TLS vouches for responses."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence

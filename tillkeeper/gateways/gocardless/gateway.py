@@ -1,4 +1,4 @@
-"""GoCardless: HMAC over the body, up to 250 events in one delivery, and no amount in any of them.
+"""Implements GoCardless: HMAC over the body, up to 250 events in one delivery, and no amount in any of them.
 
 An event becomes one of ours where it needs neither an amount nor what came before it, and names the order: a payment
 on its way, cancelled, or charged back.  A success needs its amount.  A failure may be late, which is to say that the

@@ -1,4 +1,4 @@
-"""What a payment's events mean together: a direct debit may be collected, fail late, and be collected again.
+"""Reads a payment's events together: a direct debit may be collected, fail late, and be collected again.
 
 GoCardless lists the events of the last eighteen months alone.  So the payment's own status says what is not among them.
 """

@@ -1,4 +1,4 @@
-"""What one of GoCardless's events, and one refund, say; `history` says what a payment's events mean together.
+"""Reads single events and refunds of GoCardless; `history` reads a payment's events together.
 
 Sources: GoCardless's API reference, "Events" (actions, causes, retries), "Payments" and "Refunds" (status).
 Not certain: whether a payment's `amount_refunded` counts a refund that is on its way, or that failed after it was paid;

@@ -1,4 +1,4 @@
-"""GoCardless's webhooks: lists of events, of which a few say all, and the others have something asked about."""
+"""Verifies and reads GoCardless's webhooks: lists of events, of which a few say all and the others cause queries."""
 
 from collections.abc import Sequence
 from typing import Final

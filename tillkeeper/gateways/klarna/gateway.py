@@ -1,4 +1,4 @@
-"""Klarna: pushes that prove nothing, and an order that says all.
+"""Implements Klarna: pushes that prove nothing, and an order that says all.
 
 A push is a POST with an empty body, and the order's id in the query of our own push URL (`?klarna_order_id=...`); a
 notification about fraud is JSON that nobody signed.  Both are hints to fetch the order.  Once what the order said is

@@ -1,4 +1,4 @@
-"""What Klarna's orders say of themselves, with their captures and refunds.
+"""Reads what Klarna's orders say of themselves, with their captures and refunds.
 
 Authorised is not paid: Klarna pays what is captured, so each capture is a success of its own, and an order without one
 is on its way.  A capture absorbs what comes later: fraud that Klarna finds after one is a dispute of its own,

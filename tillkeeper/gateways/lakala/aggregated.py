@@ -1,4 +1,4 @@
-"""What Lakala's aggregated trades say: each is a payment or a refund.
+"""Reads what Lakala's aggregated trades say: each is a payment or a refund.
 
 Sources: o.lakala.com documents 1112 (aggregated trade notice) and 1111 (trade query).
 """

@@ -1,4 +1,5 @@
-"""Queries to Lakala: signed over five lines with the merchant's key, and what answers say.
+"""Builds queries to Lakala and reads the responses: signed over five lines with the merchant's key, and what answers
+say.
 
 Sources: o.lakala.com document 1004 (signing of requests and answers), 1111 (tradequery), its page "收银台订单查询";
 the Java SDK zkmio/lakala-sdk for field names of requests.  No list of codes was found: only what words say is used.

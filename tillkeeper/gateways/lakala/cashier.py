@@ -1,4 +1,4 @@
-"""What the orders of Lakala's cashier say, with the trades in them; and the notices of 2021, a trade each.
+"""Reads the orders of Lakala's cashier with their trades, and the notices of 2021, a trade each.
 
 Sources: Lakala's pages "收银台订单通知" and "收银台订单查询" for the cashier; its sample of 2021 in document 1009
 for the oldest family.

@@ -1,4 +1,4 @@
-"""How Lakala writes amounts, times and the reasons of failures, in all families of notices and in answers."""
+"""Reads amounts, times and failure reasons as Lakala writes them, in all notices and answers."""
 
 import re
 from collections.abc import Mapping

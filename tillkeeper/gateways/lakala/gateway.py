@@ -1,4 +1,4 @@
-"""Lakala's open platform: signed notices of three families, and queries whose answers are signed as well."""
+"""Implements Lakala's open platform: signed notices of three families, and queries whose answers are signed as well."""
 
 from collections.abc import Mapping
 from datetime import datetime

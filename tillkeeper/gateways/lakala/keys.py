@@ -1,4 +1,4 @@
-"""Lakala's platform certificates, of which there are two while one is renewed."""
+"""Holds Lakala's platform certificates, of which there are two during a renewal."""
 
 import re
 from collections.abc import Sequence

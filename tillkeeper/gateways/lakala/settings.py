@@ -1,4 +1,4 @@
-"""The settings of a Lakala account, and what people are told of the gateway."""
+"""Defines the settings of a Lakala account, and describes the gateway for docs/gateways.md."""
 
 from typing import Annotated, Final, Literal
 

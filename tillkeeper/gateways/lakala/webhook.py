@@ -1,4 +1,4 @@
-"""Lakala's notices: RSA over time, nonce and body, a line each; three families of fields.
+"""Verifies and reads Lakala's notices: RSA over time, nonce and body, a line each; three families of fields.
 
 Sources: o.lakala.com documents 1004 (signing) and 1009 (signing of notices, with a sample); the Java SDK
 zkmio/lakala-sdk, which is on no registry.

@@ -1,4 +1,4 @@
-"""Queries to Mercado Pago's API: where payments are found, and what a response holds.
+"""Builds queries to Mercado Pago's API and reads the responses: where payments are found, and what a response holds.
 
 Source: Mercado Pago's API reference.
 """

@@ -1,5 +1,5 @@
-"""Mercado Pago: HMAC over the id in the query, the request's id and the time.  The body is anybody's: the payment is
-fetched.
+"""Implements Mercado Pago: HMAC over the id in the query, the request's id and the time.  The body is anybody's: the
+payment is fetched.
 
 Sources: the package `mercadopago` (`webhook/validator.py`); Mercado Pago's pages "Notifications", "Get payment status",
 "Chargebacks" and "Refunds and cancellations"; its API reference.

@@ -1,4 +1,4 @@
-"""What Mercado Pago's payments say of themselves, of their refunds and of their chargeback.
+"""Reads what Mercado Pago's payments say of themselves, of their refunds and of their chargeback.
 
 Sources: Mercado Pago's pages "Get payment status", "Chargebacks" and "Refunds and cancellations"; its API reference.
 """

@@ -1,4 +1,4 @@
-"""The settings of an account at Mercado Pago, and Mercado Pago in words."""
+"""Defines the settings of an account at Mercado Pago, and describes the gateway for docs/gateways.md."""
 
 from typing import Annotated, Final, Literal
 

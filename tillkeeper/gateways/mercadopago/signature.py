@@ -1,4 +1,5 @@
-"""What Mercado Pago signs of a notice: the id in the query, the request's id and the time; nothing of the body.
+"""Checks Mercado Pago's signature of a notice, over the id in the query, the request's id and the time; nothing of the
+body.
 
 Source: the package `mercadopago`, `webhook/validator.py`.
 """

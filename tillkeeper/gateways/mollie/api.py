@@ -1,4 +1,4 @@
-"""Mollie's API: where payments, links, orders and refunds are found, and what a response says.  TLS vouches for it."""
+"""Builds queries to Mollie's API for payments, links, orders and refunds, and reads the responses.  TLS vouches."""
 
 from collections.abc import Mapping
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""Mollie: two sorts of webhooks at one address, told apart by what arrives.
+"""Implements Mollie: two sorts of webhooks at one address, told apart by what arrives.
 
 Classic, which each payment names by its `webhookUrl`: a form with the payment's id, no signature, and on purpose no
 status.  Anybody can send one, so that it is a hint to ask Mollie, and no more.  Next-gen, to which an account

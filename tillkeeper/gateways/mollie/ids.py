@@ -1,4 +1,4 @@
-"""The shapes of Mollie's ids: what a delivery names goes into the path of a query."""
+"""Checks the form of Mollie's ids, for what a delivery names goes into the path of a query."""
 
 import re
 from typing import Final

@@ -1,4 +1,4 @@
-"""What Mollie's payments, refunds and chargebacks say of themselves, by next-gen webhook or by query.
+"""Reads what Mollie's payments, refunds and chargebacks say of themselves, by next-gen webhook or by query.
 
 Sources: Mollie's API reference, "Get payment" (statuses, times, `embed`), "Get refund", "Get chargeback", and its page
 on failure reasons of card payments.  Not certain: whether `amountRefunded` counts refunds that are queued (it is used

@@ -1,4 +1,4 @@
-"""Settings of a Mollie account, and what docs/gateways.md says of the gateway."""
+"""Defines the settings of a Mollie account, and describes the gateway for docs/gateways.md."""
 
 from typing import Annotated, Final, Literal
 

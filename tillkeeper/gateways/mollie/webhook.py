@@ -1,4 +1,4 @@
-"""Mollie's deliveries: classic calls are forms that name an id, next-gen events are JSON.
+"""Verifies and reads Mollie's deliveries: classic calls are forms that name an id, next-gen events are JSON.
 
 A next-gen event carries its entity only where the subscription says so, or is the entity itself: a payment or a refund
 in an event is believed, and anything else that leads to payments is asked for.

@@ -1,4 +1,4 @@
-"""PayPal's API: where each object is found, and what its present state says.  TLS vouches; nothing is signed.
+"""Builds queries to PayPal's API and reads its objects' states.  TLS vouches; nothing is signed.
 
 Sources: PayPal's references of Orders v2, Payments v2 and Payments v1.
 """

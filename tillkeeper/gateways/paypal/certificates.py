@@ -1,4 +1,4 @@
-"""PayPal's signing certificates: which addresses they may come from, and whether one is PayPal's at a given time.
+"""Checks PayPal's signing certificates: the addresses that they may come from, and their chain at a given time.
 
 Source: PayPal's page "Integrate webhooks"; the package `paypalrestsdk`, `notifications.py`, whose checks are laxer.
 

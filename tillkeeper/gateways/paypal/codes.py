@@ -1,4 +1,4 @@
-"""PayPal's codes and statuses, and what each means.
+"""Lists PayPal's codes and statuses with their meanings.
 
 Sources: PayPal's references of Orders v2, Payments v2, Payments v1 and Disputes v1; the grouping of its codes is ours.
 """

@@ -1,4 +1,5 @@
-"""PayPal: RSA over the transmission, our webhook's id and the body's CRC-32; what tells of money is asked for again.
+"""Implements PayPal: RSA over the transmission, our webhook's id and the body's CRC-32; what tells of money is asked
+for again.
 
 Only a CRC-32 of the body is signed, and four bytes anywhere give any text the CRC that is wanted: whoever gets hold of
 one delivery could send another text under its signature.  So a delivery that tells of a success, of money given back,

@@ -1,4 +1,5 @@
-"""What PayPal's objects say: captures, authorizations, orders, refunds and disputes, and the sales of its first API.
+"""Reads what PayPal's objects say: captures, authorizations, orders, refunds and disputes, and the sales of its first
+API.
 
 Sources: PayPal's references of Orders v2, Payments v2, Payments v1 and Disputes v1.
 

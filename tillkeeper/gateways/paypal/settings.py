@@ -1,4 +1,4 @@
-"""Settings of a PayPal account, and what docs/gateways.md says of the gateway."""
+"""Defines the settings of a PayPal account, and describes the gateway for docs/gateways.md."""
 
 from collections.abc import Mapping
 from typing import Annotated, Final, Literal, Self

@@ -1,4 +1,5 @@
-"""What PayPal signs of a delivery: the transmission's id and time, our webhook's id and the CRC-32 of the body.
+"""Builds the text that PayPal signs of a delivery: the transmission's id and time, our webhook's id and the CRC-32 of
+the body.
 
 Sources: PayPal's page "Integrate webhooks"; the package `paypalrestsdk`, `notifications.py`.
 """

@@ -1,4 +1,4 @@
-"""Signing in to PayPal's API.  Source: PayPal's page "Get an access token"."""
+"""Fetches access tokens for PayPal's API.  Source: PayPal's page "Get an access token"."""
 
 import re
 from base64 import b64encode

@@ -1,4 +1,4 @@
-"""PayPal's deliveries: what each type of event says, and what must be asked about before it counts.
+"""Reads PayPal's deliveries: what each type of event says, and what must be confirmed by a query.
 
 Sources: PayPal's page "Webhook event names"; paypal/PayPal-node-SDK, `test/mocks/notification.js`.
 """

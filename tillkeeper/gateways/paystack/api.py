@@ -1,4 +1,5 @@
-"""Queries to Paystack's API: where transactions and refunds are found, and what a response holds.
+"""Builds queries to Paystack's API and reads the responses: where transactions and refunds are found, and what a
+response holds.
 
 Sources: Paystack's API reference; its pages "Verify payments" and "Refunds".
 """

@@ -1,4 +1,5 @@
-"""Paystack: HMAC-SHA512 of the body with the API's secret key; transactions, refunds, disputes; what its API answers.
+"""Implements Paystack: HMAC-SHA512 of the body with the API's secret key; transactions, refunds, disputes; what its API
+answers.
 
 A refund is known by its number.  Its webhooks need not tell that, and what they tell instead the API does not: under
 either name it would count twice, so that such a webhook only has the refunds of its transaction listed.

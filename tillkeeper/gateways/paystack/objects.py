@@ -1,4 +1,4 @@
-"""What Paystack's transactions, refunds and disputes say, in a webhook or in an answer.
+"""Reads what Paystack's transactions, refunds and disputes say, in a webhook or in an answer.
 
 Sources: Paystack's pages "Webhooks", "Verify payments", "Refunds" and "Disputes"; its API reference.
 """

@@ -1,4 +1,4 @@
-"""The settings of an account at Paystack, and Paystack in words."""
+"""Defines the settings of an account at Paystack, and describes the gateway for docs/gateways.md."""
 
 from typing import Annotated, Final, Literal, Self
 

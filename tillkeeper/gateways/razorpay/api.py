@@ -1,4 +1,4 @@
-"""Queries to Razorpay's API: where each object is found, and what a response holds.
+"""Builds queries to Razorpay's API and reads the responses: where each object is found, and what a response holds.
 
 TLS vouches for responses; nothing in them is signed.
 

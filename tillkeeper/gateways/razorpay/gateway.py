@@ -1,4 +1,5 @@
-"""Razorpay: HMAC over the body; events about payments, orders, refunds and disputes; and what its API answers.
+"""Implements Razorpay: HMAC over the body; events about payments, orders, refunds and disputes; and what its API
+answers.
 
 Sources: the package `razorpay` (`utility/utility.py`) for the signature; razorpay.com/docs, the pages on webhooks
 ("Payloads", "Best practices", "FAQs").

@@ -1,4 +1,5 @@
-"""What Razorpay's objects say: each becomes a fact about a payment, a refund or a dispute, by webhook or by query.
+"""Reads what Razorpay's objects say: each becomes a fact about a payment, a refund or a dispute, by webhook or by
+query.
 
 Sources: razorpay.com/docs, the pages on webhook payloads, on the APIs of payments and refunds, and "Error reasons".
 """

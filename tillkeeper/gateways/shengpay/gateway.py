@@ -1,4 +1,5 @@
-"""ShengPay H5 quick pay: JSON whose `sign` field is RSA over the other fields, in notices and in answers alike.
+"""Implements ShengPay H5 quick pay: JSON whose `sign` field is RSA over the other fields, in notices and in answers
+alike.
 
 There is no package of ShengPay's: everything is checked against its documents.
 """

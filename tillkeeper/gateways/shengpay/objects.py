@@ -1,4 +1,4 @@
-"""What ShengPay's payments and refunds say, in notices and in answers alike.
+"""Reads what ShengPay's payments and refunds say, in notices and in answers alike.
 
 Source: ShengPay's own repository shengpay-h5-pay-integration, `references/`: status-enums and error-codes.
 """

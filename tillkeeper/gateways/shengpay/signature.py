@@ -1,4 +1,4 @@
-"""ShengPay's signature: RSA over the fields of a JSON object, in notices, requests and answers alike.
+"""Makes and checks ShengPay's signatures: RSA over the fields of a JSON object, in notices, requests and answers alike.
 
 Source: ShengPay's own repository shengpay-h5-pay-integration, `references/`: signing.
 """

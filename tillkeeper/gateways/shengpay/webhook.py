@@ -1,4 +1,4 @@
-"""ShengPay's notices of payments and refunds.
+"""Reads ShengPay's notices of payments and refunds.
 
 Source: ShengPay's own repository shengpay-h5-pay-integration, `references/`: async-notify, payment-notify,
 refund-notify, card-notify.

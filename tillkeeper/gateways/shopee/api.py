@@ -1,4 +1,5 @@
-"""Queries to Shopee: calls signed over their path, time, token and shop, and what its answers mean.
+"""Builds queries to Shopee and reads the responses: calls signed over their path, time, token and shop, and what its
+answers mean.
 
 TLS vouches for an answer; nothing in it is signed.  Sources: Shopee Open Platform, the pages on signing calls and
 "v2.order.get_order_detail".  The error words are not all confirmed: one that is unknown is nobody's "not found".

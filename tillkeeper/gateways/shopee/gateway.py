@@ -1,4 +1,5 @@
-"""Shopee Open Platform: a push says that an order changed, signed over our own URL; its API says what became of it.
+"""Implements Shopee Open Platform: a push says that an order changed, signed over our own URL; its API says what became
+of it.
 
 Checked against documents only, for there is no official package.
 Sources: minchao/shopee-php (`SignatureGenerator`, `examples/webhook`) for the push; Shopee's page on push mechanism.

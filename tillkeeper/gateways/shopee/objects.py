@@ -1,4 +1,4 @@
-"""What Shopee's orders say of their payments.
+"""Reads what Shopee's orders say of their payments.
 
 Shopee takes the buyer's money itself: an order of the shop is its payment as well, and both have its one number.
 Source: Shopee's page on "v2.order.get_order_detail".

@@ -1,4 +1,5 @@
-"""Queries to Square's API: where a payment or a refund is found, and what a response holds.
+"""Builds queries to Square's API and reads the responses: where a payment or a refund is found, and what a response
+holds.
 
 Sources: the package `squareup` and its types.
 """

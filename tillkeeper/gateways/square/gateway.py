@@ -1,4 +1,5 @@
-"""Square: HMAC over our own URL and the body; one event type for every outcome, told apart by the object's status.
+"""Implements Square: HMAC over our own URL and the body; one event type for every outcome, told apart by the object's
+status.
 
 Sources: the package `squareup` (`utils/webhooks_helper.py`) for the signature, its types for statuses and error codes;
 developer.squareup.com, "Square Webhooks" and the pages of the events.

@@ -1,4 +1,4 @@
-"""What Square's objects say: one type of event brings every outcome, and the object's status tells which.
+"""Reads what Square's objects say: one type of event brings every outcome, and the object's status tells which.
 
 Sources: the package `squareup`, its types, for statuses and error codes; developer.squareup.com, the pages of events.
 """

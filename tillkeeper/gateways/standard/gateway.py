@@ -1,4 +1,4 @@
-"""Any provider without code of its own: the configuration describes its signature and its payload.
+"""Implements Any provider without code of its own: the configuration describes its signature and its payload.
 
 Source: the specification of Standard Webhooks, which most providers without an older scheme follow.
 """

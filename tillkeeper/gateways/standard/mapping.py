@@ -1,4 +1,4 @@
-"""What a provider's own payload means, as a table says: paths to an event's fields, and its words for our kinds."""
+"""Reads a provider's payload by a table: paths to an event's fields, and its words for our kinds."""
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta, timezone

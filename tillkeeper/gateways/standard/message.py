@@ -1,4 +1,4 @@
-"""What both ways of signing share: limits of headers and secrets, and what the id of a message may be."""
+"""Holds what both signature schemes share: limits of headers and secrets, and what the id of a message may be."""
 
 import re
 from typing import Final

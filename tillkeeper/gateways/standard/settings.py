@@ -1,4 +1,4 @@
-"""Settings of an account of any provider, and what docs/gateways.md says of the gateway."""
+"""Defines the settings of an account of any provider, and describes it for docs/gateways.md."""
 
 from typing import Final, Literal, Self
 

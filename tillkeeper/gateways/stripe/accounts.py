@@ -1,4 +1,5 @@
-"""Whose an event of Stripe's is: one destination may hear of a platform's connected accounts, or of an organization's.
+"""Decides whose an event of Stripe is: one destination may hear of a platform's connected accounts, or of an
+organization's.
 
 | the destination hears of | `account` | `context` |
 | --- | --- | --- |

@@ -1,4 +1,5 @@
-"""Queries to Stripe's API: where each object is found, what a response holds, and the list of events.
+"""Builds queries to Stripe's API and reads the responses: where each object is found, what a response holds, and the
+list of events.
 
 TLS vouches for a response, so nothing in it is signed.  Source: Stripe's API reference ("Errors", "Search", "List all
 events").

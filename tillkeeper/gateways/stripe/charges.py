@@ -1,4 +1,4 @@
-"""What Stripe's charges say, and how they count what was authorized and never taken.
+"""Reads what Stripe's charges say, and how they count what was authorized and never taken.
 
 Until API release basil (2025-03-31) whatever was let go of an authorization, whole or in part, made a Refund and stood
 in `amount_refunded`; since then it does neither.  An event is rendered by its own `api_version`; a charge often tells

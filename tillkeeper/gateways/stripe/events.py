@@ -1,4 +1,4 @@
-"""Which of Stripe's events say something, and what: snapshots by a table of their types, thin events as queries.
+"""Reads Stripe's events: snapshots by a table of their types, thin events as queries.
 
 A thin event (`"object": "v2.core.event"`) names an object and says nothing of it, so the object is asked about.
 

@@ -1,4 +1,4 @@
-"""Stripe: a signed event a delivery, and what its API answers."""
+"""Implements Stripe: a signed event a delivery, and what its API answers."""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""What Stripe's intents, sessions, refunds and disputes say of payments, by webhook or by query.
+"""Reads what Stripe's intents, sessions, refunds and disputes say of payments, by webhook or by query.
 
 Sources: Stripe's API reference for objects and types; its pages "Decline codes", "How PaymentIntents work", "How
 disputes work", "No-cost orders" (Checkout) and "Collect tips" (Terminal).

@@ -1,4 +1,4 @@
-"""The settings of an account at Stripe, and Stripe in words."""
+"""Defines the settings of an account at Stripe, and describes the gateway for docs/gateways.md."""
 
 from typing import Annotated, Final, Literal
 

@@ -1,4 +1,4 @@
-"""Stripe's signature: HMAC over `<t>.<body>`, by each of the secrets that are valid.
+"""Checks Stripe's signature: HMAC over `<t>.<body>`, by each of the secrets that are valid.
 
 Source: the package `stripe` (`_webhook.py`, WebhookSignature).
 """

@@ -1,4 +1,4 @@
-"""What the present state of one of Stripe's objects says, in a response: what an intent came to, what went back.
+"""Reads the present state of a Stripe object in a response: the outcome of an intent, its refunds.
 
 Sources: Stripe's API reference (objects) and its page "How PaymentIntents work" for the states.
 """

@@ -1,4 +1,5 @@
-"""Queries to WeChat Pay v3: signed with the merchant's key, and what the answers' statuses mean.
+"""Builds queries to WeChat Pay v3 and reads the responses: signed with the merchant's key, and what the answers'
+statuses mean.
 
 Sources: the package `wechatpayv3` (`utils.build_authorization`, `core.py`) for the signature; WeChat Pay's pages
 "查询订单", "查询单笔退款" and "错误码和错误提示" for paths and codes, and the same for service providers

@@ -1,4 +1,4 @@
-"""WeChat Pay's platform certificates as its API gives them out: encrypted for the merchant, and signed as any answer.
+"""Reads WeChat Pay's platform certificates from its API: encrypted for the merchant, and signed as any answer.
 
 The first answer may be signed by a certificate that stands in it and nowhere else.  It is believed then, as official
 libraries do (wechatpay-go `downloader`, wechatpay-java `AutoCertificateService`): AES-GCM with the APIv3 key opens

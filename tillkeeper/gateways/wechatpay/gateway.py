@@ -1,4 +1,4 @@
-"""WeChat Pay v3: signed notices with an encrypted resource, and queries whose answers are signed as well."""
+"""Implements WeChat Pay v3: signed notices with an encrypted resource, and queries whose answers are signed as well."""
 
 from collections.abc import Mapping
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""The keys that WeChat Pay signs with: its public keys, and platform certificates, configured or fetched."""
+"""Holds the keys that WeChat Pay signs with: its public keys, and platform certificates, configured or fetched."""
 
 from collections.abc import Mapping
 from datetime import datetime

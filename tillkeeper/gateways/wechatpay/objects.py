@@ -1,4 +1,4 @@
-"""What WeChat Pay's transactions and refunds say, in notices and in answers alike.
+"""Reads what WeChat Pay's transactions and refunds say, in notices and in answers alike.
 
 Sources: WeChat Pay's pages "支付通知", "查询订单", "退款通知", "查询单笔退款", for merchants and for service
 providers, and their tables of states and error codes; "合单支付通知"; "扣款结果通知" of deductions (委托代扣) and of

@@ -1,4 +1,5 @@
-"""WeChat Pay's notices: RSA over timestamp, nonce and body, a line each; in the body a resource in AES-256-GCM.
+"""Verifies and reads WeChat Pay's notices: RSA over timestamp, nonce and body, a line each; in the body a resource in
+AES-256-GCM.
 
 Answers of its API are signed in the same way.  Sources: wechatpay-go `core/notify`, `core/auth/validators`;
 wechatpay-java `WechatPay2Validator`; the package `wechatpayv3` (`core.py`, `utils.py`); WeChat Pay's notes on notices

@@ -1,4 +1,4 @@
-"""Queries to WeChat Pay v2: the two that there are, and what their answers say.
+"""Builds queries to WeChat Pay v2 and reads the responses: the two that there are, and what their answers say.
 
 Sources: WeChat Pay's pages "查询订单" and "查询退款" for fields and codes.
 """

@@ -1,4 +1,4 @@
-"""WeChat Pay v2's fields: how they are signed, written, and read one by one, in notices and in answers alike.
+"""Signs, writes and reads WeChat Pay v2's fields, in notices and in answers.
 
 Source: the package `wechatpy` (`pay/utils.py`) for the signature.
 """

@@ -1,4 +1,5 @@
-"""WeChat Pay v2: XML, signed with a shared key; a refund's notice is only encrypted, and so it is asked about."""
+"""Implements WeChat Pay v2: XML, signed with a shared key; a refund's notice is only encrypted, and so it is asked
+about."""
 
 from datetime import datetime
 from typing import ClassVar, Final, cast

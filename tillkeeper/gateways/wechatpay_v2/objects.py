@@ -1,4 +1,4 @@
-"""What WeChat Pay v2's payments and refunds say, in notices and in answers alike.
+"""Reads what WeChat Pay v2's payments and refunds say, in notices and in answers alike.
 
 Sources: WeChat Pay's pages "支付结果通知", "查询订单" and "查询退款" for fields, states and codes.
 """

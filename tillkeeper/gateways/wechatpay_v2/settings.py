@@ -1,4 +1,4 @@
-"""The settings of an account at WeChat Pay by the older API, and what people are told of the gateway."""
+"""Defines the settings of an account at WeChat Pay by the older API, and describes the gateway for docs/gateways.md."""
 
 from typing import Annotated, Final, Literal
 

@@ -1,4 +1,5 @@
-"""WeChat Pay v2's notices: signed ones of payments, and those of refunds, which are encrypted and not signed.
+"""Verifies and reads WeChat Pay v2's notices: signed ones of payments, and those of refunds, which are encrypted and
+not signed.
 
 Sources: the package `wechatpy` (`pay/__init__.py`, `pay/utils.py`, `crypto`); wechatpay-php `tests/fixtures`; WeChat
 Pay's pages "支付结果通知" and "退款结果通知".
