@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import msgspec
 from meaning import money_of
 from mutations import MUTATIONS, PLAIN_MUTATIONS
-from playwalk import put_of
+from simulator_walk import put_of
 from specimen import NOW, Specimen
 
 from tillkeeper.domain.events import PaymentEvent, problem_with

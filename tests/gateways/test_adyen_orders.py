@@ -6,8 +6,8 @@ from operator import attrgetter
 import pytest
 from adyen_factories import PAYMENT, a_gateway, an_item, event_of, events_of
 from pydantic import ValidationError
+from simulated_stories import SimulatedStory, impostor_of, with_amount_raised
 from specimen import NOW, request_of
-from told_plays import Told, impostor_of, with_amount_raised
 
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.order.facts import OrderFacts, apply
@@ -215,12 +215,12 @@ def test_what_an_unproven_delivery_names():
 @pytest.mark.slow
 @pytest.mark.parametrize("template", SIMULATOR.templates, ids=attrgetter("name"))
 def test_a_simulated_story_ends_as_it_says(template):
-    played = Told(SIMULATOR, Adyen, template)
+    played = SimulatedStory(SIMULATOR, Adyen, template)
     assert played.end(played.deliveries()) == played.story.expected
 
 
 def test_the_simulators_impostor_and_an_altered_amount_are_refused():
-    played = Told(SIMULATOR, Adyen, SIMULATOR.templates[0])
+    played = SimulatedStory(SIMULATOR, Adyen, SIMULATOR.templates[0])
     event = played.story.events[0]
     for delivery in (
         impostor_of(played).sign(played.story, event, now=NOW, again=0),

@@ -7,7 +7,7 @@ import braintree as package
 import msgspec
 import pytest
 from braintree_factories import a_dispute, a_gateway, events_of, events_of_request, unquoted, without
-from playwalk import asked, delivered, ledger_with, outcome_of, story_of, truth_of
+from simulator_walk import asked, delivered, ledger_with, outcome_of, story_of, truth_of
 from specimen import NOW, request_of, response_of
 from specimen_braintree import CREDIT, PAID_AT, SALE, VOICE
 

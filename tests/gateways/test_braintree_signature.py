@@ -9,8 +9,8 @@ import pytest
 from braintree.util.xml_util import XmlUtil
 from braintree.webhook_testing_gateway import WebhookTestingGateway
 from braintree_factories import FORM, a_gateway, events_of_request, unquoted
-from playwalk import story_of
 from pydantic import ValidationError
+from simulator_walk import story_of
 from specimen import NOW, request_of
 from specimen_braintree import CREDIT, VOICE
 

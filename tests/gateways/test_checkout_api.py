@@ -17,8 +17,8 @@ from checkout_factories import (
     captured_by,
     event_of,
 )
+from simulated_stories import SimulatedStory, broken_answers, impostor_of, with_amount_raised
 from specimen import NOW, request_of
-from told_plays import Told, broken_answers, impostor_of, with_amount_raised
 
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
@@ -244,7 +244,7 @@ def test_other_answers(status, content, error):
 @pytest.mark.slow
 @pytest.mark.parametrize("template", SIMULATOR.templates, ids=attrgetter("name"))
 def test_a_simulated_story_ends_as_it_says(template):
-    played = Told(SIMULATOR, Checkout, template)
+    played = SimulatedStory(SIMULATOR, Checkout, template)
     delivered = played.deliveries()
     assert played.end(delivered) == played.story.expected
     assert played.end([*played.answers(), *delivered]) == played.story.expected
@@ -253,7 +253,7 @@ def test_a_simulated_story_ends_as_it_says(template):
 
 
 def test_the_simulated_api_refuses_and_breaks_as_checkout_does():
-    played = Told(SIMULATOR, Checkout, SIMULATOR.templates[0])
+    played = SimulatedStory(SIMULATOR, Checkout, SIMULATOR.templates[0])
     assert broken_answers(played) == ["Unavailable", "Unavailable", "AccessDenied"]
     for query in (
         Query(about="payment", payment_ref="nobody"),
@@ -264,7 +264,7 @@ def test_the_simulated_api_refuses_and_breaks_as_checkout_does():
 
 
 def test_the_simulators_impostor_and_an_altered_amount_are_refused():
-    played = Told(SIMULATOR, Checkout, SIMULATOR.templates[0])
+    played = SimulatedStory(SIMULATOR, Checkout, SIMULATOR.templates[0])
     event = played.story.events[0]
     for signed in (
         impostor_of(played).sign(played.story, event, now=NOW, again=0),

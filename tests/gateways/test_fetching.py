@@ -3,7 +3,7 @@
 import pytest
 from specimen import NOW
 
-from tests.telling import Telling
+from tests.notify_only_gateway import NotifyOnlyGateway
 from tillkeeper.domain.fetching import Fetch
 from tillkeeper.gateways.about import About
 from tillkeeper.gateways.base import Gateway
@@ -12,7 +12,7 @@ from tillkeeper.gateways.fetching import fetches_of, query_of
 from tillkeeper.gateways.messages import Call, Query, Request, Response, Verified
 from tillkeeper.gateways.stripe.gateway import Stripe
 
-GATEWAY = Telling("telling-main")
+GATEWAY = NotifyOnlyGateway("telling-main")
 
 
 def verified(body, *, proven=True):

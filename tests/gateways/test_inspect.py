@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from specimen import NOW
 from specimen_stripe import BODY, SECRET, SETTINGS
 
-from tests.telling import Telling
+from tests.notify_only_gateway import NotifyOnlyGateway
 from tillkeeper.gateways.errors import BadPayload, VerificationStep
 from tillkeeper.gateways.inspection import inspect_request
 from tillkeeper.gateways.messages import Query, Verified
@@ -231,7 +231,7 @@ def test_it_never_raises(captured):
 
 def test_a_capture_that_says_only_that_something_changed_shows_what_is_asked():
     file = {"url": "/webhooks/telling-main?key=key-of-the-tests#top", "headers": {}, "body": '{"payment": "tr_1"}'}
-    accounts = {"telling-main": Telling("telling-main")}
+    accounts = {"telling-main": NotifyOnlyGateway("telling-main")}
     found = inspect_request(json.dumps(file).encode(), accounts, None, None, default_now=NOW)
     expected = {"verified": True, "reason": None, "events": []}
     assert found == expected | {"fetches": [asking("tr_1")]}
@@ -241,7 +241,7 @@ def test_a_capture_that_says_only_that_something_changed_shows_what_is_asked():
 
 
 def test_a_capture_shows_the_words_that_no_list_of_ours_has():
-    accounts = {"telling-main": Telling("telling-main")}
+    accounts = {"telling-main": NotifyOnlyGateway("telling-main")}
     file = {"url": "/webhooks/telling-main?key=key-of-the-tests", "headers": {}}
     file["body"] = '{"payment": "tr_1", "mood": "odd"}'
     found = inspect_request(json.dumps(file).encode(), accounts, None, None, default_now=NOW)
@@ -249,7 +249,7 @@ def test_a_capture_shows_the_words_that_no_list_of_ours_has():
 
 
 def test_a_capture_that_nobody_signed_is_not_shown_as_proven():
-    accounts = {"telling-main": Telling("telling-main", unsigned=True)}
+    accounts = {"telling-main": NotifyOnlyGateway("telling-main", unsigned=True)}
 
     def found(body):
         file = {"account": "telling-main", "headers": {}, "body": body}
@@ -260,7 +260,7 @@ def test_a_capture_that_nobody_signed_is_not_shown_as_proven():
     assert found("{}")["reason"] == "nothing is signed, and what to ask about has no reference"
 
 
-class Remarking(Telling):
+class Remarking(NotifyOnlyGateway):
     def remarks(self, verified):
         return ("look here: nothing fits",)
 
@@ -289,7 +289,7 @@ def test_a_refused_delivery_is_read_as_it_was_shown():
 
 def test_a_refused_delivery_has_its_query_by_itself():
     file = {"account": "telling-main", "headers": [], "body": '{"payment": "tr_1"}', "query": "key=key-of-the-tests"}
-    accounts = {"telling-main": Telling("telling-main")}
+    accounts = {"telling-main": NotifyOnlyGateway("telling-main")}
     assert inspect_request(json.dumps(file).encode(), accounts, None, None, default_now=NOW)["verified"]
 
 

@@ -24,7 +24,7 @@ from lakala_notices import (
     trade,
     without,
 )
-from playwalk import asked, delivered, ledger_with, outcome_of, put_of, story_of, truth_of
+from simulator_walk import asked, delivered, ledger_with, outcome_of, put_of, story_of, truth_of
 from specimen import NOW, private_pem, request_of, response_of
 from specimen_lakala import (
     AGGREGATED,

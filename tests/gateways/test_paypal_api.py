@@ -33,7 +33,7 @@ from paypal_samples import (
 from specimen import NOW, request_of, response_of
 from walking import Walk, assert_ends_as_told, story_of
 
-from tests.pure.sandbox.asking import answer as asked_at
+from tests.pure.sandbox.querying import answer as asked_at
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.domain.statuses import Status

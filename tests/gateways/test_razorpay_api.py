@@ -6,8 +6,8 @@ from datetime import timedelta
 import pytest
 import razorpay
 from razorpay_factories import KEY, ORDER_ID, a_gateway, a_payment, a_refund, event_of, events_of
+from simulated_stories import SimulatedStory, broken_answers, impostor_of, with_amount_raised
 from specimen import NOW, request_of, response_of
-from told_plays import Told, broken_answers, impostor_of, with_amount_raised
 from walking import facts_after
 
 from tillkeeper.domain.events import Kind
@@ -271,13 +271,13 @@ def test_other_answers(status, content, error):
 @pytest.mark.slow
 @pytest.mark.parametrize("template", SIMULATOR.templates, ids=lambda each: each.name)
 def test_a_simulated_story_ends_as_it_says(template):
-    told = Told(SIMULATOR, Razorpay, template)
+    told = SimulatedStory(SIMULATOR, Razorpay, template)
     assert told.end(told.deliveries()) == told.story.expected
     assert told.end(told.answers()) == told.story.expected
 
 
 def test_the_simulated_api_refuses_and_breaks_as_razorpay_does():
-    told = Told(SIMULATOR, Razorpay, SIMULATOR.templates[0])
+    told = SimulatedStory(SIMULATOR, Razorpay, SIMULATOR.templates[0])
     assert broken_answers(told) == ["Unavailable", "Unavailable", "AccessDenied"]
     for query in (
         Query(about="payment", payment_ref="nobody"),
@@ -288,7 +288,7 @@ def test_the_simulated_api_refuses_and_breaks_as_razorpay_does():
 
 
 def test_the_simulators_impostor_and_an_altered_amount_are_refused():
-    told = Told(SIMULATOR, Razorpay, SIMULATOR.templates[0])
+    told = SimulatedStory(SIMULATOR, Razorpay, SIMULATOR.templates[0])
     event = told.story.events[0]
     for signed in (
         impostor_of(told).sign(told.story, event, now=NOW, again=0),

@@ -5,8 +5,8 @@ from datetime import timedelta
 
 import msgspec
 import pytest
-from playwalk import asked, delivered, ledger_with, outcome_of, put_of, story_of, truth_of
 from shengpay_factories import BY_ORDER, KEYS, OF_REFUND, PAID_AT, a_gateway, answer_to, made, without
+from simulator_walk import asked, delivered, ledger_with, outcome_of, put_of, story_of, truth_of
 from specimen import NOW, private_pem, public_pem, request_of, response_of
 from specimen_shengpay import COMMON, PAYMENT_ANSWER, REFUND, plain_of
 

@@ -9,8 +9,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from pydantic import ValidationError
+from simulated_stories import SimulatedStory, broken_answers, impostor_of
 from specimen import NOW, request_of, response_of
-from told_plays import Told, broken_answers, impostor_of
 
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
@@ -378,13 +378,13 @@ def test_other_answers(status, body, error):
 def test_a_simulated_story_ends_as_it_says(template, currency):
     if template.in_other_currency and currency == "VND":
         currency = "TWD"  # VND is what the order is due in then
-    played = Told(SIMULATOR, Shopee, template, currency)
+    played = SimulatedStory(SIMULATOR, Shopee, template, currency)
     assert played.end(played.deliveries()) == played.story.expected
     assert played.end(played.answers()) == played.story.expected
 
 
 def test_the_simulated_api_refuses_and_breaks_as_shopee_does():
-    played = Told(SIMULATOR, Shopee, SIMULATOR.templates[0])
+    played = SimulatedStory(SIMULATOR, Shopee, SIMULATOR.templates[0])
     assert broken_answers(played) == ["Unavailable", "Unavailable", "BadPayload"]
     assert not played.answer(Query(about="payment", order_ref="nobody")).found
 
@@ -393,7 +393,7 @@ def test_the_simulated_api_refuses_and_breaks_as_shopee_does():
     ("changed", "late"), [({"access_token": "another_token"}, 0), ({"shop_id": "1"}, 0), ({}, 301)]
 )
 def test_the_simulated_api_checks_the_signature_and_its_time(changed, late):
-    played = Told(SIMULATOR, Shopee, SIMULATOR.templates[0])
+    played = SimulatedStory(SIMULATOR, Shopee, SIMULATOR.templates[0])
     changed_settings = {"gateway": "shopee", **SIMULATOR.settings(played.signer), **changed}
     played.gateway = Shopee("shopee-main", ShopeeSettings.model_validate(changed_settings))
     asked = played.gateway.query_request
@@ -405,7 +405,7 @@ def test_the_simulated_api_checks_the_signature_and_its_time(changed, late):
 
 
 def test_the_simulators_impostor_is_refused():
-    played = Told(SIMULATOR, Shopee, SIMULATOR.templates[0])
+    played = SimulatedStory(SIMULATOR, Shopee, SIMULATOR.templates[0])
     signed = impostor_of(played).sign(played.story, played.story.events[0], now=NOW, again=0)
     with pytest.raises(BadSignature):
         played.gateway.verify(request_of(signed), NOW)

@@ -7,11 +7,11 @@ from typing import get_args
 import httpx
 import pytest
 from pydantic import ValidationError
+from simulated_stories import SimulatedStory, broken_answers, impostor_of, with_amount_raised
 from specimen import NOW, request_of, response_of, with_header
 from square import Square as OfficialSquare
 from square.types.error_code import ErrorCode
 from square.utils.webhooks_helper import verify_signature
-from told_plays import Told, broken_answers, impostor_of, with_amount_raised
 
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
@@ -405,20 +405,20 @@ def test_other_answers(status, body, error):
 @pytest.mark.slow
 @pytest.mark.parametrize("template", SIMULATOR.templates, ids=lambda each: each.name)
 def test_a_simulated_story_ends_as_it_says(template):
-    told = Told(SIMULATOR, Square, template)
+    told = SimulatedStory(SIMULATOR, Square, template)
     assert told.end(told.deliveries()) == told.story.expected
     assert told.end(told.answers()) == told.story.expected
 
 
 def test_the_simulated_api_refuses_and_breaks_as_square_does():
-    told = Told(SIMULATOR, Square, SIMULATOR.templates[0])
+    told = SimulatedStory(SIMULATOR, Square, SIMULATOR.templates[0])
     assert broken_answers(told) == ["Unavailable", "Unavailable", "AccessDenied"]
     assert not told.answer(Query(about="payment", payment_ref="nobody")).found
     assert not told.answer(Query(about="refund", refund_ref="nobody")).found
 
 
 def test_the_simulators_impostor_and_an_altered_amount_are_refused():
-    told = Told(SIMULATOR, Square, SIMULATOR.templates[0])
+    told = SimulatedStory(SIMULATOR, Square, SIMULATOR.templates[0])
     event = told.story.events[0]
     for signed in (
         impostor_of(told).sign(told.story, event, now=NOW, again=0),

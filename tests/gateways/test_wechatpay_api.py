@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import msgspec
 import pytest
-from playwalk import asked, delivered, ledger_with, outcome_of, story_of, truth_of
+from simulator_walk import asked, delivered, ledger_with, outcome_of, story_of, truth_of
 from specimen import NOW, certificate_pem, private_pem, public_pem, rsa_keys
 from specimen_wechatpay import APIV3_KEY, KEY_ID, PLAIN, REFUND_ANSWER, SERIAL, settings_of
 from wechatpayv3 import core as package_core

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import msgspec
 import pytest
-from playwalk import asked, delivered, ledger_with, outcome_of, story_of, truth_of
+from simulator_walk import asked, delivered, ledger_with, outcome_of, story_of, truth_of
 from specimen import NOW
 from specimen_wechatpay_v2 import COMMON, PAYMENT, PAYMENT_ANSWER, REFUND_ANSWER, response
 from wechatpay_v2_factories import API_KEY, BY_ORDER, OF_REFUND, PAID_AT, a_gateway, answer_to, without

@@ -18,8 +18,8 @@ from tests.system.backfilling import (
     asker_of,
     paid_stories,
     registered,
+    requested,
     row_of,
-    wished,
 )
 from tests.system.commands import serving, tillkeeper
 from tests.system.receiving import TOKEN, until
@@ -74,7 +74,7 @@ async def test_without_a_list_the_sweep_asks_about_open_orders(pool, gateways, c
     gateways.at_minute(30)
     policy = load_policy()
     async with asker_of(gateways, configured) as api_client:
-        await wished(pool, account, NOON, gateways.now)
+        await requested(pool, account, NOON, gateways.now)
         backfill = a_backfill(pool, api_client, lambda: gateways.now, policy=lambda: policy)
         assert await backfill.run_once() == 1
         moments = [row["ask_at"] for row in await pool.fetch("SELECT ask_at FROM orders ORDER BY ask_at")]
@@ -232,7 +232,7 @@ async def test_the_role_does_what_is_wanted(pool, gateways, configured):
     story = gateways.tells(STRIPE, (gateways.signers[STRIPE].pays, 1))
     await registered(pool, story, clock.now() - HOUR)
     gateways.at_minute(60)
-    await wished(pool, STRIPE, clock.now() - HOUR, clock.now())
+    await requested(pool, STRIPE, clock.now() - HOUR, clock.now())
     async with gateways.open() as bases, serving("sweep", "--config", configured(bases)) as sweep:
         done = await sweep.saw("backfill_done")
         assert (done["account"], done["new"], done["by"]) == (STRIPE, 1, "list")

@@ -7,9 +7,9 @@ import aiohttp
 import pytest
 
 from tests.database.factories import a_registration
+from tests.notify_only_gateway import NotifyOnlyGateway
+from tests.system.notify_only_api import Api, api_listening, receiver, workers
 from tests.system.receiving import deliveries_in, exchange, status_of, until
-from tests.system.telling import Api, api_listening, receiver, workers
-from tests.telling import Telling
 from tillkeeper import clock
 from tillkeeper.api_client.key_fetching import FETCHES_PER_MINUTE
 from tillkeeper.domain.fetching import Fetch
@@ -39,8 +39,8 @@ async def base(api):
 @pytest.fixture
 def gateways(base):
     return (
-        Telling("telling-main", api_base=base, acknowledges=True),
-        Telling("unsigned-main", api_base=base, unsigned=True),
+        NotifyOnlyGateway("telling-main", api_base=base, acknowledges=True),
+        NotifyOnlyGateway("unsigned-main", api_base=base, unsigned=True),
     )
 
 

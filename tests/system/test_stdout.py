@@ -131,20 +131,28 @@ async def furnished(tmp_path, database, pool):
     return config
 
 
-@pytest.mark.parametrize(("output", "words"), [("/dev/full", FULL), ("no-reader", "")])
-async def test_no_command_takes_lost_words_for_an_answer(furnished, output, words):
-    lines = [line.split() for line in PRINTING]
-    lines += [
+async def test_no_command_takes_lost_words_for_an_answer(furnished):
+    others = [
         ["--version"],
         ["db", "-h"],
         ["sandbox", "-h"],
         ["sandbox", "--capture", str(furnished.parent / "captured"), "--gateways", "stripe"],
     ]
+    await all_are_unsaid(furnished, "/dev/full", [*map(str.split, PRINTING), *others], FULL)
+
+
+async def test_what_is_piped_to_head_says_nothing_when_it_has_seen_enough(furnished):
+    lines = ("order show A-1", "stuck --status unpaid", "cases", "parked list", "refused list", "audit")
+    await all_are_unsaid(furnished, "no-reader", [*map(str.split, lines)], "")
+
+
+async def all_are_unsaid(config, output, lines, words):
+    """Asserts that each command ends with UNSAID and these words on standard error."""
     child = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "tests.system.unwritable", output),
         stdin=PIPE,
         stdout=PIPE,
-        env=ENVIRON | {"TILLKEEPER_CONFIG": str(furnished)},
+        env=ENVIRON | {"TILLKEEPER_CONFIG": str(config)},
     )
     out, _ = await child.communicate(json.dumps(lines).encode())
     ended = zip(lines, json.loads(out), strict=True)

@@ -9,9 +9,9 @@ import pytest
 from aiohttp.test_utils import make_mocked_request
 
 from tests.database.factories import a_registration
+from tests.notify_only_gateway import NotifyOnlyGateway
+from tests.system.notify_only_api import Api, api_listening, receiver, workers
 from tests.system.receiving import deliveries_in
-from tests.system.telling import Api, api_listening, receiver, workers
-from tests.telling import Telling
 from tillkeeper import clock
 from tillkeeper.domain.policy import Policy
 from tillkeeper.ingest.unsigned_limits import REPEATS_MAX, SHARE, WAIT_S, TooManyUnsigned, UnsignedLimit, source_of
@@ -101,7 +101,7 @@ async def api():
 @pytest.fixture
 async def gateway(api):
     async with api_listening(api) as base:
-        yield Telling("unsigned-main", api_base=base, unsigned=True)
+        yield NotifyOnlyGateway("unsigned-main", api_base=base, unsigned=True)
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ A JSON list of command lines comes in on standard input, and [exit code, standar
 argument says what standard output is: a file, or `no-reader`.
 """
 
+import gc
 import json
 import os
 import sys
@@ -49,5 +50,6 @@ def run(arguments: list[str], name: str) -> list[object] | None:
 
 
 if __name__ == "__main__":
+    gc.freeze()  # else each fork copies all pages as it ends
     ended = [run(arguments, sys.argv[1]) for arguments in json.load(sys.stdin)]
     print(json.dumps(ended))

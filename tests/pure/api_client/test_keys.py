@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from tests.telling import Telling
+from tests.notify_only_gateway import NotifyOnlyGateway
 from tillkeeper.api_client.http import Unreachable
 from tillkeeper.api_client.key_fetching import (
     FETCHES_PER_MINUTE,
@@ -23,12 +23,12 @@ from tillkeeper.gateways.messages import Call, Request, Response
 from tillkeeper.store.accounts.keys import LearntKey
 
 
-class Refreshing(Telling):
+class Refreshing(NotifyOnlyGateway):
     def key_refresh_request(self, *, now, nonce):
         return Call(method="GET", url="http://127.0.0.1:9/keys/new-all", headers={}) if self.told.unsigned else None
 
 
-class Keeping(Telling):
+class Keeping(NotifyOnlyGateway):
     """Has a key for names that begin with new, and for no strange one; what it learnt can be learnt again."""
 
     keeps_keys = True
@@ -76,7 +76,7 @@ def network():
 
 @pytest.fixture
 def gateway():
-    return Telling("telling-main")
+    return NotifyOnlyGateway("telling-main")
 
 
 @pytest.fixture
@@ -200,7 +200,9 @@ async def test_what_one_receiver_learnt_the_others_find_and_they_do_not_look_for
 
 
 async def test_who_cannot_learn_a_key_twice_keeps_none(network, time, key_store):
-    keys = KeyFetcher(Telling("telling-main"), network.send, key_store=key_store, monotonic_s=time.monotonic_s)
+    keys = KeyFetcher(
+        NotifyOnlyGateway("telling-main"), network.send, key_store=key_store, monotonic_s=time.monotonic_s
+    )
     assert await keys.fetch_for(naming("new-1"))
     assert (key_store.keys, key_store.looks) == ({}, 0)
 
@@ -233,4 +235,4 @@ async def test_where_there_is_nothing_to_look_at_nobody_looks(network):
     assert await waits_of(KeyFetcher(Refreshing("telling-main"), network.send), 1) == [REFRESH_FIRST_S, REFRESH_EVERY_S]
     assert network.calls == []
     assert refreshes_keys(Refreshing("telling-main"))
-    assert not refreshes_keys(Telling("telling-main"))
+    assert not refreshes_keys(NotifyOnlyGateway("telling-main"))

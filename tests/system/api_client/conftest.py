@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.system.api_client.playing import Server
+from tests.system.api_client.api_server import Server
 from tests.virtual_time import Time
 
 

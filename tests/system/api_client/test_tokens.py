@@ -6,7 +6,7 @@ from datetime import timedelta
 import msgspec
 import pytest
 
-from tests.system.api_client.playing import an_asker, an_intent, says, stripe
+from tests.system.api_client.api_server import an_api_client, an_intent, says, stripe
 from tests.virtual_time import NOW
 from tillkeeper.api_client.client import QueryFailed
 from tillkeeper.api_client.tokens import MARGIN
@@ -52,7 +52,7 @@ def a_token(name="tok_1", expires_in=3600):
 
 @pytest.fixture
 async def api_client(server, time):
-    async with an_asker({"stripe-main": with_tokens(server.url)}, time) as it:
+    async with an_api_client({"stripe-main": with_tokens(server.url)}, time) as it:
         yield it
 
 
@@ -117,7 +117,7 @@ async def test_without_credentials_nobody_can_ask(api_client, server, monkeypatc
 
 
 async def test_what_cannot_be_asked_signs_in_nowhere(server, time):
-    async with an_asker({"stripe-main": with_tokens(server.url, api_key=None)}, time) as api_client:
+    async with an_api_client({"stripe-main": with_tokens(server.url, api_key=None)}, time) as api_client:
         with pytest.raises(QueryFailed, match="cannot_ask"):
             await api_client.query("stripe-main", PAYMENT)
     assert server.requests == []
@@ -132,7 +132,7 @@ async def test_lists_and_calls_that_answers_want_carry_the_token_too(api_client,
 
 
 async def test_calls_that_answers_want_are_tried_again_and_given_up_without_a_sound(server, time):
-    async with an_asker({"stripe-main": stripe(server.url)}, time) as api_client:
+    async with an_api_client({"stripe-main": stripe(server.url)}, time) as api_client:
         call = Call(method="POST", url=f"{server.url}/acknowledge", headers={"Authorization": "Basic x"})
         server.answers = [says(b"", 500), says(b"", 204)]
         await api_client.make("stripe-main", [call])

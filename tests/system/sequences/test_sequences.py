@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.sequences.playing import played, sequences
+from tests.system.sequences.replaying import played, sequences
 
 HERE = Path(__file__).parent
 ALL = [

@@ -13,7 +13,7 @@ from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric import rsa
 from prometheus_client import REGISTRY
 
-from tests.system.api_client.playing import KEY, KEY_ID, a_key, an_asker, an_intent, says, stripe, wechatpay
+from tests.system.api_client.api_server import KEY, KEY_ID, a_key, an_api_client, an_intent, says, stripe, wechatpay
 from tests.virtual_time import NOW
 from tillkeeper.api_client import client
 from tillkeeper.api_client.client import QueryFailed, open_api_client
@@ -37,7 +37,7 @@ def logged():
 
 @pytest.fixture
 async def api_client(server, time):
-    async with an_asker({"stripe-main": stripe(server.url)}, time) as it:
+    async with an_api_client({"stripe-main": stripe(server.url)}, time) as it:
         yield it
 
 
@@ -93,7 +93,7 @@ class Raising:
 async def test_what_an_answer_raises_is_asked_too_each_thing_once(server, time):
     server.answers = [says(an_intent(ref)) for ref in ("pi_1", "pi_2", "pi_3")]
     gateway = Raising(stripe(server.url), {"pi_1": ("pi_2", "pi_3"), "pi_2": ("pi_3", "pi_2")})
-    async with an_asker({"stripe-main": gateway}, time) as api_client:
+    async with an_api_client({"stripe-main": gateway}, time) as api_client:
         answer = await api_client.query("stripe-main", msgspec.structs.replace(PAYMENT, payment_ref="pi_1"))
     assert [event.payment_ref for event in answer.events] == ["pi_1", "pi_2", "pi_3"]
     assert len(server.requests) == 3
@@ -102,14 +102,14 @@ async def test_what_an_answer_raises_is_asked_too_each_thing_once(server, time):
 @pytest.mark.parametrize("known", [{"pi_1"}, {"pi_2"}, set()], ids=str)
 async def test_it_is_found_where_one_of_those_asked_after_each_other_knows_it(server, time, known):
     server.answers = [says(an_intent(ref)) if ref in known else NOT_FOUND for ref in ("pi_1", "pi_2")]
-    async with an_asker({"stripe-main": Raising(stripe(server.url), {"pi_1": ("pi_2",)})}, time) as api_client:
+    async with an_api_client({"stripe-main": Raising(stripe(server.url), {"pi_1": ("pi_2",)})}, time) as api_client:
         assert (await api_client.query("stripe-main", PAYMENT)).found is bool(known)
 
 
 async def test_what_was_answered_just_now_is_not_asked_again_because_an_answer_raises_it(server, time, monkeypatch):
     server.answers = [says(an_intent(ref)) for ref in ("pi_1", "pi_2", "pi_3", "pi_1")]
     gateway = Raising(stripe(server.url), {"pi_2": ("pi_1",), "pi_3": ("pi_1",)})
-    async with an_asker({"stripe-main": gateway}, time) as api_client:
+    async with an_api_client({"stripe-main": gateway}, time) as api_client:
         for ref in ("pi_1", "pi_2"):
             await api_client.query("stripe-main", Query(about="payment", payment_ref=ref))
         assert len(server.requests) == 2
@@ -121,7 +121,7 @@ async def test_what_was_answered_just_now_is_not_asked_again_because_an_answer_r
 
 async def test_what_was_answered_is_not_lost_when_a_further_query_has_no_answer(server, time):
     server.answers = [says(an_intent("pi_1")), DENIED]
-    async with an_asker({"stripe-main": Raising(stripe(server.url), {"pi_1": ("pi_2",)})}, time) as api_client:
+    async with an_api_client({"stripe-main": Raising(stripe(server.url), {"pi_1": ("pi_2",)})}, time) as api_client:
         with pytest.raises(QueryFailed) as caught:
             await api_client.query("stripe-main", PAYMENT)
     assert caught.value.reason == "denied"
@@ -146,7 +146,7 @@ async def test_what_stays_broken_is_busy(api_client, server, logged):
 
 async def test_nobody_there_is_unreachable(time):
     [port] = free_ports(1)
-    async with an_asker({"stripe-main": stripe(f"http://127.0.0.1:{port}")}, time) as api_client:
+    async with an_api_client({"stripe-main": stripe(f"http://127.0.0.1:{port}")}, time) as api_client:
         assert await reason_of(api_client) == "unreachable"
     assert len(time.slept) == 2
 
@@ -157,7 +157,7 @@ async def test_a_gateway_that_hangs_is_unreachable_in_time(server, time):
         return web.Response()
 
     server.answers = [hang, says(an_intent())]
-    async with an_asker({"stripe-main": stripe(server.url)}, time, call_s=0.2) as api_client:
+    async with an_api_client({"stripe-main": stripe(server.url)}, time, call_s=0.2) as api_client:
         assert (await api_client.query("stripe-main", PAYMENT)).found
         server.answers = [hang]
         assert await reason_of(api_client) == "unreachable"
@@ -192,7 +192,7 @@ async def test_what_cannot_be_asked_is_said_so_and_nothing_goes_out(api_client, 
 async def test_each_attempt_is_signed_anew(server, time):
     """WeChat Pay takes no nonce twice, and no time that has passed."""
     server.answers = [BROKEN]
-    async with an_asker({"wechat-main": wechatpay(server.url)}, time) as api_client:
+    async with an_api_client({"wechat-main": wechatpay(server.url)}, time) as api_client:
         assert await reason_of(api_client, account="wechat-main") == "busy"
     signed = [dict(re.findall(r'(\w+)="([^"]*)"', request.headers["Authorization"])) for request in server.requests]
     assert [each["nonce_str"] for each in signed] == ["nonce0", "nonce1", "nonce2"]
@@ -210,7 +210,7 @@ async def test_a_wrongly_signed_answer_is_logged_and_is_none(server, time, logge
     }
     query = Query(about="payment", order_ref="ORDER-1", payment_ref="42001")
     own = WeChatPayKey(KEY_ID, a_key())
-    async with an_asker({"wechat-main": wechatpay(server.url)}, time) as api_client:
+    async with an_api_client({"wechat-main": wechatpay(server.url)}, time) as api_client:
         for key, is_good in ((foreign, False), (own, True)):
             headers, body = wechatpay_signed(key, NOW, json.dumps(paid).encode())
             server.answers = [says(body, **headers)]
@@ -227,7 +227,7 @@ async def test_a_wrongly_signed_answer_is_logged_and_is_none(server, time, logge
 
 async def test_an_account_is_called_no_more_often_than_its_rate(server, time):
     server.answers = [NOT_FOUND]
-    async with an_asker({"stripe-main": stripe(server.url)}, time, calls_per_s=2, burst_calls=2) as api_client:
+    async with an_api_client({"stripe-main": stripe(server.url)}, time, calls_per_s=2, burst_calls=2) as api_client:
         for _ in range(5):
             await api_client.query("stripe-main", PAYMENT)
     assert time.slept == [0.5, 0.5, 0.5]
@@ -236,7 +236,7 @@ async def test_an_account_is_called_no_more_often_than_its_rate(server, time):
 async def test_accounts_have_rates_of_their_own(server, time):
     server.answers = [NOT_FOUND]
     gateways = {name: stripe(server.url) for name in ("one", "two", "three")}
-    async with an_asker(gateways, time, calls_per_s=1, burst_calls=1) as api_client:
+    async with an_api_client(gateways, time, calls_per_s=1, burst_calls=1) as api_client:
         for account in gateways:
             await api_client.query(account, PAYMENT)
     assert time.slept == []
@@ -244,7 +244,7 @@ async def test_accounts_have_rates_of_their_own(server, time):
 
 async def test_a_query_that_would_wait_too_long_for_its_turn_is_not_put(server, time):
     server.answers = [NOT_FOUND]
-    async with an_asker(
+    async with an_api_client(
         {"stripe-main": stripe(server.url)}, time, calls_per_s=0.01, burst_calls=1, total_s=20
     ) as api_client:
         await api_client.query("stripe-main", PAYMENT)
@@ -259,14 +259,16 @@ async def test_so_many_calls_are_on_their_way_and_no_more(server, time):
         return await says(an_intent())(request)
 
     server.answers = [slow]
-    async with an_asker({"stripe-main": stripe(server.url)}, time, calls_per_s=0, concurrent_calls=3) as api_client:
+    async with an_api_client(
+        {"stripe-main": stripe(server.url)}, time, calls_per_s=0, concurrent_calls=3
+    ) as api_client:
         await asyncio.gather(*(api_client.query("stripe-main", PAYMENT) for _ in range(12)))
     assert (server.most_at_once, len(server.requests)) == (3, 12)
 
 
 async def test_a_query_ends_in_time_though_attempts_are_left(server, time):
     server.answers = [BROKEN]
-    async with an_asker(
+    async with an_api_client(
         {"stripe-main": stripe(server.url)}, time, attempts=10, total_s=6, breaker_failures=100
     ) as api_client:
         assert await reason_of(api_client) == "busy"
@@ -311,7 +313,7 @@ async def test_a_gateway_that_says_no_is_not_down(api_client, server, answer):
 
 async def test_queries_that_waited_when_it_opened_are_not_put(server, time):
     server.answers = [BROKEN]
-    async with an_asker(
+    async with an_api_client(
         {"stripe-main": stripe(server.url)}, time, calls_per_s=0, concurrent_calls=1, attempts=1
     ) as api_client:
         asked = await asyncio.gather(
@@ -330,7 +332,7 @@ async def test_a_query_that_is_cancelled_gives_its_place_back(server, time):
         return web.Response()
 
     server.answers = [BROKEN]
-    async with an_asker(
+    async with an_api_client(
         {"stripe-main": stripe(server.url)}, time, concurrent_calls=1, breaker_failures=1
     ) as api_client:
         assert await reason_of(api_client) == "busy"
@@ -426,7 +428,7 @@ async def test_a_list_that_does_not_end_is_none(api_client, server, monkeypatch)
 
 
 async def test_who_has_no_list_cannot_be_asked_for_one(server, time):
-    async with an_asker({"wechat-main": wechatpay(server.url)}, time) as api_client:
+    async with an_api_client({"wechat-main": wechatpay(server.url)}, time) as api_client:
         for account in ("wechat-main", "nobody"):
             with pytest.raises(CannotQuery):
                 await listed(api_client, account)
@@ -442,7 +444,7 @@ async def test_who_can_be_asked_is_told_without_asking(server, time):
         "without": stripe(server.url, api_key=None),
         "wechat": wechatpay(server.url),
     }
-    async with an_asker(gateways, time) as api_client:
+    async with an_api_client(gateways, time) as api_client:
         assert [api_client.can_query(account) for account in (*gateways, "nobody")] == [True, False, True, False]
     assert server.requests == []
 

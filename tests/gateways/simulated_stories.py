@@ -21,7 +21,7 @@ STEP = timedelta(seconds=7)
 ENDS = NOW + timedelta(hours=1)
 
 
-class Told:
+class SimulatedStory:
     """One template as a story, at a gateway that is configured as the play says."""
 
     def __init__(self, simulator, gateway_type, template, currency=None):

@@ -26,7 +26,7 @@ OK, NOT_FOUND, DENIED = 200, 404, 401
 KINDS = {"open": Kind.PAYMENT_PENDING, "paid": Kind.PAYMENT_SUCCEEDED, "failed": Kind.PAYMENT_FAILED}
 
 
-class TellingSettings(AccountModel):
+class NotifyOnlySettings(AccountModel):
     gateway: Literal["telling"] = "telling"
     key: str = Field(default="key-of-the-tests", description="What the query must say.")
     unsigned: bool = False
@@ -34,11 +34,11 @@ class TellingSettings(AccountModel):
     api_base: Annotated[str, Field()] = "http://127.0.0.1:9"
 
 
-class Telling(Gateway):
+class NotifyOnlyGateway(Gateway):
     name: ClassVar[str] = "telling"
-    settings: ClassVar[type[AccountModel]] = TellingSettings
+    settings: ClassVar[type[AccountModel]] = NotifyOnlySettings
     about: ClassVar[About] = About(
-        title="Telling",
+        title="NotifyOnlyGateway",
         title_zh="测试",
         verifies="",
         dedupes_by="",
@@ -50,9 +50,9 @@ class Telling(Gateway):
     )
     kept_headers: ClassVar[frozenset[str]] = frozenset({"content-type"})
 
-    def __init__(self, account: str, settings: TellingSettings | None = None, **more: object) -> None:
+    def __init__(self, account: str, settings: NotifyOnlySettings | None = None, **more: object) -> None:
         self.account = account
-        self.told = settings or TellingSettings(**more)
+        self.told = settings or NotifyOnlySettings(**more)
         self.keys: set[str] = set()  # learnt
 
     def verify(self, request: Request, now: datetime) -> Verified:

@@ -103,7 +103,7 @@ def wechatpay(url: str) -> WeChatPay:
 
 
 @asynccontextmanager
-async def an_asker(gateways: dict, time: Time, **settings: object) -> AsyncIterator[ApiClient]:
+async def an_api_client(gateways: dict, time: Time, **settings: object) -> AsyncIterator[ApiClient]:
     """Over the real network, but in a time of its own; jitter is always the most there may be."""
     nonces = itertools.count()
     limits = ApiClientSettings.model_validate({"call_s": 5.0} | settings)

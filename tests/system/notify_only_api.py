@@ -9,8 +9,8 @@ from uuid import uuid4
 import asyncpg
 from aiohttp import web
 
+from tests.notify_only_gateway import NotifyOnlyGateway
 from tests.system.receiving import some_settings
-from tests.telling import Telling
 from tillkeeper import clock
 from tillkeeper.accounts import KnownAccounts
 from tillkeeper.api_client.client import open_api_client
@@ -75,7 +75,7 @@ async def api_listening(api: Api) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def receiver(database: str, *gateways: Telling) -> AsyncIterator[int]:
+async def receiver(database: str, *gateways: NotifyOnlyGateway) -> AsyncIterator[int]:
     """Listening, over the PostgreSQL lane; yields its port."""
     settings = some_settings(database)
     async with AsyncExitStack() as stack:
@@ -123,7 +123,7 @@ class Workers:
 
 
 @asynccontextmanager
-async def workers(database: str, pool: asyncpg.Pool, *gateways: Telling) -> AsyncIterator[Workers]:
+async def workers(database: str, pool: asyncpg.Pool, *gateways: NotifyOnlyGateway) -> AsyncIterator[Workers]:
     """In this process."""
     settings = ApiClientSettings(attempts=1, total_s=5, call_s=5, breaker_failures=1000)
     policy, retry = PolicyFile(None, {}), DatabaseRetry(asyncio.Event())

@@ -10,7 +10,7 @@ from random import Random
 import msgspec
 import pytest
 
-from tests.pure.sandbox.asking import answer
+from tests.pure.sandbox.querying import answer
 from tillkeeper import clock
 from tillkeeper.domain.events import Evidence, Kind, PaymentEvent, problem_with
 from tillkeeper.domain.order.facts import OrderFacts, apply

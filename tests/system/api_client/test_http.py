@@ -6,7 +6,7 @@ import gzip
 import pytest
 from aiohttp import web
 
-from tests.system.api_client.playing import Server, says
+from tests.system.api_client.api_server import Server, says
 from tillkeeper.api_client import http
 from tillkeeper.api_client.http import open_http
 from tillkeeper.api_client.settings import ApiClientSettings
