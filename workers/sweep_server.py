@@ -2,10 +2,11 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from functools import partial
-from typing import Final
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any, Final
 
 import asyncpg
 import structlog
@@ -13,7 +14,7 @@ import structlog
 from tillkeeper import clock
 from tillkeeper.accounts import LOOK_EVERY_S as ACCOUNTS_LOOK_EVERY_S
 from tillkeeper.accounts import Accounts
-from tillkeeper.api_client.client import open_api_client
+from tillkeeper.api_client.client import ApiClient, open_api_client
 from tillkeeper.api_client.http import open_http
 from tillkeeper.api_client.key_fetching import KEY_SETTINGS, KeyFetcher, KeyRefreshers
 from tillkeeper.loops import keep_running, start
@@ -63,70 +64,96 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
             await refuse_unfit(pool, schema, retry)
         except Stopped:
             return
-        asks = await stack.enter_async_context(open_api_client(accounts.gateways, settings.api_client))
-        api_client = WatchedApiClient(asks, now=clock.now)
-        refreshers, send = KeyRefreshers(), await stack.enter_async_context(open_http(KEY_SETTINGS))
-        stack.push_async_callback(refreshers.close)
-
-        def follow_accounts() -> None:
-            asks.update_accounts()
-            refreshers.update({name: KeyFetcher(gateway, send) for name, gateway in accounts.gateways.items()})
-
-        follow_accounts()  # the keys that verify answers must be kept fresh, too
-        accounts.on_change(follow_accounts)
-        accounts.on_change(policy.read_again)
-        log.info("sweep_started", asks=sorted(name for name in accounts.gateways if api_client.can_query(name)))
-        sweeps = [
-            Sweep(
-                pool=pool,
-                api_client=api_client,
-                retry=retry,
-                policy=lambda: policy.policy,
-                now=clock.now,
-                settings=settings.sweep,
-            )
-            for _ in range(SWEEP_LOOPS)
-        ]
-        fetch = FetchLoop(
-            pool=pool,
-            api_client=api_client,
-            retry=retry,
-            policy=lambda: policy.policy,
-            now=clock.now,
-            jitter=random.uniform,
-            ask_within_s=settings.sweep.ask_within_s,
-        )
-        follow = FollowUp(pool=pool, retry=retry, policy=lambda: policy.policy, now=clock.now)
-        watch = PolicyWatch(policy, pool, retry)
-        silence, backfill = _silence_and_backfill(
-            accounts.gateways.keys(),
-            api_client,
-            pool=pool,
-            retry=retry,
-            policy=policy,
-            calls_per_s=settings.api_client.calls_per_s,
-            stop=stop,
-        )
-        words = UnknownWords(pool=pool, take=asks.take_unknown_words, retry=retry, now=clock.now)
-        loops: list[tuple[str, Callable[[], Awaitable[int]], float]] = [
-            ("follow", follow.run_once, FOLLOW_IDLE_S),
-            ("policy", watch.run_once, LOOK_EVERY_S),
-            ("accounts", accounts.look_once, ACCOUNTS_LOOK_EVERY_S),
-            ("silence", silence.run_once, SILENCE_IDLE_S),
-            ("backfill", backfill.run_once, BACKFILL_IDLE_S),
-            ("forget", deleting_old_data(pool, retry), FORGET_IDLE_S),
-            ("words", words.run_once, WORDS_IDLE_S),
-        ]
-        running = [
-            start(keep_running(run_once, name=name, stop=stop, idle_s=idle_s), name=name)
-            for name, run_once, idle_s in loops
-        ]
-        running += [start(sweep.keep_running(stop, idle_s=SWEEP_IDLE_S), name="sweep") for sweep in sweeps]
-        running.append(start(fetch.keep_running(stop, idle_s=FETCH_IDLE_S), name="fetch"))
-        running.append(start(schema.keep_looking(pool, stop), name="schema"))
+        api = await stack.enter_async_context(open_api_client(accounts.gateways, settings.api_client))
+        await _keep_accounts_current(accounts, api, policy, stack)
+        loops = _Loops(settings, accounts, policy, retry, pool, api, stop)
+        log.info("sweep_started", asks=loops.accounts_to_query())
+        running = [*loops.start(), start(schema.keep_looking(pool, stop), name="schema")]
         await stop.wait()
         await asyncio.wait(running, timeout=STOP_S)
     log.info("sweep_stopped")
+
+
+async def _keep_accounts_current(accounts: Accounts, api: ApiClient, policy: PolicyFile, stack: AsyncExitStack) -> None:
+    """Has the API client, the policy and the keys that verify answers follow the accounts as they change."""
+    refreshers, send = KeyRefreshers(), await stack.enter_async_context(open_http(KEY_SETTINGS))
+    stack.push_async_callback(refreshers.close)
+
+    def follow_accounts() -> None:
+        api.update_accounts()
+        refreshers.update({name: KeyFetcher(gateway, send) for name, gateway in accounts.gateways.items()})
+
+    follow_accounts()
+    accounts.on_change(follow_accounts)
+    accounts.on_change(policy.read_again)
+
+
+@dataclass(frozen=True)
+class _Loops:
+    """The loops of the role, and what they share."""
+
+    settings: Settings
+    accounts: Accounts
+    policy: PolicyFile
+    retry: DatabaseRetry
+    pool: asyncpg.Pool
+    api: ApiClient
+    stop: asyncio.Event
+
+    @cached_property
+    def _shared(self) -> dict[str, Any]:
+        return {"pool": self.pool, "retry": self.retry, "now": clock.now, "policy": lambda: self.policy.policy}
+
+    @cached_property
+    def _watched(self) -> WatchedApiClient:
+        return WatchedApiClient(self.api, now=clock.now)
+
+    def accounts_to_query(self) -> list[str]:
+        """Returns the accounts whose gateways can be queried."""
+        return sorted(name for name in self.accounts.gateways if self._watched.can_query(name))
+
+    def start(self) -> list[asyncio.Task[None]]:
+        """Starts every loop."""
+        running = [
+            start(keep_running(run_once, name=name, stop=self.stop, idle_s=idle_s), name=name)
+            for name, run_once, idle_s in self._periodic()
+        ]
+        sweeps = [self._sweep() for _ in range(SWEEP_LOOPS)]
+        running += [start(sweep.keep_running(self.stop, idle_s=SWEEP_IDLE_S), name="sweep") for sweep in sweeps]
+        running.append(start(self._fetch().keep_running(self.stop, idle_s=FETCH_IDLE_S), name="fetch"))
+        return running
+
+    def _periodic(self) -> list[tuple[str, Callable[[], Awaitable[int]], float]]:
+        words = UnknownWords(pool=self.pool, take=self.api.take_unknown_words, retry=self.retry, now=clock.now)
+        return [
+            ("follow", FollowUp(**self._shared).run_once, FOLLOW_IDLE_S),
+            ("policy", PolicyWatch(self.policy, self.pool, self.retry).run_once, LOOK_EVERY_S),
+            ("accounts", self.accounts.look_once, ACCOUNTS_LOOK_EVERY_S),
+            ("silence", self._silence().run_once, SILENCE_IDLE_S),
+            ("backfill", self._backfill().run_once, BACKFILL_IDLE_S),
+            ("forget", deleting_old_data(self.pool, self.retry), FORGET_IDLE_S),
+            ("words", words.run_once, WORDS_IDLE_S),
+        ]
+
+    def _sweep(self) -> Sweep:
+        return Sweep(**self._shared, api_client=self._watched, settings=self.settings.sweep)
+
+    def _fetch(self) -> FetchLoop:
+        within_s = self.settings.sweep.ask_within_s
+        return FetchLoop(**self._shared, api_client=self._watched, jitter=random.uniform, ask_within_s=within_s)
+
+    def _silence(self) -> Silence:
+        names, calls_per_s = self.accounts.gateways.keys(), self.settings.api_client.calls_per_s
+        return Silence(**self._shared, watched=self._watched, accounts=names, calls_per_s=calls_per_s)
+
+    def _backfill(self) -> Backfill:
+        return Backfill(
+            **self._shared,
+            lists=self._watched,
+            accounts=self.accounts.gateways.keys(),
+            calls_per_s=self.settings.api_client.calls_per_s,
+            stopping=self.stop.is_set,
+        )
 
 
 def deleting_old_data(pool: asyncpg.Pool, retry: DatabaseRetry) -> Callable[[], Awaitable[int]]:
@@ -140,39 +167,6 @@ def deleting_old_data(pool: asyncpg.Pool, retry: DatabaseRetry) -> Callable[[], 
         return int(forgotten >= FORGOTTEN_MAX)
 
     return run_once
-
-
-def _silence_and_backfill(
-    accounts: Collection[str],
-    api_client: WatchedApiClient,
-    *,
-    pool: asyncpg.Pool,
-    retry: DatabaseRetry,
-    policy: PolicyFile,
-    calls_per_s: float,
-    stop: asyncio.Event,
-) -> tuple[Silence, Backfill]:
-    """Builds what finds and fills gaps in webhooks, for the accounts as they change."""
-    silence = Silence(
-        pool=pool,
-        watched=api_client,
-        accounts=accounts,
-        retry=retry,
-        policy=lambda: policy.policy,
-        now=clock.now,
-        calls_per_s=calls_per_s,
-    )
-    backfill = Backfill(
-        pool=pool,
-        lists=api_client,
-        accounts=accounts,
-        retry=retry,
-        policy=lambda: policy.policy,
-        now=clock.now,
-        calls_per_s=calls_per_s,
-        stopping=stop.is_set,
-    )
-    return silence, backfill
 
 
 class PolicyWatch:
