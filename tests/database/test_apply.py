@@ -20,6 +20,7 @@ from tillkeeper.domain.order.status import summarize
 from tillkeeper.domain.policy import Policy
 from tillkeeper.store.apply.batch import apply_deliveries, apply_found
 from tillkeeper.store.apply.registration import register
+from tillkeeper.store.postgres import transactions
 from tillkeeper.store.postgres.transactions import repeat_on_conflict
 from tillkeeper.store.reports.order import history, show
 
@@ -282,9 +283,17 @@ async def test_void_numbers_are_kept(pool):
     assert await pool.fetchval("SELECT number FROM void_numbers") == 5
 
 
+def _be_patient(monkeypatch):
+    """Waits for connections and locks, and repeats conflicts, for as long as a slow machine needs: callers try again."""
+    monkeypatch.setattr(repeat_on_conflict, "__kwdefaults__", {"lock_wait_s": 60.0})
+    monkeypatch.setattr(transactions, "POOL_ACQUIRE_S", 60.0)
+    patient = msgspec.structs.replace(transactions.TRANSACTION, attempts_max=1_000)
+    monkeypatch.setattr(transactions, "TRANSACTION", patient)
+
+
 async def test_many_workers_and_registrations_at_once_end_as_one_would(pool, monkeypatch):
     """Payments, refunds by payment only, duplicates and registrations in any order over eight connections."""
-    monkeypatch.setattr(repeat_on_conflict, "__kwdefaults__", {"lock_wait_s": 60.0})  # however slow the machine is
+    _be_patient(monkeypatch)
     chance = random.Random(20261122)
     orders = [f"O{i}" for i in range(60)]
     work = [registered(pool, ref) for ref in orders]
