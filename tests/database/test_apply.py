@@ -284,7 +284,7 @@ async def test_void_numbers_are_kept(pool):
 
 
 def _be_patient(monkeypatch):
-    """Waits for connections and locks, and repeats conflicts, for as long as a slow machine needs: callers try again."""
+    """Waits and repeats for as long as a slow machine needs, as workers do by trying again."""
     monkeypatch.setattr(repeat_on_conflict, "__kwdefaults__", {"lock_wait_s": 60.0})
     monkeypatch.setattr(transactions, "POOL_ACQUIRE_S", 60.0)
     patient = msgspec.structs.replace(transactions.TRANSACTION, attempts_max=1_000)
