@@ -134,7 +134,7 @@ async def test_a_case_is_listed_taken_over_noted_and_resolved(config, pool):
     assert shown["entries"][-1]["note"] == "refunded by hand: ticket 4711"
     nobodys = (await tillkeeper("cases", "--owner", "-", "--json", "--config", config)).json["cases"]
     assert [nobody["order_ref"] for nobody in nobodys] == ["A-2"]
-    closed_too = await tillkeeper("cases", "--all", "--config", config)
+    closed_too = await tillkeeper("cases", "--all", "--config", config, COLUMNS="200")  # no age makes it wrap
     assert "closed by wei: refunded by hand" in closed_too.out
 
 
