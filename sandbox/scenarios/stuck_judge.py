@@ -30,6 +30,7 @@ EXPIRES_AFTER: Final = timedelta(hours=2)
 LATE_MAX: Final = 2 * STEP  # a moment is met within a step, and a step may begin one step late
 # An order that could not be asked about is known to be under way once its query is put again, in 15 minutes at most.
 FOUND_AGAIN: Final = timedelta(minutes=15) + LATE_MAX
+CAUGHT_UP: Final = timedelta(minutes=1)  # the backfill has open orders queried once their gateway answers again
 CONCLUDED: Final = frozenset({"payer.failed", "payer.expired", "payer.paid", "payer.reminder", "order.closed"})
 
 
@@ -166,8 +167,8 @@ class Judge:
 
 
 def _outside(moments: Sequence[datetime]) -> list[datetime]:
-    """Without what fell into the time of the broken gateway, and the questions that were made good after it."""
-    return [at for at in moments if not BROKEN_SINCE <= at < BROKEN_UNTIL + FOUND_AGAIN]
+    """Drops what fell into the time of the broken gateway, and the queries that caught up after it."""
+    return [at for at in moments if not BROKEN_SINCE <= at < BROKEN_UNTIL + FOUND_AGAIN + CAUGHT_UP]
 
 
 def _when(what: str, entries: Sequence[tuple[str, str, datetime]]) -> list[datetime]:
