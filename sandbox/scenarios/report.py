@@ -69,7 +69,7 @@ def print_stuck(stuck: Stuck, console: Console) -> None:
     asked = sum(figures["queries"].values())
     for name, fact in {
         "queries": f"{asked:,}, of which {figures['unanswered']:,} a broken gateway could not answer",
-        "steps taken": _counts(figures["ladder_steps"]),
+        "steps": _counts(figures["ladder_steps"]),
         "cases": f"{_counts(figures['cases'])}; {_counts(figures['entries'])}",
         "payers": _counts(figures["payers_told"]),
         "ops": _counts(figures["ops_told"]),
