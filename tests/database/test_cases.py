@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from tests.database.factories import NOON, RUN, a_delivery, an_event
-from tests.database.sweeps import HOUR, MINUTE, POLICY, Clock, Gateways, a_sweep, registered, told, until
+from tests.database.sweeps import HOUR, MINUTE, POLICY, registered, told, until
 from tillkeeper.api_client.client import QueryFailed
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.statuses import Status
@@ -23,21 +23,6 @@ from tillkeeper.store.reports.order import show
 from tillkeeper.store.reports.stuck import StuckFilter, stuck_orders
 from tillkeeper.workers.database_retry import DatabaseRetry
 from tillkeeper.workers.follow_up import FollowUp
-
-
-@pytest.fixture
-def clock():
-    return Clock()
-
-
-@pytest.fixture
-def gateways(clock):
-    return Gateways(clock)
-
-
-@pytest.fixture
-def sweep(pool, gateways, clock):
-    return a_sweep(pool, gateways, clock)
 
 
 async def act(pool, what, case_id, *, now=NOON, by="mei", **more):

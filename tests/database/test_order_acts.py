@@ -8,9 +8,6 @@ from tests.database.factories import NOON, an_event
 from tests.database.sweeps import (
     HOUR,
     MINUTE,
-    Clock,
-    Gateways,
-    a_sweep,
     heard,
     registered,
     steps,
@@ -26,21 +23,6 @@ from tillkeeper.store.orders.acts import NoSuchOrder
 from tillkeeper.store.postgres.transactions import repeat_on_conflict
 from tillkeeper.store.reports.order import history, show
 from tillkeeper.store.reports.overdue import stale
-
-
-@pytest.fixture
-def clock():
-    return Clock()
-
-
-@pytest.fixture
-def gateways(clock):
-    return Gateways(clock)
-
-
-@pytest.fixture
-def sweep(pool, gateways, clock):
-    return a_sweep(pool, gateways, clock)
 
 
 async def act(pool, what, order_ref="A1", *, now=NOON, by="mei", note="because", **more):

@@ -8,8 +8,6 @@ from tests.database.factories import NOON, an_event
 from tests.database.sweeps import (
     HOUR,
     MINUTE,
-    Clock,
-    Gateways,
     a_sweep,
     heard,
     registered,
@@ -29,16 +27,6 @@ from tillkeeper.store.orders import acts as order_acts
 
 SHIPPED = load_policy()
 PAID_LATER = an_event(second=60)
-
-
-@pytest.fixture
-def clock():
-    return Clock()
-
-
-@pytest.fixture
-def gateways(clock):
-    return Gateways(clock)
 
 
 @pytest.fixture

@@ -10,8 +10,6 @@ from tests.database.sweeps import (
     HOUR,
     MINUTE,
     POLICY,
-    Clock,
-    Gateways,
     a_sweep,
     heard,
     registered,
@@ -25,21 +23,6 @@ from tillkeeper.domain.events import Kind
 from tillkeeper.domain.order.registration import Instalment
 from tillkeeper.gateways.messages import Answer
 from tillkeeper.store.reports.order import history, show
-
-
-@pytest.fixture
-def clock():
-    return Clock()
-
-
-@pytest.fixture
-def gateways(clock):
-    return Gateways(clock)
-
-
-@pytest.fixture
-def sweep(pool, gateways, clock):
-    return a_sweep(pool, gateways, clock)
 
 
 async def test_nothing_is_due_before_its_time(pool, sweep, clock, gateways):

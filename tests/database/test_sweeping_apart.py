@@ -11,8 +11,6 @@ from tests.database.sweeps import (
     HOUR,
     MINUTE,
     POLICY,
-    Clock,
-    Gateways,
     a_sweep,
     climb,
     heard,
@@ -33,21 +31,6 @@ from tillkeeper.gateways.messages import Answer
 from tillkeeper.store.reports.order import show
 
 LEASE = MINUTE
-
-
-@pytest.fixture
-def clock():
-    return Clock()
-
-
-@pytest.fixture
-def gateways(clock):
-    return Gateways(clock)
-
-
-@pytest.fixture
-def sweep(pool, gateways, clock):
-    return a_sweep(pool, gateways, clock)
 
 
 async def test_the_query_of_a_sweeper_that_died_is_put_by_another_when_its_lease_ran_out(pool, sweep, clock, gateways):

@@ -8,8 +8,6 @@ from tests.database.sweeps import (
     HOUR,
     MINUTE,
     SHIPPED,
-    Clock,
-    Gateways,
     a_sweep,
     heard,
     registered,
@@ -27,21 +25,6 @@ from tillkeeper.store.orders.acts import close
 from tillkeeper.store.outbox.sending import Audience, claim, lock_order
 from tillkeeper.store.postgres.transactions import repeat_on_conflict
 from tillkeeper.store.reports.order import show
-
-
-@pytest.fixture
-def clock():
-    return Clock()
-
-
-@pytest.fixture
-def gateways(clock):
-    return Gateways(clock)
-
-
-@pytest.fixture
-def sweep(pool, gateways, clock):
-    return a_sweep(pool, gateways, clock)
 
 
 async def test_a_payer_who_paid_and_whose_webhook_was_lost_is_not_asked_to_pay(pool, clock, gateways):

@@ -10,8 +10,6 @@ from tests.database.sweeps import (
     HOUR,
     MINUTE,
     SHIPPED,
-    Clock,
-    Gateways,
     a_sweep,
     heard,
     heard_of,
@@ -25,21 +23,6 @@ from tillkeeper.domain.events import Evidence, Kind
 from tillkeeper.domain.order.registration import ClaimedPayment
 from tillkeeper.gateways.messages import Answer
 from tillkeeper.store.reports.order import show
-
-
-@pytest.fixture
-def clock():
-    return Clock()
-
-
-@pytest.fixture
-def gateways(clock):
-    return Gateways(clock)
-
-
-@pytest.fixture
-def sweep(pool, gateways, clock):
-    return a_sweep(pool, gateways, clock)
 
 
 async def test_an_order_registered_with_a_payment_is_found_paid_by_another_whose_webhook_was_lost(
