@@ -6,9 +6,11 @@ from datetime import timedelta
 
 from tests.database.factories import a_registration
 from tests.gateway_apis import NOON
+from tests.system.receiving import TOKEN
 from tillkeeper.api_client.client import ApiClient
 from tillkeeper.api_client.http import open_http
 from tillkeeper.domain.policy import Policy
+from tillkeeper.sandbox.accounts import write_config
 from tillkeeper.settings import load_settings
 from tillkeeper.store.apply.registration import register
 from tillkeeper.store.jobs.backfill import (
@@ -58,3 +60,10 @@ async def row_of(pool, account=STRIPE):
 def paid_stories(gateways, account, number, *, minute=1):
     pays = gateways.signers[account].pays
     return [gateways.tells(account, (pays, minute + n), order_ref=f"T-{n:06}") for n in range(number)]
+
+
+def config_in(directory, signers, database, bases):
+    """Writes a configuration that asks the sandbox's APIs where they are."""
+    path = directory / "tillkeeper.toml"
+    write_config(path, signers, database_url=database, broker_url=None, port=0, token=TOKEN, bases=bases)
+    return path

@@ -1,6 +1,8 @@
 """The files of deploy/, for tests."""
 
 import re
+import subprocess
+import tomllib
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,7 +10,7 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from tillkeeper.settings import Settings, load_settings
 
@@ -31,6 +33,27 @@ def certificate(key: rsa.RSAPrivateKey, name: str, *, serial: int, issuer: str |
         not_valid_after=datetime(2126, 1, 1, tzinfo=UTC),
     ).add_extension(x509.BasicConstraints(ca=issuer is None, path_length=None), critical=True)
     return builder.sign(key, SHA256()).public_bytes(Encoding.PEM).decode()
+
+
+def make_secrets(directory: Path) -> Path:
+    """What secrets.sh makes, and keys such as gateways hand out."""
+    subprocess.run([DEPLOY / "secrets.sh", directory], check=True, capture_output=True)
+    serial = next(iter(tomllib.loads(EXAMPLE)["accounts"]["wechat-main"]["platform_certs"]))
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+    root = certificate(key, "root", serial=1)
+    for name, text in {
+        "stripe_webhook_secret": "whsec_of_the_configuration_shipped",
+        "stripe_api_key": "sk_test_of_the_example",
+        "alipay_public_key": "".join(public.splitlines()[1:-1]),
+        "alipay_cert.pem": certificate(key, "alipay", serial=2, issuer="root"),
+        "alipay_root_cert.pem": root,
+        "wechatpay_apiv3_key": "0123456789abcdef0123456789ABCDEF",
+        "wechatpay_platform_cert.pem": certificate(key, "wechat", serial=int(serial, 16)),
+        "wechatpay_public_key.pem": public,
+    }.items():
+        (directory / name).write_text(f"{text}\n")
+    return directory
 
 
 def loaded(text: str, secrets: Path, environ: Mapping[str, str] | None = None) -> Settings:

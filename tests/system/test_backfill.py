@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import timedelta
+from functools import partial
 
 import pytest
 
@@ -15,16 +16,15 @@ from tests.system.backfilling import (
     WECHATPAY,
     a_backfill,
     asker_of,
+    config_in,
     paid_stories,
     registered,
     requested,
     row_of,
 )
-from tests.system.receiving import TOKEN
 from tillkeeper.api_client.client import QueryFailed
 from tillkeeper.domain.policy import Policy, SilencePolicy
 from tillkeeper.gateways.messages import Request
-from tillkeeper.sandbox.accounts import new_signers, write_config
 from tillkeeper.sandbox.apis.faults import Fault, FaultPeriod
 from tillkeeper.settings import SweepSettings, load_settings
 from tillkeeper.store.apply.batch import apply_deliveries
@@ -40,11 +40,6 @@ from tillkeeper.workers.sweep import Sweep
 from tillkeeper.workers.watched_api_client import WatchedApiClient
 
 
-@pytest.fixture(scope="module")
-def signers():
-    return new_signers()
-
-
 @pytest.fixture
 def gateways(signers):
     return Gateways(signers)
@@ -52,14 +47,7 @@ def gateways(signers):
 
 @pytest.fixture
 def configured(tmp_path, gateways, database):
-    """A configuration that asks the sandbox's APIs where they are."""
-
-    def write(bases):
-        path = tmp_path / "tillkeeper.toml"
-        write_config(path, gateways.signers, database_url=database, broker_url=None, port=0, token=TOKEN, bases=bases)
-        return path
-
-    return write
+    return partial(config_in, tmp_path, gateways.signers, database)
 
 
 # --- lists ------------------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from datetime import timedelta
+from functools import partial
 from uuid import uuid4
 
 import pytest
@@ -16,16 +17,16 @@ from tests.system.backfilling import (
     WECHATPAY,
     a_backfill,
     asker_of,
+    config_in,
     paid_stories,
     registered,
     requested,
     row_of,
 )
 from tests.system.commands import serving, tillkeeper
-from tests.system.receiving import TOKEN, until
+from tests.system.receiving import until
 from tillkeeper import clock
 from tillkeeper.policy import load_policy
-from tillkeeper.sandbox.accounts import new_signers, write_config
 from tillkeeper.settings import SweepSettings
 from tillkeeper.store.jobs.backfill import (
     OPEN,
@@ -41,11 +42,6 @@ from tillkeeper.workers.database_retry import DatabaseRetry
 from tillkeeper.workers.sweep import Sweep
 
 
-@pytest.fixture(scope="module")
-def signers():
-    return new_signers()
-
-
 @pytest.fixture
 def gateways(signers):
     return Gateways(signers)
@@ -53,14 +49,7 @@ def gateways(signers):
 
 @pytest.fixture
 def configured(tmp_path, gateways, database):
-    """A configuration that asks the sandbox's APIs where they are."""
-
-    def write(bases):
-        path = tmp_path / "tillkeeper.toml"
-        write_config(path, gateways.signers, database_url=database, broker_url=None, port=0, token=TOKEN, bases=bases)
-        return path
-
-    return write
+    return partial(config_in, tmp_path, gateways.signers, database)
 
 
 # --- open orders ------------------------------------------------------------------------------------------------------

@@ -7,7 +7,6 @@ import re
 import shutil
 import signal
 import subprocess
-import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +14,9 @@ from typing import Any
 
 import pytest
 import yaml
-from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from typer.testing import CliRunner
 
-from tests.system.deploying import DEPLOY, EXAMPLE, ROOT, certificate, loaded, secrets_named_in
+from tests.system.deploying import DEPLOY, EXAMPLE, ROOT, loaded, make_secrets, secrets_named_in
 from tests.system.receiving import until
 from tillkeeper.cli import app
 from tillkeeper.sandbox.servers import RabbitMQ
@@ -36,25 +33,7 @@ STEP_S = 50
 
 @pytest.fixture(scope="module")
 def secrets(tmp_path_factory) -> Path:
-    """What secrets.sh makes, and keys such as gateways hand out."""
-    directory = tmp_path_factory.mktemp("deploy") / "secrets"
-    subprocess.run([DEPLOY / "secrets.sh", directory], check=True, capture_output=True)
-    serial = next(iter(tomllib.loads(EXAMPLE)["accounts"]["wechat-main"]["platform_certs"]))
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
-    root = certificate(key, "root", serial=1)
-    for name, text in {
-        "stripe_webhook_secret": "whsec_of_the_configuration_shipped",
-        "stripe_api_key": "sk_test_of_the_example",
-        "alipay_public_key": "".join(public.splitlines()[1:-1]),
-        "alipay_cert.pem": certificate(key, "alipay", serial=2, issuer="root"),
-        "alipay_root_cert.pem": root,
-        "wechatpay_apiv3_key": "0123456789abcdef0123456789ABCDEF",
-        "wechatpay_platform_cert.pem": certificate(key, "wechat", serial=int(serial, 16)),
-        "wechatpay_public_key.pem": public,
-    }.items():
-        (directory / name).write_text(f"{text}\n")
-    return directory
+    return make_secrets(tmp_path_factory.mktemp("deploy") / "secrets")
 
 
 # --- the image --------------------------------------------------------------------------------------------------------
