@@ -69,6 +69,7 @@ GRANT DELETE ON payments, refunds, disputes TO tillkeeper_sweep;
 GRANT SELECT, INSERT ON outbox, named_elsewhere TO tillkeeper_sweep;
 GRANT SELECT, DELETE ON refused TO tillkeeper_sweep;
 GRANT SELECT, INSERT, UPDATE, DELETE ON activity TO tillkeeper_sweep;
+GRANT SELECT (position, put_at) ON spool TO tillkeeper_sweep;  -- it counts what waits, for the gauges
 
 -- The sender reads what is to be told, and opens a case where nobody could be told.  To lock an order it needs the right to
 -- change a column of it: one that no status comes from.
