@@ -87,6 +87,7 @@ class OrderDetails(msgspec.Struct, frozen=True, kw_only=True):
     swept_next_at: Annotated[datetime | None, Meta(description="When the sweep looks at it next; null: never.")]
     held_until: Annotated[datetime | None, Meta(description="A person has the sweep leave it alone until then.")]
     closed_at: Annotated[datetime | None, Meta(description="When it was closed: no payment is expected any more.")]
+    erased_at: Annotated[datetime | None, Meta(description="When its payer's personal data was erased on request.")]
     payments: Annotated[tuple[ShownPayment, ...], Meta(description="By account and reference.")]
     refunds: Annotated[tuple[ShownRefund, ...], Meta(description="By account and reference.")]
     disputes: Annotated[tuple[ShownDispute, ...], Meta(description="By account and reference.")]
