@@ -40,6 +40,7 @@ class OrderState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     progress: Progress = Progress()  # in its phase, if that was read
     has_mail: bool = False
     pay_url: str | None = None
+    is_erased: bool = False  # its payer's data was erased, and none is kept any more
     derived: Summary | None = None  # of the facts, once asked for
     derived_reasons: tuple[CaseReason, ...] | None = None  # likewise
 

@@ -15,7 +15,8 @@ SELECT id, order_ref, accounts, status, amount_minor, currency, captured_minor, 
        (SELECT coalesce(sum(d.amount_minor), 0)::bigint FROM disputes d
         WHERE d.order_id = orders.id AND d.status = 'lost' AND d.currency = orders.currency
           AND d.account = ANY(orders.accounts)) AS charged_back_minor,
-       version, registered_at, changed_at, expires_at, phase_since, due_at, held_until, closed_at
+       version, registered_at, changed_at, expires_at, phase_since, due_at, held_until, closed_at,
+       (terms -> 'erased' -> 0 ->> 'at')::timestamptz AS erased_at
 FROM orders WHERE order_ref = $1
 """
 SHOW_PAYMENTS = """
@@ -57,6 +58,7 @@ async def show_in(conn: Conn, order_ref: str) -> dict[str, Any] | None:
         "swept_next_at": row["due_at"],
         "held_until": row["held_until"],
         "closed_at": row["closed_at"],
+        "erased_at": row["erased_at"],
         "payments": [dict(payment) for payment in await conn.fetch(SHOW_PAYMENTS, row["id"])],
         "refunds": [dict(refund) for refund in await conn.fetch(SHOW_REFUNDS, row["id"])],
         "disputes": [dict(dispute) for dispute in await conn.fetch(SHOW_DISPUTES, row["id"])],
@@ -81,6 +83,10 @@ UNION ALL
 SELECT 'act', 'order.' || what, at, at, CASE WHEN by <> 'policy' THEN 'operator' END, 'done', NULL, NULL, NULL, NULL,
        NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, by, note, 2, id
 FROM acts WHERE order_id = $1
+UNION ALL
+SELECT 'act', 'order.erase', (act ->> 'at')::timestamptz, (act ->> 'at')::timestamptz, 'operator', 'done', NULL, NULL,
+       NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, act ->> 'by', act ->> 'note', 2, 0
+FROM orders CROSS JOIN jsonb_array_elements(terms -> 'erased') AS act WHERE id = $1
 UNION ALL
 SELECT 'step', 'sweep.' || action, taken_at, at, NULL, coalesce(result, 'under way'), NULL, NULL, NULL, NULL,
        NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, CASE WHEN tries > 1 THEN tries || ' tries' END, 0, 0
