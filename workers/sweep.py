@@ -41,7 +41,7 @@ from tillkeeper.workers.watched_api_client import WatchedApiClient
 
 log = structlog.get_logger()
 
-POSTPONED_FOR: Final = timedelta(hours=1)  # for an order that the sweep cannot advance because of a bug, which is logged
+POSTPONED_FOR: Final = timedelta(hours=1)  # for an order that the sweep cannot advance for a bug, which is logged
 CANNOT_QUERY: Final = "cannot_ask"  # the reason for no answer, until somebody changes the account's settings
 BATCHES_IN_FLIGHT: Final = 4  # of orders that wait for answers; fewer than two of the same accounts
 
