@@ -87,7 +87,7 @@ GRANT tillkeeper_ingest, tillkeeper_work, tillkeeper_sweep, tillkeeper_notify TO
 GRANT SELECT, INSERT, UPDATE ON orders, deliveries, fetches, inbox, payments, refunds, disputes, steps, cases, parked, unknown_words,
       backfills TO tillkeeper_ops;
 GRANT SELECT, INSERT ON void_numbers, acts, case_entries, outbox, handovers, named_elsewhere TO tillkeeper_ops;
-GRANT INSERT ON delivery_bodies TO tillkeeper_ops;  -- of what is replayed
+GRANT INSERT, DELETE ON delivery_bodies TO tillkeeper_ops;  -- of what is replayed, and of payers who want to be forgotten
 GRANT DELETE ON payments, refunds, disputes TO tillkeeper_ops;
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO tillkeeper_ops;
 
