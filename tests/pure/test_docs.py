@@ -84,7 +84,7 @@ def test_the_printed_accounts_name_each_setting_once():
     printed = (ROOT / "deploy" / "accounts.toml").read_text()
     accounts = tomllib.loads(re.sub(r"^#(\w+ = )", r"\1", printed, flags=re.MULTILINE))
     told = {account["gateway"]: set(account) for account in accounts["accounts"].values()}
-    assert told == {name: set(it.settings.model_fields) for name, it in GATEWAYS.items()}
+    assert told == {name: set(gateway.settings.model_fields) for name, gateway in GATEWAYS.items()}
 
 
 @pytest.mark.parametrize("doc", [*DOCS, ROOT / "CONTRIBUTING.md"], ids=lambda doc: doc.name)

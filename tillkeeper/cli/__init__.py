@@ -15,6 +15,7 @@ from tillkeeper.cli import (
     broker,
     cases,
     db,
+    erase,
     handover,
     inspection,
     keys,
@@ -47,7 +48,7 @@ app = typer.Typer(
 )
 SUBJECTS = (
     *(run, roles, db, order, stuck, cases, handover, backfill),
-    *(parked, refused, keys, words, policy, broker, inspection, audit),
+    *(parked, refused, keys, words, policy, broker, inspection, erase, audit),
 )
 for subject in SUBJECTS:
     app.add_typer(subject.app)

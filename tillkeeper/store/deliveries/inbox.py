@@ -54,9 +54,19 @@ SELECT FROM kept LIMIT 0
 """
 
 
-async def insert_deliveries(conn: Conn, deliveries: Sequence[Delivery], duplicates: Mapping[DeliveryKey, int]) -> None:
-    """Stores raw deliveries.  Raises WriteConflict if another transaction stored one of them meanwhile."""
+async def insert_deliveries(
+    conn: Conn,
+    deliveries: Sequence[Delivery],
+    duplicates: Mapping[DeliveryKey, int],
+    *,
+    without_content: Collection[DeliveryKey] = (),
+) -> None:
+    """Stores raw deliveries; those `without_content` for the books alone, because their payer's data was erased.
+
+    Raises WriteConflict if another transaction stored one of them meanwhile.
+    """
     deliveries = sorted(deliveries, key=lambda delivery: (delivery.run, delivery.number))
+    contents = [None if (each.run, each.number) in without_content else each for each in deliveries]
     rows = [
         {
             "run": delivery.run,
@@ -64,16 +74,16 @@ async def insert_deliveries(conn: Conn, deliveries: Sequence[Delivery], duplicat
             "account": delivery.account,
             "received_at": delivery.received_at,
             "key": delivery.key,
-            "headers": delivery.headers,
+            "headers": content.headers if content else (),
             "events": len(delivery.events),
             "duplicates": duplicates.get((delivery.run, delivery.number), 0),
-            "query": delivery.query,
+            "query": content.query if content else "",
             "fetches": len(delivery.fetches),
         }
-        for delivery in deliveries
+        for delivery, content in zip(deliveries, contents, strict=True)
     ]
     try:
-        await conn.execute(INSERT_DELIVERIES, as_json(rows), [delivery.body for delivery in deliveries])
+        await conn.execute(INSERT_DELIVERIES, as_json(rows), [content and content.body for content in contents])
     except asyncpg.UniqueViolationError:
         raise WriteConflict from None
 
