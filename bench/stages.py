@@ -60,7 +60,8 @@ async def measure(house: House, sizes: Sizes) -> Section:
         title="Stages: CPU in microseconds an event, the same number in milliseconds per 1,000 events",
         rows=[_row(stage, found) for stage in found[MANY]],
         notes=[
-            f"Many: {MANY} events in a transaction; few: {FEW}.  {IN_A_MESSAGE[MANY]} and {IN_A_MESSAGE[FEW]} in a message.",
+            f"Many: {MANY} events in a transaction, {IN_A_MESSAGE[MANY]} in a message.",
+            f"Few: {FEW} and {IN_A_MESSAGE[FEW]}.",
             "Not in it: HTTP (the bare handler of `--only accept` shows its cost), and PostgreSQL's own processes.",
         ],
     )
