@@ -37,6 +37,7 @@ from tillkeeper.settings import Settings
 from tillkeeper.store.postgres.connections import Pool
 from tillkeeper.store.postgres.pool import open_pool
 from tillkeeper.store.postgres.sqlstates import DATABASE_ERRORS, UnsafeDatabase
+from tillkeeper.telemetry import start_receiver_counters
 
 log = structlog.get_logger()
 
@@ -182,6 +183,7 @@ class Webhooks:
     def update_accounts(self) -> None:
         """Takes over changed accounts.  A receiver finishes its requests with the keys that it had."""
         now = self._resources.accounts.gateways
+        start_receiver_counters(now)
         for name in self._known.keys() - now.keys():
             del self._known[name], self._keys[name], self.receivers[f"/webhooks/{name}"]
         for name, gateway in now.items():

@@ -34,7 +34,8 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
     accounts = Accounts(settings)  # the policy may name some, and accounts may be added while it runs
     policy = PolicyFile(settings.policy, accounts.gateways.keys())
     accounts.on_change(policy.read_again)
-    retry, schema = DatabaseRetry(stop), SchemaWatch()
+    schema = SchemaWatch()
+    retry = DatabaseRetry(stop, schema.outage)
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(serving_status(settings.notify, is_ready=lambda: schema.is_fit))
         try:
