@@ -15,6 +15,7 @@ from tillkeeper.accounts import Accounts, KnownAccounts
 from tillkeeper.api_client.http import Send, open_http
 from tillkeeper.api_client.key_fetching import KEY_SETTINGS, KeyFetcher, KeyRefreshers
 from tillkeeper.api_client.key_store import KeyStore
+from tillkeeper.counters_at_zero import start_receiver_counters
 from tillkeeper.domain.delivery import EnvelopeKeys
 from tillkeeper.gateways.base import Gateway
 from tillkeeper.ingest import openapi
@@ -37,7 +38,6 @@ from tillkeeper.settings import Settings
 from tillkeeper.store.postgres.connections import Pool
 from tillkeeper.store.postgres.pool import open_pool
 from tillkeeper.store.postgres.sqlstates import DATABASE_ERRORS, UnsafeDatabase
-from tillkeeper.telemetry import start_receiver_counters
 
 log = structlog.get_logger()
 

@@ -40,10 +40,10 @@ def counter(name: str, meaning: str, **labels: Values) -> Counter:
 def start_at_zero(metrics: Iterable[Counter], **fixed: str) -> None:
     """Makes the counters' children for every word of their labels: the first event is a rise only if 0 was seen before.
 
-    A label whose values are no list of words is named in `fixed`."""
+    Labels in `fixed` have that value alone; so must those whose values are no list of words."""
     for metric in metrics:
         labels = _LABELS[metric]
-        words = [[fixed[name]] if isinstance(values, str) else values for name, values in labels.items()]
+        words = [[fixed[name]] if name in fixed else values for name, values in labels.items()]
         for each in itertools.product(*words):
             metric.labels(*each)
 

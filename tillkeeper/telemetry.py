@@ -7,7 +7,7 @@ PROMETHEUS_MULTIPROC_DIR for them (prometheus-client's multiprocess mode), and `
 
 import os
 import platform
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 from prometheus_client import (
@@ -25,7 +25,7 @@ from tillkeeper.domain.order.notice_outcomes import ChannelState
 from tillkeeper.domain.order.notices import Audience
 from tillkeeper.domain.order.receiving import Outcome
 from tillkeeper.domain.statuses import OPEN, Status
-from tillkeeper.metric_definitions import counter, gauge, histogram, start_at_zero
+from tillkeeper.metric_definitions import counter, gauge, histogram
 
 MULTIPROCESS_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
 MULTIPROCESS: Final = MULTIPROCESS_VARIABLE in os.environ  # prometheus-client looks at it once, when imported
@@ -216,14 +216,14 @@ FETCH_LAG_SECONDS: Final = gauge(
 
 SWEPT_ORDERS: Final = counter(
     "tillkeeper_swept_orders",
-    "Due orders that sweeps handled: `looked_at`, `asked` (queried), `unanswered`, `closed`, `set_aside`; "
+    "Due orders that sweeps handled: `looked_at`, `asked` (queried), `unanswered`, `closed`, `postponed`; "
     "`answer_applied` and the like count the outcomes of answers",
     what=(
         "looked_at",
         "asked",
         "unanswered",
         "closed",
-        "set_aside",
+        "postponed",
         *(f"answer_{outcome}" for outcome in Outcome),
     ),
 )
@@ -362,25 +362,6 @@ ACCOUNTS_REFUSED: Final = gauge(
     "the log says why",
     "livesum",
 )
-
-
-def start_receiver_counters(accounts: Iterable[str]) -> None:
-    """Has the receiver's counters of these accounts begin at 0, so that rates see the first event."""
-    for account in accounts:
-        start_at_zero((DELIVERIES, KEYS_FETCHED, EXAMINED, HINTS), account=account)
-
-
-def start_worker_counters() -> None:
-    """Has the workers' counters begin at 0."""
-    start_at_zero((APPLIED_EVENTS, PARKED_EVENTS))
-
-
-def start_sweep_counters(accounts: Iterable[str]) -> None:
-    """Has the sweep's counters of these accounts begin at 0."""
-    start_at_zero((SWEPT_ORDERS,))
-    for account in accounts:
-        start_at_zero((GATEWAY_QUERIES, FETCHES, BACKFILLED, ASKED_SOONER), account=account)
-        GATEWAY_BREAKER_OPEN.labels(account)
 
 
 def show_build() -> None:

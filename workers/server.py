@@ -10,6 +10,7 @@ import structlog
 
 from tillkeeper import clock
 from tillkeeper.accounts import LOOK_EVERY_S, Accounts
+from tillkeeper.counters_at_zero import start_worker_counters
 from tillkeeper.domain.delivery import EnvelopeKeys
 from tillkeeper.lanes.base import Receiver
 from tillkeeper.lanes.rabbitmq_receiver import RabbitReceiver
@@ -22,7 +23,6 @@ from tillkeeper.process import collect_garbage_seldom
 from tillkeeper.schema_watch import SchemaWatch
 from tillkeeper.settings import Settings
 from tillkeeper.store.postgres.pool import open_pool
-from tillkeeper.telemetry import start_worker_counters
 from tillkeeper.workers.apply import MESSAGES_MAX, ApplyLoop
 from tillkeeper.workers.database_retry import DatabaseRetry, refuse_unfit
 from tillkeeper.workers.delivery_limit import ParkLoop

@@ -17,6 +17,7 @@ from tillkeeper.accounts import Accounts
 from tillkeeper.api_client.client import ApiClient, open_api_client
 from tillkeeper.api_client.http import open_http
 from tillkeeper.api_client.key_fetching import KEY_SETTINGS, KeyFetcher, KeyRefreshers
+from tillkeeper.counters_at_zero import start_sweep_counters
 from tillkeeper.loops import keep_running, start
 from tillkeeper.policy import PolicyFile
 from tillkeeper.policy.file import LOOK_EVERY_S
@@ -27,7 +28,6 @@ from tillkeeper.store.deliveries.retention import forget_unsigned
 from tillkeeper.store.orders.policy_change import look_anew, take_policy
 from tillkeeper.store.postgres.pool import open_pool
 from tillkeeper.store.schema.weeks import make_weeks
-from tillkeeper.telemetry import start_sweep_counters
 from tillkeeper.workers.backfill import Backfill
 from tillkeeper.workers.database_gauges import READ_EVERY_S, DatabaseGauges
 from tillkeeper.workers.database_retry import DatabaseRetry, Stopped, refuse_unfit

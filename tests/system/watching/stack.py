@@ -28,12 +28,13 @@ SCRAPES = "1s"
 class Stack:
     """The processes by role.  Made by `running`, which ends what still runs."""
 
-    def __init__(self, directory: Path, *, database: str, api_base: str, broker: dict[str, str]) -> None:
+    def __init__(self, directory: Path, *, database: str, shop_url: str, api_base: str, broker: dict[str, str]) -> None:
         self.directory = directory
         self.port, *metrics = free_ports(1 + len(ROLES))
         self.metrics_ports = dict(zip(ROLES, metrics, strict=True))
         self.database = database
         self.processes: dict[str, Serving] = {}
+        self._shop_url = shop_url
         self._api_base = api_base
         self._broker = broker
         self._stacks: dict[str, AsyncExitStack] = {}
@@ -41,9 +42,15 @@ class Stack:
     @classmethod
     @asynccontextmanager
     async def running(
-        cls, directory: Path, *, database: str, api_base: str = "", broker: dict[str, str] | None = None
+        cls,
+        directory: Path,
+        *,
+        database: str,
+        shop_url: str,
+        api_base: str = "",
+        broker: dict[str, str] | None = None,
     ) -> AsyncIterator["Stack"]:
-        stack = cls(directory, database=database, api_base=api_base, broker=broker or {})
+        stack = cls(directory, database=database, shop_url=shop_url, api_base=api_base, broker=broker or {})
         stack.configure()
         try:
             for role in ROLES:
@@ -69,6 +76,8 @@ class Stack:
         for role, port in self.metrics_ports.items():
             lines += [] if role == "ingest" else [f"[{role}]"]
             lines.append(f"metrics_port = {port}")
+        lines += ["allow_private_addresses = true", "allow_plain_http = true"]  # of notify, the last role
+        lines += ["[notify.webhooks.shop]", f'url = "{self._shop_url}"', f'secrets = ["whsec_{"QUFB" * 8}"]']
         lines += ["[accounts.stripe-main]", f'gateway = "{ACCOUNT["gateway"]}"', f'webhook_secrets = ["{secret}"]']
         lines += ['api_key = "sk_test_of_the_watching_tests"', f'api_base = "{self._api_base}"'] * bool(self._api_base)
         self.config.write_text("\n".join(lines) + "\n")

@@ -16,7 +16,7 @@ LINES = {"ingest": 6, "work": 6, "sweep": 2, "notify": 2}  # the most that an ou
 
 @pytest.fixture
 async def stack(tmp_path, database):
-    async with Stack.running(tmp_path, database=database) as running:
+    async with Stack.running(tmp_path, database=database, shop_url="http://127.0.0.1:1/") as running:
         yield running
 
 
