@@ -14,8 +14,10 @@ from tillkeeper.cli import (
     backfill,
     broker,
     cases,
+    check,
     db,
     handover,
+    init,
     inspection,
     keys,
     order,
@@ -46,7 +48,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},  # commands inherit it
 )
 SUBJECTS = (
-    *(run, roles, db, order, stuck, cases, handover, backfill),
+    *(init, check, run, roles, db, order, stuck, cases, handover, backfill),
     *(parked, refused, keys, words, policy, broker, inspection, audit),
 )
 for subject in SUBJECTS:
