@@ -95,13 +95,13 @@ async def _measure(attacks: Sequence[str], seconds: float) -> bool:
         print(f"{'beside':22}{'answers':>24}{'p50 ms':>9}{'p99 ms':>9}{'max ms':>9}{'most MiB':>10}")
         for attack in attacks:
             async with receiver(postgres) as attacked:
-                it = await beside(attacked, attack, seconds=seconds)
-            answers = " ".join(f"{status}x{count}" for status, count in sorted(it.answers.items()))
-            fast = "" if it.p99_ms <= P99_WANTED_MS else "  slow"
+                served = await beside(attacked, attack, seconds=seconds)
+            answers = " ".join(f"{status}x{count}" for status, count in sorted(served.answers.items()))
+            fast = "" if served.p99_ms <= P99_WANTED_MS else "  slow"
             print(
-                f"{it.attack:22}{answers:>24}{it.p50_ms:9.1f}{it.p99_ms:9.1f}{it.max_ms:9.1f}{it.memory_mib:10.1f}{fast}"
+                f"{served.attack:22}{answers:>24}{served.p50_ms:9.1f}{served.p99_ms:9.1f}{served.max_ms:9.1f}{served.memory_mib:10.1f}{fast}"
             )
-            good = good and it.is_good
+            good = good and served.is_good
     return good
 
 

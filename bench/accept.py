@@ -59,7 +59,7 @@ async def measure(house: House, sizes: Sizes) -> Section:
     return Section(
         name="accept",
         title=f"Accept, {CONNECTIONS} connections",
-        rows=[_row(contestant, it, bare_rate) for contestant, it in found.items()],
+        rows=[_row(contestant, measured, bare_rate) for contestant, measured in found.items()],
         targets=[] if ours is None else _targets(ours, bare_rate),
         notes=[
             "Mix: half Stripe, a quarter each Alipay and WeChat Pay, on the quorum queue.  Ratio: to the mean of both",
@@ -112,18 +112,18 @@ async def _refuse_spooled(dsn: str) -> None:
         await connection.close()
 
 
-def _row(contestant: Contestant, it: Measured, bare_rate: float) -> dict[str, str | float]:
+def _row(contestant: Contestant, measured: Measured, bare_rate: float) -> dict[str, str | float]:
     return {
         "": contestant.name,
-        "events/s": it.full.rate,
-        "ratio": it.full.rate / bare_rate,
-        "p50 ms": it.full.p50_ms,
-        "p99 ms": it.full.p99_ms,
-        "CPU": it.cpu_s * 1000 / it.full.accepted,
-        "half load/s": it.half.rate,
-        "its p50": it.half.p50_ms,
-        "its p99": it.half.p99_ms,
-        "its max": it.half.max_ms,
+        "events/s": measured.full.rate,
+        "ratio": measured.full.rate / bare_rate,
+        "p50 ms": measured.full.p50_ms,
+        "p99 ms": measured.full.p99_ms,
+        "CPU": measured.cpu_s * 1000 / measured.full.accepted,
+        "half load/s": measured.half.rate,
+        "its p50": measured.half.p50_ms,
+        "its p99": measured.half.p99_ms,
+        "its max": measured.half.max_ms,
     }
 
 

@@ -61,17 +61,17 @@ async def line(house: House, *, orders: int) -> AsyncIterator[Line]:
 
 async def measure(house: House, sizes: Sizes) -> Section:
     """From the first post to the last event applied."""
-    async with line(house, orders=orders_of(sizes.events)) as it:
-        await it.posting.prepare(Prepare(what="duplicates", requests=sizes.events))
-        await post(it, requests=WARM_UP_REQUESTS)
-        await until_delivered(it.connection, WARM_UP_REQUESTS)
-        before = _cpu(it)
-        posted = await post(it, requests=posted_with_duplicates(sizes.events) - WARM_UP_REQUESTS)
-        await until_written(it.connection, sizes.events)
-        await until_delivered(it.connection, posted_with_duplicates(sizes.events))
+    async with line(house, orders=orders_of(sizes.events)) as running:
+        await running.posting.prepare(Prepare(what="duplicates", requests=sizes.events))
+        await post(running, requests=WARM_UP_REQUESTS)
+        await until_delivered(running.connection, WARM_UP_REQUESTS)
+        before = _cpu(running)
+        posted = await post(running, requests=posted_with_duplicates(sizes.events) - WARM_UP_REQUESTS)
+        await until_written(running.connection, sizes.events)
+        await until_delivered(running.connection, posted_with_duplicates(sizes.events))
         ended_s = clock.monotonic_s()
-        spent = {name: cpu_s - before[name] for name, cpu_s in _cpu(it).items()}
-        await insist_applied(it.connection, sizes.events)
+        spent = {name: cpu_s - before[name] for name, cpu_s in _cpu(running).items()}
+        await insist_applied(running.connection, sizes.events)
     events = sizes.events - WARM_UP_EVENTS
     whole = sum(cpu_s for name, cpu_s in spent.items() if name != "load") * 1000 / events
     rate = events / (ended_s - posted.began_s)
@@ -89,16 +89,16 @@ async def measure(house: House, sizes: Sizes) -> Section:
     )
 
 
-async def post(it: Line, *, requests: int) -> Driven:
+async def post(running: Line, *, requests: int) -> Driven:
     """Posts so many, and insists on success for each."""
-    driven = await it.posting.drive(Drive(port=it.port, connections=CONNECTIONS, requests=requests))
+    driven = await running.posting.drive(Drive(port=running.port, connections=CONNECTIONS, requests=requests))
     if driven.refused:
         raise Broken(f"answers by status: {driven.answers}")
     return driven
 
 
-def _cpu(it: Line) -> dict[str, float]:
-    return {name: cost.cpu_s(pid) for name, pid in it.pids.items()}
+def _cpu(running: Line) -> dict[str, float]:
+    return {name: cost.cpu_s(pid) for name, pid in running.pids.items()}
 
 
 def _ours(

@@ -21,15 +21,15 @@ WATCHED: Final = ("receiver", "worker")
 async def measure(house: House, sizes: Sizes) -> Section:
     """Posts a tenth at full speed, looks, waits until it is applied, and goes on."""
     part = sizes.memory_events // PARTS
-    async with line(house, orders=orders_of(part * PARTS)) as it:
-        await it.posting.prepare(Prepare(what="fresh"))
-        samples = [{name: cost.rss_mib(it.pids[name]) for name in WATCHED}]
+    async with line(house, orders=orders_of(part * PARTS)) as running:
+        await running.posting.prepare(Prepare(what="fresh"))
+        samples = [{name: cost.rss_mib(running.pids[name]) for name in WATCHED}]
         for done in range(1, PARTS + 1):
-            await post(it, requests=part)
-            samples.append({name: cost.rss_mib(it.pids[name]) for name in WATCHED})
-            await until_written(it.connection, done * part)
-        await until_delivered(it.connection, part * PARTS)
-        await insist_applied(it.connection, part * PARTS)
+            await post(running, requests=part)
+            samples.append({name: cost.rss_mib(running.pids[name]) for name in WATCHED})
+            await until_written(running.connection, done * part)
+        await until_delivered(running.connection, part * PARTS)
+        await insist_applied(running.connection, part * PARTS)
     rows: list[dict[str, Figure]] = [
         {"events": f"{done * part:,}", **{f"{name} MiB": sample[name] for name in WATCHED}}
         for done, sample in enumerate(samples)

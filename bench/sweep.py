@@ -61,13 +61,13 @@ async def measure(house: House, sizes: Sizes) -> Section:
         rows=[
             {
                 "open orders": f"{size:,}",
-                "claim ms": it.claim_ms,
-                "pass ms": it.pass_ms,
-                f"all {sizes.due_orders:,} s": it.all_s,
-                "empty poll ms": it.empty_ms,
-                "PostgreSQL CPU": it.postgres_cpu,
+                "claim ms": timed.claim_ms,
+                "pass ms": timed.pass_ms,
+                f"all {sizes.due_orders:,} s": timed.all_s,
+                "empty poll ms": timed.empty_ms,
+                "PostgreSQL CPU": timed.postgres_cpu,
             }
-            for size, it in found.items()
+            for size, timed in found.items()
         ],
         targets=[
             Target(

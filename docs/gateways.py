@@ -98,7 +98,7 @@ def _currency_traps() -> Iterator[str]:
     yield "| gateway | counts | source |"
     yield "| --- | --- | --- |"
     for name, (digits, source) in units.TABLES.items():
-        told = ", ".join(f"{code} with {it} digits (ISO 4217: {exponent(code)})" for code, it in digits.items())
+        told = ", ".join(f"{code} with {there} digits (ISO 4217: {exponent(code)})" for code, there in digits.items())
         yield f"| [`{name}`](#{name}) | {told} | {source} |"
 
 

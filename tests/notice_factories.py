@@ -60,7 +60,7 @@ async def an_order(
     amount=12900,
 ):
     payer = {"email": email, "locale": locale}
-    terms = {"order_ref": order_ref, "payer": {name: it for name, it in payer.items() if it is not None}}
+    terms = {"order_ref": order_ref, "payer": {name: value for name, value in payer.items() if value is not None}}
     return await pool.fetchval(
         INSERT_ORDER, order_ref, amount, "CNY", msgspec.json.encode(terms).decode(), status, paid, 0, refunded, NOON
     )

@@ -1,3 +1,3 @@
 """Tillkeeper keeps a merchant's order payment state true."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"

@@ -323,7 +323,8 @@ async def test_a_sweeper_that_gets_answers_speaks_for_the_others(pool, clock):
     cut_off, well = Gateways(), Gateways()
     cut_off.says = QueryFailed("unreachable")
     each = [
-        (watched := WatchedApiClient(it, now=clock), a_silence(pool, clock, watched=watched)) for it in (cut_off, well)
+        (watched := WatchedApiClient(gateways, now=clock), a_silence(pool, clock, watched=watched))
+        for gateways in (cut_off, well)
     ]
     for minute in range(60):
         clock.at = NOON + minute * MINUTE

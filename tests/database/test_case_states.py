@@ -37,7 +37,7 @@ async def resolved(pool):
     for case in (await show(pool, "A1"))["cases"]:
         if case["closed_at"] is None:
             await repeat_on_conflict(
-                pool, lambda conn, it=case: resolve(conn, it["id"], outcome="settled", text="", by="mei", now=NOON)
+                pool, lambda conn, row=case: resolve(conn, row["id"], outcome="settled", text="", by="mei", now=NOON)
             )
 
 

@@ -292,7 +292,9 @@ async def test_the_file_of_an_event_id_used_twice_holds_both_deliveries(pool):
     first, other = an_event(event_id="evt_1"), an_event(Kind.PAYMENT_FAILED, event_id="evt_1")
     for number, event in ((901, first), (902, other)):
         delivery = a_delivery(event, number=number)
-        await repeat_on_conflict(pool, lambda conn, it=delivery: apply_deliveries(conn, [it], policy=POLICY, now=NOON))
+        await repeat_on_conflict(
+            pool, lambda conn, one=delivery: apply_deliveries(conn, [one], policy=POLICY, now=NOON)
+        )
     found = await file_of(pool, (await case_of(pool))["id"])
     assert [(row["run"], row["number"]) for row in found["deliveries"]] == [
         (UUID(str(RUN)), 901),

@@ -179,7 +179,7 @@ async def test_a_request_that_fails_anew_is_told_again_though_a_person_resolved_
         [case] = await pool.fetch("SELECT id, closed_at FROM cases")
         assert case["closed_at"] is None
         await repeat_on_conflict(
-            pool, lambda conn, it=case["id"]: resolve(conn, it, outcome="x", text="", by="mei", now=clock.at)
+            pool, lambda conn, case_id=case["id"]: resolve(conn, case_id, outcome="x", text="", by="mei", now=clock.at)
         )
 
 

@@ -33,7 +33,7 @@ async def test_leftovers_are_taken_up_in_turn_a_page_at_a_time(pool):
     after, looks = 0, 0
     while True:
         _, after = await repeat_on_conflict(
-            pool, lambda conn, it=after: take_up_left_over(conn, after=it, policy=Policy(), limit=100, now=NOON)
+            pool, lambda conn, since=after: take_up_left_over(conn, after=since, policy=Policy(), limit=100, now=NOON)
         )
         looks += 1
         if after == 0:

@@ -145,7 +145,10 @@ async def test_whatever_a_person_resolved_another_state_is_told(pool, seed):
         if telling.chance.random() < 0.4:
             for row in await pool.fetch("SELECT id FROM cases WHERE closed_at IS NULL"):
                 await repeat_on_conflict(
-                    pool, lambda conn, it=row["id"]: resolve(conn, it, outcome="settled", text="", by="mei", now=NOON)
+                    pool,
+                    lambda conn, case_id=row["id"]: resolve(
+                        conn, case_id, outcome="settled", text="", by="mei", now=NOON
+                    ),
                 )
     facts = ends_of([*history.heard, *history.in_the_end])
     for order_ref in ("A1", "A2"):
@@ -190,10 +193,10 @@ async def test_a_sweep_that_dies_between_any_two_steps_still_finds_the_success_t
         if each.object != "payment" or each.word == "reversed" or chance.random() < 0.4
     ]
     clock.at = NOON + timedelta(seconds=END + 100)
-    for number, it in enumerate(happened):
-        delivery = a_delivery(telling.named(it.event(f"evt-{number}")))
+    for number, happening in enumerate(happened):
+        delivery = a_delivery(telling.named(happening.event(f"evt-{number}")))
         await telling.through_deaths(
-            lambda conn, it=delivery: apply_deliveries(conn, [it], policy=POLICY, now=clock.at)
+            lambda conn, one=delivery: apply_deliveries(conn, [one], policy=POLICY, now=clock.at)
         )
     sweep = a_sweep(pool, gateways, clock, POLICY)
     until = clock.at + timedelta(days=2)

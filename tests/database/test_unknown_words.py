@@ -45,8 +45,8 @@ async def test_when_it_was_met_first_and_last_is_kept(pool):
     for hours, count in ((1, 2), (0, 3)):
         await noted(pool, Counter({word: count}), now=NOON + timedelta(hours=hours))
     async with pool.acquire() as conn:
-        [it] = await seen_words(conn)
-    assert (it.seen, it.last_at) == (5, NOON + timedelta(hours=1))
+        [seen] = await seen_words(conn)
+    assert (seen.seen, seen.last_at) == (5, NOON + timedelta(hours=1))
 
 
 async def test_a_field_that_never_says_the_same_fills_no_table(pool, monkeypatch):

@@ -72,8 +72,8 @@ async def survive(scene: Scene, *, deliveries: int, per_s: float) -> str:
             *figures(scene.poster),
             f"longest stall {max(each.stall_s for each in suffered):.2f} s",
             *(
-                f"  {it.fault:36} lasted {it.lasted_s:4.1f} s, stall {it.stall_s:5.2f} s, {it.cut_off} cut off"
-                for it in suffered
+                f"  {each.fault:36} lasted {each.lasted_s:4.1f} s, stall {each.stall_s:5.2f} s, {each.cut_off} cut off"
+                for each in suffered
             ),
         ]
     )

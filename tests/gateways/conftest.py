@@ -41,7 +41,7 @@ def pytest_generate_tests(metafunc):
     where = metafunc.definition.get_closest_marker("where")
     holds = where.args[0] if where else None
     if "asked" in metafunc.fixturenames:
-        pairs = [(name, query) for name, it in sorted(GATEWAYS.items()) for query in sorted(it.queryable)]
+        pairs = [(name, query) for name, gateway in sorted(GATEWAYS.items()) for query in sorted(gateway.queryable)]
         pairs = [(name, query) for name, query in pairs if holds is None or holds(specimen_of(name).asked[query])]
         names = ["-".join(pair) for pair in pairs]
         metafunc.parametrize(("specimen", "asked"), pairs, indirect=True, scope="session", ids=names)

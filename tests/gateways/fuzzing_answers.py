@@ -73,7 +73,9 @@ def exchanges_of(
         with suppress(CannotQuery):
             asked = gateway.query_request(query, now=at, nonce=NONCE)
             asked = msgspec.structs.replace(asked, headers={**asked.headers, **token})
-            yield exchange(api, at, asked, lambda response, it=query: gateway.read_response(it, response, now=at))
+            yield exchange(
+                api, at, asked, lambda response, asked_now=query: gateway.read_response(asked_now, response, now=at)
+            )
 
 
 def exchange(api: Api, at: datetime, call: Call, read_response: Callable[[Response], object]) -> Exchange:

@@ -34,7 +34,7 @@ AGGREGATED_REFUND = AGGREGATED | ORIGIN | {"trade_no": REFUND_NO, "out_trade_no"
 
 
 def made(**settings):
-    kept = {name: it for name, it in (settings_of(KEYS) | settings).items() if it is not None}
+    kept = {name: value for name, value in (settings_of(KEYS) | settings).items() if value is not None}
     return Lakala("lakala-main", LakalaSettings.model_validate(kept))
 
 

@@ -45,8 +45,8 @@ def is_refused(specimen, got):
     return specimen.covers == "nothing" and all(is_narrow_question(request) for request in got)
 
 
-def is_narrow_question(it):
-    refs = [it.order_ref, it.payment_ref, it.refund_ref] if isinstance(it, Query) else [""]
+def is_narrow_question(query):
+    refs = [query.order_ref, query.payment_ref, query.refund_ref] if isinstance(query, Query) else [""]
     return all(ref is None or NARROW.fullmatch(ref) for ref in refs)
 
 

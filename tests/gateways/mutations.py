@@ -79,9 +79,9 @@ def with_field(chance: Random, body: bytes, *, leave_out: bool) -> bytes:
         found = list(_ELEMENT.finditer(body))
         if not found:
             return flipped_bytes(chance, body)
-        it, value = chance.choice(found), chance.choice(WRONG_FIELDS).encode()
-        name = it[1]
-        return body[: it.start()] + (b"" if leave_out else b"<%b>%b</%b>" % (name, value, name)) + body[it.end() :]
+        tag, value = chance.choice(found), chance.choice(WRONG_FIELDS).encode()
+        name = tag[1]
+        return body[: tag.start()] + (b"" if leave_out else b"<%b>%b</%b>" % (name, value, name)) + body[tag.end() :]
     pairs = body.split(b"&")
     at = chance.randrange(len(pairs))
     value = chance.choice(WRONG_FIELDS).encode()

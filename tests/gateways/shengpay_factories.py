@@ -20,7 +20,7 @@ def a_gateway(**settings):
 
 
 def made(**settings):
-    kept = {name: it for name, it in (settings_of(KEYS) | settings).items() if it is not None}
+    kept = {name: value for name, value in (settings_of(KEYS) | settings).items() if value is not None}
     return ShengPay("shengpay-main", ShengPaySettings.model_validate(kept))
 
 

@@ -50,7 +50,7 @@ class SimulatedStory:
         assert bool(events) == simulator.carries_event(event.event_type)
         if events:
             assert events[0].event_id == simulator.event_id(self.story, event)
-        return [*events, *(it for each in queries for it in self.answer(each, at=event.at).events)]
+        return [*events, *(told for each in queries for told in self.answer(each, at=event.at).events)]
 
     def answers(self):
         """What the API says at the end of all that the gateway can be asked."""

@@ -279,8 +279,8 @@ def test_a_serial_number_is_written_as_alipays_own_tools_write_it():
 
 def test_of_a_bundle_the_rsa_roots_count_in_their_order(root):
     other = issue("Other root", KEYS.own, ca=True)
-    both = [hashlib.md5(f"CN={name}{it.certificate.serial_number}".encode()).hexdigest()
-            for name, it in (("Other root", other), ("Root", root))]  # fmt: skip
+    both = [hashlib.md5(f"CN={name}{authority.certificate.serial_number}".encode()).hexdigest()
+            for name, authority in (("Other root", other), ("Root", root))]  # fmt: skip
     assert serials_of_roots(other.pem + SM2_ROOT + root.pem) == "_".join(both)
 
 

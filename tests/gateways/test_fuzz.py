@@ -87,8 +87,8 @@ def crashing(_answer):
 
 
 def with_money(amount):
-    return lambda it: Answer(
-        found=True, events=tuple(msgspec.structs.replace(each, amount=amount) for each in it.events)
+    return lambda answer: Answer(
+        found=True, events=tuple(msgspec.structs.replace(each, amount=amount) for each in answer.events)
     )
 
 

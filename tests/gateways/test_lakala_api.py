@@ -170,7 +170,7 @@ def test_an_answer_that_makes_no_sense_is_refused(gateway, query, fields):
 
 def test_headers_of_an_answer_may_be_quoted():
     body = answer_of(ORDER_ANSWER)
-    quoted = {name: f'"{it}"' for name, it in headers_of(KEYS.own, body).items() if name.startswith("Lklapi")}
+    quoted = {name: f'"{value}"' for name, value in headers_of(KEYS.own, body).items() if name.startswith("Lklapi")}
     got = CASHIER.read_response(BY_ORDER, response_of((headers_of(KEYS.own, body) | quoted, body)), now=NOW)
     assert got == answer_to(BY_ORDER, body)
 

@@ -67,7 +67,7 @@ class WeChatsTransaction:
         self.gateway = WeChatPay("main", told)
 
     def named(self, resource):
-        return {name: it for name, it in resource.items() if name != "mchid" or not self.of} | self.of
+        return {name: value for name, value in resource.items() if name != "mchid" or not self.of} | self.of
 
     def refund_heard(self):
         refund = wechatpay_refund(
@@ -106,7 +106,7 @@ class WeChatsOldTransaction:
         """It says which, and nothing that counts."""
         inner = xml({"out_refund_no": "R-1"}, "root")
         sealed = {"req_info": sealed_info(v2.SETTINGS["api_key"], inner)}
-        outer = {name: it for name, it in v2.COMMON.items() if name != "result_code"}
+        outer = {name: value for name, value in v2.COMMON.items() if name != "result_code"}
         return v2.request(xml(outer | sealed | self.of))
 
     def answered(self, query):

@@ -58,7 +58,9 @@ def under_way_after(*events):
     # twice the amount is due, so that what is under way shows
     order = Order(order_ref="ORDER-1", amount=25800, currency="EUR", accounts=frozenset({"paypal-main"}))
     return {
-        ref for (_, ref), it in facts.payments.items() if it.status in {ObjectStatus.PENDING, ObjectStatus.AUTHORIZED}
+        ref
+        for (_, ref), payment in facts.payments.items()
+        if payment.status in {ObjectStatus.PENDING, ObjectStatus.AUTHORIZED}
     }, summarize(order, facts)
 
 

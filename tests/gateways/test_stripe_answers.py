@@ -121,13 +121,13 @@ def test_what_was_given_back_comes_as_total_and_refund_by_refund():
     assert payment.kind is Kind.PAYMENT_SUCCEEDED
     assert (total.kind, total.total, total.amount, total.refund_ref) == (Kind.REFUND_SUCCEEDED, 500, None, None)
     assert (total.payment_ref, total.occurred_at) == ("pi_1", AT)
-    assert [(it.refund_ref, it.kind, it.amount) for it in each] == [
+    assert [(event.refund_ref, event.kind, event.amount) for event in each] == [
         ("re_1", Kind.REFUND_SUCCEEDED, 400),
         ("re_2", Kind.REFUND_PENDING, 100),
         ("re_3", Kind.REFUND_FAILED, 200),
     ]
-    assert [it.occurred_at for it in each] == [CREATED, CREATED, AT]
-    assert {it.order_ref for it in each} == {"ORDER-1"}
+    assert [event.occurred_at for event in each] == [CREATED, CREATED, AT]
+    assert {event.order_ref for event in each} == {"ORDER-1"}
 
 
 @pytest.mark.parametrize(

@@ -231,7 +231,7 @@ RENTED = {"mch_id": SETTINGS["mch_id"], "appid": SETTINGS["app_id"], "event_type
     ("fields", "sign_type"),
     [
         (CONTRACT, "MD5"),
-        ({name: it for name, it in CONTRACT.items() if not name.endswith("_code") or "contract" in name}, "MD5"),
+        ({name: value for name, value in CONTRACT.items() if not name.endswith("_code") or "contract" in name}, "MD5"),
         (RISK | {"sign_type": "HMAC-SHA256"}, "HMAC-SHA256"),
         (RENTED | {"algorithm": "HMAC-SHA256"}, "HMAC-SHA256"),
     ],

@@ -76,6 +76,7 @@ COMMANDS = [
     "policy show",
     "inspect",
     "backfill",
+    "erase",
     "audit",
     "sandbox",
 ]

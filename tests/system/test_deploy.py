@@ -27,7 +27,7 @@ def secrets(tmp_path_factory) -> Path:
 
 def test_the_example_configuration_is_one(secrets):
     settings = loaded(EXAMPLE, secrets)
-    assert {name: it.gateway for name, it in settings.accounts.items()} == {
+    assert {name: account.gateway for name, account in settings.accounts.items()} == {
         "stripe-main": "stripe",
         "alipay-main": "alipay",
         "wechat-main": "wechatpay",
@@ -98,7 +98,7 @@ def lines_of(text: str) -> Iterator[Line]:
 
 def models() -> dict[tuple[str, ...], type[BaseModel]]:
     accounts = tomllib.loads(EXAMPLE)["accounts"]
-    told = {("accounts", name): GATEWAYS[it["gateway"]].settings for name, it in accounts.items()}
+    told = {("accounts", name): GATEWAYS[account["gateway"]].settings for name, account in accounts.items()}
     return {
         (): Settings,
         ("ingest",): IngestSettings,

@@ -24,7 +24,7 @@ from tillkeeper.sandbox.servers.child import free_ports
 from tillkeeper.settings import Settings
 
 COMPOSE = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
-OURS = {name: it for name, it in COMPOSE["services"].items() if it["image"].startswith("tillkeeper:")}
+OURS = {name: service for name, service in COMPOSE["services"].items() if service["image"].startswith("tillkeeper:")}
 STEP_S = 50
 
 
@@ -122,7 +122,7 @@ def started_in(image: Image, **more: str) -> dict[str, str]:
     """The environment of a container, as the last stage sets it."""
     own = dict(pair.split("=", 1) for pair in FINAL["ENV"].split())
     path = image.within(own.pop("PATH")).replace("$PATH", os.environ["PATH"])
-    kept = {name: it for name, it in image.environ.items() if not name.startswith(("UV_", "TILLKEEPER_"))}
+    kept = {name: value for name, value in image.environ.items() if not name.startswith(("UV_", "TILLKEEPER_"))}
     return {**kept, **own, "PATH": path, **more}
 
 
@@ -269,7 +269,7 @@ def test_services_of_ours_run_commands_that_exist_on_settings_that_hold(secrets)
 
 
 def settings_of(service: dict[str, Any], secrets: Path) -> Settings:
-    environ = {name: str(it) for name, it in service["environment"].items() if name != "TILLKEEPER_CONFIG"}
+    environ = {name: str(value) for name, value in service["environment"].items() if name != "TILLKEEPER_CONFIG"}
     return loaded(EXAMPLE, secrets, environ)
 
 

@@ -97,9 +97,14 @@ async def test_what_the_receiver_accepts_is_signed_and_applied(pool, lane):
     await register(pool, a_registration(), policy=Policy(), now=NOON)
     broker = sender if sender.name == "rabbitmq" else None
     intake = Intake(run=RUN, broker=broker, spool=SpoolSender(pool), keys=OURS)
-    it = a_delivery(an_event())
+    delivery = a_delivery(an_event())
     await intake.accept(
-        account=it.account, received_at=NOON, key=it.key, headers=it.headers, body=it.body, events=it.events
+        account=delivery.account,
+        received_at=NOON,
+        key=delivery.key,
+        headers=delivery.headers,
+        body=delivery.body,
+        events=delivery.events,
     )
     await applied(worker(pool, receiver), 1)
     await intake.close()

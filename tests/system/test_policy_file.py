@@ -275,7 +275,7 @@ trees = st.dictionaries(
 def as_toml(value) -> str:
     match value:
         case dict():
-            return "{" + ", ".join(f"{json.dumps(key)} = {as_toml(it)}" for key, it in value.items()) + "}"
+            return "{" + ", ".join(f"{json.dumps(key)} = {as_toml(item)}" for key, item in value.items()) + "}"
         case list():
             return "[" + ", ".join(map(as_toml, value)) + "]"
         case bool() | str():

@@ -120,7 +120,7 @@ async def test_the_books_balance_while_events_of_a_delivery_that_could_not_be_ke
         await close_parked(conn, first, "discarded", by="me", note="a test", now=NOON)
     for parked_id in (second, third):
         await repeat_on_conflict(
-            pool, lambda conn, it=parked_id: replay(conn, it, by="me", note="fixed", policy=Policy(), now=NOON)
+            pool, lambda conn, each=parked_id: replay(conn, each, by="me", note="fixed", policy=Policy(), now=NOON)
         )
         told = await books(pool)
         assert (told.balances, told.accepted) == (True, 3)

@@ -16,6 +16,7 @@ from tillkeeper.cli import (
     cases,
     check,
     db,
+    erase,
     handover,
     init,
     inspection,
@@ -49,7 +50,7 @@ app = typer.Typer(
 )
 SUBJECTS = (
     *(init, check, run, roles, db, order, stuck, cases, handover, backfill),
-    *(parked, refused, keys, words, policy, broker, inspection, audit),
+    *(parked, refused, keys, words, policy, broker, inspection, erase, audit),
 )
 for subject in SUBJECTS:
     app.add_typer(subject.app)

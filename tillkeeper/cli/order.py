@@ -192,6 +192,7 @@ def _print_head(order: dict[str, Any]) -> None:
             "held until": order["held_until"],
             "expires": order["expires_at"],
             "closed": order["closed_at"],
+            "erased": order["erased_at"],
             "version": order["version"],
         }
     )

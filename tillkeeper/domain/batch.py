@@ -118,6 +118,14 @@ def find_orders(items: Sequence[Item], bindings: Bindings) -> list[Item]:
         alone = still
 
 
+def erased_among(items: Iterable[Item], orders: Mapping[int, OrderState]) -> set[DeliveryKey]:
+    """Returns the deliveries of events whose payer's data was erased: what they hold of it is not kept again."""
+    erased = {order.id for order in orders.values() if order.is_erased}
+    if not erased:
+        return set()
+    return {item.delivery for item in items if item.order_id in erased and item.delivery is not None}
+
+
 def ambiguous_in(items: Iterable[Item], bindings: Bindings) -> set[Reference]:
     """Returns the objects of events whose references lead to more than one order."""
     return {

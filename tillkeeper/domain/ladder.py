@@ -151,14 +151,17 @@ AT_THE_CHECKOUT: Final = timedelta(minutes=10)  # a payer who has just ordered o
 
 
 def _moment(action: Action, time: StepTime, phase: Phase) -> datetime | None:
-    origins = {Anchor.START: phase.began_at, Anchor.EXPIRY: phase.expires_at, Anchor.DUE: phase.next_due_at}
-    origin = origins[time.anchor]
-    return None if origin is None or _is_stale(action, time, origin + time.offset, phase) else origin + time.offset
+    if time.anchor is Anchor.START:
+        return phase.began_at + time.offset
+    origin = phase.expires_at if time.anchor is Anchor.EXPIRY else phase.next_due_at
+    if origin is None or (action is Action.REMIND and _is_stale(origin + time.offset, phase)):
+        return None
+    return origin + time.offset
 
 
-def _is_stale(action: Action, time: StepTime, at: datetime, phase: Phase) -> bool:
+def _is_stale(at: datetime, phase: Phase) -> bool:
     """Returns True for a reminder of a date from before the phase began or from its first minutes: an order that lives
     for an hour needs none an hour before it expires.  Everything else from before is made good: who is overdue
     already must still be looked at.
     """
-    return action is Action.REMIND and time.anchor is not Anchor.START and at < phase.began_at + AT_THE_CHECKOUT
+    return at < phase.began_at + AT_THE_CHECKOUT

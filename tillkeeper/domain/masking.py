@@ -39,6 +39,13 @@ def masked(text: str) -> str:
     return text
 
 
+def without_any_contacts(text: str) -> str:
+    """Removes mail addresses, card and phone numbers from a person's text, and leaves it as long as it is."""
+    while (without := _PHONE.sub("<phone>", without_contacts(text))) != text:
+        text = without
+    return text
+
+
 def plain_text(text: str) -> str:
     """Does as `masked`, and makes it one line of printable characters."""
     return masked("".join(char if char.isprintable() else " " for char in text[:TEXT_CHARS_MAX]))

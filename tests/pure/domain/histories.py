@@ -172,17 +172,19 @@ def _returns(chance: random.Random) -> Iterator[tuple[str, tuple[str, ...]]]:
 
 def _webhooks(happened: Iterable[Happening], chance: random.Random) -> Iterator[PaymentEvent]:
     """One for each happening; a third is lost, some come twice, and some ids are used for two contents."""
-    for number, it in enumerate(happened):
+    for number, happening in enumerate(happened):
         if chance.random() < 0.3:
             continue
-        event = it.event(f"evt-{number}")
+        event = happening.event(f"evt-{number}")
         yield event
         if chance.random() < 0.2:
             yield event
-        if it.object == "refund" and chance.random() < 0.3:  # a running total of all that was made and did not fail
-            yield _total(happened, it, it.second, f"evt-{number}-total")
-        if it.object == "refund" and chance.random() < 0.2:  # told by its number alone
-            yield it.event(f"evt-{number}-alone", order_ref=None, payment_ref=None)
+        if (
+            happening.object == "refund" and chance.random() < 0.3
+        ):  # a running total of all that was made and did not fail
+            yield _total(happened, happening, happening.second, f"evt-{number}-total")
+        if happening.object == "refund" and chance.random() < 0.2:  # told by its number alone
+            yield happening.event(f"evt-{number}-alone", order_ref=None, payment_ref=None)
 
 
 def _total(happened: Iterable[Happening], of: Happening, second: int, event_id: str, **fields: Any) -> PaymentEvent:
@@ -297,9 +299,9 @@ def brief(facts: OrderFacts, order: Order) -> Any:
         implied_money(order, facts),
         sorted((reason.kind, reason.subject, reason.state or "") for reason in reasons_in(order, facts)),
         charged_back(order, facts),
-        sorted((key, msgspec.json.encode(it, order="sorted")) for key, it in facts.payments.items()),
-        sorted((key, msgspec.json.encode(it, order="sorted")) for key, it in facts.refunds.items()),
-        sorted((key, msgspec.json.encode(it, order="sorted")) for key, it in facts.disputes.items()),
+        sorted((key, msgspec.json.encode(payment, order="sorted")) for key, payment in facts.payments.items()),
+        sorted((key, msgspec.json.encode(refund, order="sorted")) for key, refund in facts.refunds.items()),
+        sorted((key, msgspec.json.encode(dispute, order="sorted")) for key, dispute in facts.disputes.items()),
     )
 
 
@@ -363,9 +365,11 @@ def truth_of(happened: Iterable[Happening]) -> Any:
 
     ours = [each for each in happened if each.account in ORDER.accounts and each.currency == ORDER.currency]
     last: dict[tuple[str, str, str], list[Happening]] = {}
-    for it in ours:
-        last.setdefault((it.account, it.object, it.ref), []).append(it)
-    of = {name: {key: it for key, it in last.items() if key[1] == name} for name in ("payment", "refund", "dispute")}
+    for each in ours:
+        last.setdefault((each.account, each.object, each.ref), []).append(each)
+    of = {
+        name: {key: words for key, words in last.items() if key[1] == name} for name in ("payment", "refund", "dispute")
+    }
     captured = sum(each[-1].amount for each in of["payment"].values() if each[-1].word == "succeeded")
     refunding = sum(each[-1].amount for each in of["refund"].values() if each[-1].word == "pending")
     refunded = sum(each[-1].amount for each in of["refund"].values() if each[-1].word == "succeeded")

@@ -40,7 +40,7 @@ from tillkeeper.domain.order.receiving import Outcome, receive
 from tillkeeper.domain.order.registration import Instalment, Registration, first_look
 from tillkeeper.domain.order.stale_cases import stale_cases
 from tillkeeper.domain.order.state import OrderState
-from tillkeeper.domain.order.status import Summary
+from tillkeeper.domain.order.status import Summary, summarize
 from tillkeeper.domain.policy import Policy
 from tillkeeper.domain.query import Query
 from tillkeeper.domain.references import Bindings, Reference, references_of
@@ -69,14 +69,21 @@ class Kept(msgspec.Struct, kw_only=True):
     waiting: set[tuple[str, str]] = msgspec.field(default_factory=set)
     parked: bool = False
     loaded: OrderState | None = None  # as it was read since the last write; nothing changes a state
+    derived: tuple[OrderFacts, Summary] | None = None  # facts, and what they come to, which nothing changes either
 
     def load(self) -> OrderState:
         """The order as it is locked and read."""
         assert self.order is not None
         if self.loaded is None:
             cases = dict(self.cases)
-            self.loaded = msgspec.structs.replace(self.order, cases=cases, has_parked=self.parked, derived=None)
+            self.loaded = msgspec.structs.replace(self.order, cases=cases, has_parked=self.parked)
         return self.loaded
+
+    def summary(self, order: OrderState) -> Summary:
+        """What its facts come to, reckoned once from these facts alone."""
+        if self.derived is None or self.derived[0] is not order.facts:
+            self.derived = order.facts, summarize(order.order, order.facts)
+        return self.derived[1]
 
     def write(self, changes: Changes) -> None:
         """Writes the changes whole, as tillkeeper/store does."""
@@ -93,9 +100,13 @@ class Kept(msgspec.Struct, kw_only=True):
         self.acts += changes.acts
         self._write_cases(changes)
         stored = after.summary if changes.has_new_facts else after.stored
-        self.order = msgspec.structs.replace(after, stored=stored, derived=None, progress=self._progress(after.phase))
+        self.order = msgspec.structs.replace(after, stored=stored, progress=self._progress(changes))
 
-    def _progress(self, phase: int) -> Progress:
+    def _progress(self, changes: Changes) -> Progress:
+        """Its steps of the present phase, read anew where they may be others than those that were loaded."""
+        before, phase = changes.before, changes.after.phase
+        if not (changes.steps or changes.results) and phase == before.phase:
+            return before.progress
         taken = sorted((step for step in self.steps.values() if step.phase == phase), key=lambda each: each.step.at)
         return reduce(Progress.with_taken, taken, Progress())
 
@@ -363,7 +374,7 @@ class Life:
 
     def _stands_well(self) -> None:
         order = self.kept.load()
-        assert order.stored == order.summary, "its status is not derived from its facts"
+        assert order.stored == self.kept.summary(order), "its status is not derived from its facts"
         assert not stale_cases(order), f"cases that outlive their cause: {stale_cases(order)}"
         if order.closed_at is None and order.traits.moving:
             is_minded = order.due_at is not None or order.open_case_kinds

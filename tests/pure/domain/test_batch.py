@@ -10,6 +10,7 @@ from tillkeeper.domain.batch import (
     Item,
     KnownEvent,
     digest_of,
+    erased_among,
     find_orders,
     give_ids_of_their_own,
     hand_over,
@@ -126,3 +127,12 @@ def test_each_order_is_handed_its_events_and_what_the_batch_found_of_it():
     )
     assert (item.outcome, first.has_moved, second.has_moved) == (Outcome.APPLIED, True, False)
     assert (reason.key in first.cases.opened, second.decided_cases) == (True, None)
+
+
+def test_the_deliveries_of_erased_orders_are_told_from_others():
+    items = [Item(event=an_event(), delivery=(UUID(int=1), number), order_id=number) for number in (1, 2)]
+    items += [Item(event=an_event(), order_id=2), Item(event=an_event(), delivery=(UUID(int=1), 3))]
+    orders = {number: an_order(f"A{number}", id=number) for number in (1, 2)}
+    assert erased_among(items, orders) == set()
+    orders[2] = an_order("A2", id=2, is_erased=True)
+    assert erased_among(items, orders) == {(UUID(int=1), 2)}

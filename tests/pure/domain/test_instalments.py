@@ -11,7 +11,7 @@ NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
 
 def a_plan(*amounts):
-    return [Instalment(amount=it, due_at=NOON + timedelta(days=day)) for day, it in enumerate(amounts)]
+    return [Instalment(amount=amount, due_at=NOON + timedelta(days=day)) for day, amount in enumerate(amounts)]
 
 
 def test_the_first_that_is_not_covered_is_next_with_what_is_missing_of_it():

@@ -80,7 +80,7 @@ def test_reasons_are_kept_short_and_printable():
 
 
 def entries(*said, at=NOON):
-    return {f"c{number}": ChannelEntry(outcome=it, at=at, why=it) for number, it in enumerate(said)}
+    return {f"c{number}": ChannelEntry(outcome=outcome, at=at, why=outcome) for number, outcome in enumerate(said)}
 
 
 @pytest.mark.parametrize(

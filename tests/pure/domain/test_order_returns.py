@@ -128,8 +128,8 @@ def test_hearing_of_the_same_refunds_again_leaves_the_same_owed(history, later, 
     known = facts_after([an_event(Kind.PAYMENT_SUCCEEDED, amount=200), *history])
     kinds = {step: kind for kind, (step, _) in rules.REFUND_STATUSES.items()}
     again = [
-        a_refund(kinds[it.latest.status], ref, 5 + later, amount=it.amount.minor)
-        for (_, ref), it in known.refunds.items()
+        a_refund(kinds[refund.latest.status], ref, 5 + later, amount=refund.amount.minor)
+        for (_, ref), refund in known.refunds.items()
     ]
     heard = facts_after(chance.sample(again, len(again)), known)
     assert owed_in(heard) == owed_in(known)

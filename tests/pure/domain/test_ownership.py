@@ -110,5 +110,5 @@ def test_no_order_of_arrival_makes_a_difference(history, names, registered, chan
     once = place(events, registered=registered, claims={})
     again = place(chance.sample(events, len(events)), registered=registered, claims={})
     assert (once.events, once.conflicts, once.names) == (again.events, again.conflicts, again.names)
-    for key, it in once.events.items():
-        assert not it.contradicts or it.order_ref in registered, key
+    for key, placed in once.events.items():
+        assert not placed.contradicts or placed.order_ref in registered, key

@@ -219,7 +219,8 @@ def a_ladder(**texts: list[tuple[int, Anchor]]) -> Ladder:
     return Ladder(
         actions=tuple(
             ActionSteps(
-                action=Action(name), times=tuple(StepTime(offset=it * MINUTE, anchor=anchor) for it, anchor in moments)
+                action=Action(name),
+                times=tuple(StepTime(offset=offset * MINUTE, anchor=anchor) for offset, anchor in moments),
             )
             for name, moments in texts.items()
         )

@@ -47,7 +47,7 @@ def after(*events):
 
 def names(asked):
     """By what each is asked, in short: p1, r1, or `order`."""
-    return [f"{account}/{it.refund_ref or it.payment_ref or 'order'}" for account, it in asked]
+    return [f"{account}/{query.refund_ref or query.payment_ref or 'order'}" for account, query in asked]
 
 
 def first(facts, order=ONE, **more):
@@ -129,9 +129,9 @@ def test_where_refunds_cannot_be_asked_about_their_payment_is_and_once():
 
 def refunds_asked(facts, abilities):
     return [
-        (it.payment_ref, it.refund_ref)
-        for _, it in first_queries(ONE, facts, abilities=abilities)
-        if it.about == "refund"
+        (query.payment_ref, query.refund_ref)
+        for _, query in first_queries(ONE, facts, abilities=abilities)
+        if query.about == "refund"
     ]
 
 
@@ -182,10 +182,14 @@ def test_whatever_may_change_the_truth_is_asked_about_once_and_only_where_it_is_
     assert {account for account, _ in asked} <= AN_ORDER.accounts
     first_asked = first_queries(AN_ORDER, facts)
     assert len(set(first_asked)) == len(first_asked) <= QUERIES_MAX
-    by_name = {(account, it.payment_ref) for account, it in asked if it.about == "payment"}
-    refunds = {(account, it.refund_ref) for account, it in asked if it.about == "refund"}
-    for it in implied_money(AN_ORDER, facts):
-        assert (it.account, it.refund_ref) in refunds if it.refund_ref else (it.account, it.payment_ref) in by_name
+    by_name = {(account, query.payment_ref) for account, query in asked if query.about == "payment"}
+    refunds = {(account, query.refund_ref) for account, query in asked if query.about == "refund"}
+    for query in implied_money(AN_ORDER, facts):
+        assert (
+            (query.account, query.refund_ref) in refunds
+            if query.refund_ref
+            else (query.account, query.payment_ref) in by_name
+        )
     for key, payment in facts.payments.items():
         if key[0] in AN_ORDER.accounts and payment.status in (ObjectStatus.PENDING, ObjectStatus.AUTHORIZED):
             assert key in by_name
@@ -193,8 +197,8 @@ def test_whatever_may_change_the_truth_is_asked_about_once_and_only_where_it_is_
         if key[0] in AN_ORDER.accounts and refund.latest.status is ObjectStatus.PENDING:
             assert key in refunds
     assert all(
-        it == Query(about="payment", order_ref="A1", amount_due=AN_ORDER.amount)
-        for _, it in further_queries(AN_ORDER, facts)
+        query == Query(about="payment", order_ref="A1", amount_due=AN_ORDER.amount)
+        for _, query in further_queries(AN_ORDER, facts)
     )
 
 

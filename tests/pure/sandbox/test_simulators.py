@@ -230,7 +230,9 @@ def test_a_forgery_would_pay_its_order_if_it_were_believed(played):
     """Otherwise its acceptance could hide."""
     signers = {played.signer.account: played.signer}
     forger = Forger(signers, signers)  # its impostor holds the right keys
-    forgeries = [(it, forger.forge(it, chance=Random(at), now=NOW)) for at, it in enumerate(played.stories * 3)]
+    forgeries = [
+        (story, forger.forge(story, chance=Random(at), now=NOW)) for at, story in enumerate(played.stories * 3)
+    ]
     for story, forgery in forgeries:
         if forgery.trick != "wrong_key":
             continue
@@ -338,5 +340,7 @@ def test_all_of_them_stand_in_one_configuration(tmp_path):
     place = {"database_url": "postgresql://nobody@127.0.0.1/", "broker_url": None, "port": 1}
     write_config(tmp_path / "tillkeeper.toml", signers, **place, token="a-token-of-the-tests")
     gateways = load_settings(tmp_path / "tillkeeper.toml", {}).build_gateways()
-    assert {account: it.name for account, it in gateways.items()} == {account_of(name): name for name in EVERYONE}
+    assert {account: gateway.name for account, gateway in gateways.items()} == {
+        account_of(name): name for name in EVERYONE
+    }
     assert asks_first(signers) is any(simulator_of(name).fetched for name in EVERYONE)

@@ -294,7 +294,9 @@ def test_words_that_only_have_their_gateway_asked_bring_no_event_by_webhook():
 
 def test_an_event_may_have_another_id_than_what_happened():
     story, simulator = paid_story(), simulator_of("stripe")
-    renaming = msgspec.structs.replace(simulator, event_id_of=lambda story, it: f"{story.payment_ref}:{it.event_type}")
+    renaming = msgspec.structs.replace(
+        simulator, event_id_of=lambda story, delivery: f"{story.payment_ref}:{delivery.event_type}"
+    )
     assert f"{story.payment_ref}:payment_intent.succeeded" in renaming.history_event_ids(story)
     assert len(renaming.history_event_ids(story)) == len(simulator.history_event_ids(story))
 
@@ -315,9 +317,9 @@ class Workers:
         right = self._until_right <= 0
         return {
             ref: OrderStanding(
-                status=it.expected.status, paid=it.expected.paid if right else 0, refunded=it.expected.refunded
+                status=order.expected.status, paid=order.expected.paid if right else 0, refunded=order.expected.refunded
             )
-            for ref, it in self._log.orders.items()
+            for ref, order in self._log.orders.items()
         }
 
 

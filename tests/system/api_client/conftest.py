@@ -8,8 +8,8 @@ from tests.virtual_time import Time
 
 @pytest.fixture
 async def server():
-    async with Server().listening() as it:
-        yield it
+    async with Server().listening() as server:
+        yield server
 
 
 @pytest.fixture

@@ -37,8 +37,8 @@ def logged():
 
 @pytest.fixture
 async def api_client(server, time):
-    async with an_api_client({"stripe-main": stripe(server.url)}, time) as it:
-        yield it
+    async with an_api_client({"stripe-main": stripe(server.url)}, time) as opened:
+        yield opened
 
 
 def counted(result, account="stripe-main"):

@@ -52,8 +52,8 @@ def a_token(name="tok_1", expires_in=3600):
 
 @pytest.fixture
 async def api_client(server, time):
-    async with an_api_client({"stripe-main": with_tokens(server.url)}, time) as it:
-        yield it
+    async with an_api_client({"stripe-main": with_tokens(server.url)}, time) as opened:
+        yield opened
 
 
 def seen(server):
@@ -81,14 +81,26 @@ async def test_a_token_is_fetched_anew_shortly_before_its_end(api_client, server
     await api_client.query("stripe-main", PAYMENT)
     time.passed_s += 2
     await api_client.query("stripe-main", PAYMENT)
-    assert [it for _, it in seen(server)] == ["-", "Bearer tok_1", "Bearer tok_1", "-", "Bearer tok_2"]
+    assert [authorization for _, authorization in seen(server)] == [
+        "-",
+        "Bearer tok_1",
+        "Bearer tok_1",
+        "-",
+        "Bearer tok_2",
+    ]
 
 
 async def test_a_token_that_was_at_hand_and_is_refused_is_fetched_anew_once(api_client, server):
     server.answers = [a_token("tok_1"), says(an_intent()), DENIED, a_token("tok_2"), says(an_intent())]
     await api_client.query("stripe-main", PAYMENT)
     assert (await api_client.query("stripe-main", PAYMENT)).found
-    assert [it for _, it in seen(server)] == ["-", "Bearer tok_1", "Bearer tok_1", "-", "Bearer tok_2"]
+    assert [authorization for _, authorization in seen(server)] == [
+        "-",
+        "Bearer tok_1",
+        "Bearer tok_1",
+        "-",
+        "Bearer tok_2",
+    ]
 
 
 async def test_a_fresh_token_that_is_refused_is_a_denial(api_client, server):

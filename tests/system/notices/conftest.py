@@ -14,14 +14,14 @@ from tillkeeper.workers.notify import NotifyLoop
 
 @pytest.fixture
 async def mailbox():
-    async with smtp_server() as it:
-        yield it
+    async with smtp_server() as started:
+        yield started
 
 
 @pytest.fixture
 async def receiver():
-    async with http_server() as it:
-        yield it
+    async with http_server() as started:
+        yield started
 
 
 @pytest.fixture

@@ -137,9 +137,9 @@ async def test_killed_again_and_again_at_any_moment(pool, config, mailbox, recei
     """Two senders, one of them killed every few tenths of a second, with leases that run out at once."""
     chance = random.Random(20261124)
     payers = [f"p{number}@example.com" for number in range(60)]
-    for it, email in enumerate(payers):
-        order_id = await an_order(pool, f"O{it}", email=email)
-        await told(pool, to_payer(order_id, key=f"payer{it}"), to_merchant(key=f"merchant{it}"))
+    for number, email in enumerate(payers):
+        order_id = await an_order(pool, f"O{number}", email=email)
+        await told(pool, to_payer(order_id, key=f"payer{number}"), to_merchant(key=f"merchant{number}"))
 
     async def slowly():
         await pause(NEVER, chance.uniform(0, 0.15))

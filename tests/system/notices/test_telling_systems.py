@@ -127,7 +127,7 @@ async def test_a_receiver_that_hangs_is_left_alone_and_its_backlog_delays_no_oth
     monkeypatch.setattr("tillkeeper.notices.webhook.TOTAL_S", 2.0)  # a busy machine is no hung receiver
     async with http_server() as good, http_server() as hung:
         hung.before_answer = hang
-        webhooks = {name: {"url": it.url, "secrets": [SECRET]} for name, it in (("good", good), ("hung", hung))}
+        webhooks = {name: {"url": server.url, "secrets": [SECRET]} for name, server in (("good", good), ("hung", hung))}
         await told(pool, *(to_merchant(key=f"k{number:03}") for number in range(200)), now=clock.at)
         async with looping(some_settings(webhooks=webhooks)) as loop:
             async with asyncio.timeout(60):
@@ -156,7 +156,7 @@ async def test_while_a_receiver_hangs_the_others_are_told(pool, looping, clock):
                 all_told.set()
 
         good.before_answer = count
-        webhooks = {name: {"url": it.url, "secrets": [SECRET]} for name, it in (("good", good), ("hung", hung))}
+        webhooks = {name: {"url": server.url, "secrets": [SECRET]} for name, server in (("good", good), ("hung", hung))}
         await told(pool, *(to_merchant(key=f"k{number:03}") for number in range(60)), now=clock.at)
         async with looping(some_settings(webhooks=webhooks), audiences=(Audience.MERCHANT,)) as loop:
             running = asyncio.ensure_future(loop.keep_running(asyncio.Event(), idle_s=0.01))
@@ -187,7 +187,7 @@ async def test_a_pause_that_a_receiver_asks_for_holds_for_all_notices(pool, loop
 async def test_each_receiver_has_its_own_schedule(pool, looping, clock):
     async with http_server() as good, http_server() as bad:
         bad.status = 500
-        webhooks = {name: {"url": it.url, "secrets": [SECRET]} for name, it in (("good", good), ("bad", bad))}
+        webhooks = {name: {"url": server.url, "secrets": [SECRET]} for name, server in (("good", good), ("bad", bad))}
         await told(pool, to_merchant(key="k"), now=clock.at)
         async with looping(some_settings(webhooks=webhooks)) as loop:
             await loop.run_once()
@@ -401,7 +401,7 @@ async def test_ops_are_told_by_level_and_higher_levels_fall_to_the_highest_there
     await told(pool, *(to_ops(key=f"k{level}", level=level) for level in (1, 2, 3, 9)))
     async with looping(some_settings(ops=ops)) as loop:
         await loop.run_once()
-    assert {path: len(it) for path, it in got.items()} == {"/shift": 2, "/log": 2, "/boss": 2}
+    assert {path: len(bodies) for path, bodies in got.items()} == {"/shift": 2, "/log": 2, "/boss": 2}
     assert list((await row_of(pool, "k1"))["channels"]) == ["ops.1[0]", "ops.1[1]"]
 
 

@@ -145,16 +145,16 @@ class Stage:
             case _:
                 raise ValueError(step)
 
-    async def _deliver(self, it: Mapping[str, Any]) -> None:
-        gateway, now, body = self.gateways[it["account"]], self.clock.at, it["body"].encode()
-        headers = {name.lower(): [value] for name, value in it.get("headers", {}).items()}
-        if it["sign"] == "stripe":
-            headers["stripe-signature"] = [stripe_signature(it["secret"], body, now)]
-        verified = gateway.verify(Request(headers=headers, body=body, query=it.get("query", "")), now)
+    async def _deliver(self, step: Mapping[str, Any]) -> None:
+        gateway, now, body = self.gateways[step["account"]], self.clock.at, step["body"].encode()
+        headers = {name.lower(): [value] for name, value in step.get("headers", {}).items()}
+        if step["sign"] == "stripe":
+            headers["stripe-signature"] = [stripe_signature(step["secret"], body, now)]
+        verified = gateway.verify(Request(headers=headers, body=body, query=step.get("query", "")), now)
         delivery = Delivery(
             run=uuid4(),
             number=1,
-            account=it["account"],
+            account=step["account"],
             received_at=now,
             key=verified.key,
             headers=(),
@@ -214,7 +214,7 @@ async def staged(told: Told, pool: asyncpg.Pool, folder: Path) -> AsyncIterator[
         settings = Settings.model_validate(
             {"database_url": "postgresql://nobody@127.0.0.1/", "api_tokens": [TOKEN], "accounts": accounts}
         )
-        gateways = {name: build(name, it) for name, it in settings.accounts.items()}
+        gateways = {name: build(name, account) for name, account in settings.accounts.items()}
         policy = _policy(folder, told, accounts)
         api_client = ApiClient(gateways, ApiClientSettings(calls_per_s=0, attempts=1), send=send, now=clock)
         retry = DatabaseRetry(asyncio.Event())
@@ -270,4 +270,4 @@ async def played(told: Told, pool: asyncpg.Pool, folder: Path) -> tuple[dict[str
         for step in told["steps"]:
             await stage.take(step)
             stage.clock.at += timedelta(seconds=1)
-        return {ref: await stage.outcome(ref, it) for ref, it in expected.items()}, expected
+        return {ref: await stage.outcome(ref, wanted) for ref, wanted in expected.items()}, expected

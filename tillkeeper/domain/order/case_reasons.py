@@ -87,17 +87,16 @@ def _disputes(facts: OrderFacts) -> Iterator[CaseReason]:
 
 def _mismatched_objects(order: Order, facts: OrderFacts) -> Iterator[CaseReason]:
     for (account, ref), payment in facts.payments.items():
-        told = [payment.asked, payment.given_back, *payment.captures.values()]
-        if _is_as_expected(order, account, told):
-            continue
-        stands = _ObjectState(status=payment.status, moved=[payment.given_back, *payment.captures.values()])
-        yield from _mismatches(order, f"payment:{account}/{ref}", account, told, stands)
-    for (account, ref), refund in facts.refunds.items():
-        stands = _ObjectState(status=refund.latest.status, moved=[refund.amount])
-        yield from _mismatches(order, f"refund:{account}/{ref}", account, [refund.amount], stands)
-    for (account, ref), dispute in facts.disputes.items():
-        stands = _ObjectState(status=dispute.latest.status, moved=[dispute.amount])
-        yield from _mismatches(order, f"dispute:{account}/{ref}", account, [dispute.amount], stands)
+        moved = [payment.given_back, *payment.captures.values()]
+        told = [payment.asked, *moved]
+        if not _is_as_expected(order, account, told):
+            stands = _ObjectState(status=payment.status, moved=moved)
+            yield from _mismatches(order, f"payment:{account}/{ref}", account, told, stands)
+    for name, objects in (("refund", facts.refunds), ("dispute", facts.disputes)):
+        for (account, ref), returned in objects.items():
+            if not _is_as_expected(order, account, [returned.amount]):
+                stands = _ObjectState(status=returned.latest.status, moved=[returned.amount])
+                yield from _mismatches(order, f"{name}:{account}/{ref}", account, [returned.amount], stands)
 
 
 def _is_as_expected(order: Order, account: str, told: Iterable[Sum | None]) -> bool:

@@ -36,7 +36,7 @@ def close(changes: Changes, *, by: str, note: str, now: datetime) -> None:
         merchant_notice(before, after, MerchantTopic.CLOSED),
         *payer_notices(before, after, Topic.EXPIRED, occasion=f"phase {after.phase}"),
     )
-    still = after.case_reasons() + ([stuck(after)] if after.traits.moving else [])
+    still = [*after.case_reasons(), *([stuck(after)] if after.traits.moving else [])]
     changes.cases.close(before.cases, still)
 
 

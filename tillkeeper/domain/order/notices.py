@@ -5,7 +5,7 @@ from enum import StrEnum
 
 import msgspec
 
-from tillkeeper.domain.order.case_reasons import REFUND_FAILED, CaseReason, reasons_in
+from tillkeeper.domain.order.case_reasons import REFUND_FAILED, CaseReason
 from tillkeeper.domain.order.facts import ObjectStatus, failure_of
 from tillkeeper.domain.order.state import OrderState
 from tillkeeper.domain.topics import CaseTopic, MerchantTopic, Topic
@@ -120,7 +120,7 @@ def failed_refund_notices(before: OrderState, after: OrderState, reasons: list[C
     failed = [reason for reason in reasons if reason.kind == REFUND_FAILED]
     if not failed or not after.has_mail:
         return []
-    known = {reason.key for reason in reasons_in(before.order, before.facts)}
+    known = {reason.key for reason in before.case_reasons()}
     return [
         notice
         for reason in failed

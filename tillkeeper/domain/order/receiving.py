@@ -106,7 +106,7 @@ def _mismatched(event: PaymentEvent, mismatch: Mismatch) -> CaseReason:
 
 def _follow(changes: Changes, policy: Policy, now: datetime) -> list[CaseReason]:
     """Does what follows from new facts, and returns the reasons for cases that they are."""
-    reasons = changes.after.case_reasons()
+    reasons = [*changes.after.case_reasons()]
     if changes.has_moved:
         reasons += _after_closing(changes, policy, now)
         _begin_phase(changes, policy, now)
@@ -160,7 +160,7 @@ def _update_cases(changes: Changes, found: list[CaseReason], reasons: list[CaseR
     has_moved_here = bool(cases) and any(case.order_id != order.id for case in cases.values())
     if not (found or reasons or (cases and (changes.has_new_facts or has_moved_here))):
         return
-    still = (reasons if changes.has_new_facts else order.case_reasons()) + kept_after_closing(order)
+    still = [*(reasons if changes.has_new_facts else order.case_reasons()), *kept_after_closing(order)]
     shown = {reason.key for reason in still} if changes.has_new_facts else set()
     passing = [reason for reason in found if reason.kind in MISMATCHES and reason.key not in shown]
     changes.open_cases(*passing, again=False)

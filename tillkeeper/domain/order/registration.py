@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Final
 
 import msgspec
 
@@ -63,9 +64,17 @@ class Contradiction(Exception):
         self.field = field
 
 
-def refuse_difference(registration: Registration, known: Registration) -> None:
-    """Raises Contradiction where the order is registered with other terms."""
+PERSONAL_FIELDS: Final = frozenset({"payer", "pay_url"})  # what `tillkeeper erase` removes from an order's terms
+
+
+def refuse_difference(registration: Registration, known: Registration, *, erased: bool = False) -> None:
+    """Raises Contradiction where the order is registered with other terms.
+
+    Where its payer's data was erased, there is nothing left to compare theirs with.
+    """
     for field in Registration.__struct_fields__:
+        if erased and field in PERSONAL_FIELDS:
+            continue
         said, before = getattr(registration, field), getattr(known, field)
         if field in ("accounts", "payments"):
             said, before = set(said), set(before)

@@ -40,11 +40,13 @@ class OrderState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     progress: Progress = Progress()  # in its phase, if that was read
     has_mail: bool = False
     pay_url: str | None = None
+    is_erased: bool = False  # its payer's data was erased, and none is kept any more
     derived: Summary | None = None  # of the facts, once asked for
+    derived_reasons: tuple[CaseReason, ...] | None = None  # likewise
 
     @property
     def summary(self) -> Summary:
-        """The status and sums of the facts."""
+        """Returns the status and sums of the facts."""
         if self.derived is None:
             msgspec.structs.force_setattr(self, "derived", summarize(self.order, self.facts))
         assert self.derived is not None
@@ -61,7 +63,9 @@ class OrderState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     def with_facts(self, facts: OrderFacts) -> "OrderState":
         """Returns the order with these facts; itself where they are its own."""
-        return self if facts is self.facts else msgspec.structs.replace(self, facts=facts, derived=None)
+        if facts is self.facts:
+            return self
+        return msgspec.structs.replace(self, facts=facts, derived=None, derived_reasons=None)
 
     # --- its money ----------------------------------------------------------------------------------------------------
 
@@ -111,9 +115,13 @@ class OrderState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         """Returns the kinds of its cases that are open."""
         return frozenset(case.kind for case in self.cases.values() if case.is_open)
 
-    def case_reasons(self) -> list[CaseReason]:
+    def case_reasons(self) -> tuple[CaseReason, ...]:
         """Returns what about its facts needs a person."""
-        return list(reasons_in(self.order, self.facts, self.summary))
+        if self.derived_reasons is None:
+            reasons = tuple(reasons_in(self.order, self.facts, self.summary))
+            msgspec.structs.force_setattr(self, "derived_reasons", reasons)
+        assert self.derived_reasons is not None
+        return self.derived_reasons
 
     # --- its ladder ---------------------------------------------------------------------------------------------------
 

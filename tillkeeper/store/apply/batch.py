@@ -21,6 +21,7 @@ from tillkeeper.domain.batch import (
     Item,
     KnownEvent,
     ambiguous_in,
+    erased_among,
     find_orders,
     give_ids_of_their_own,
     hand_over,
@@ -94,7 +95,7 @@ async def apply_deliveries(
         Item(event=event, delivery=(delivery.run, delivery.number)) for delivery in fresh for event in delivery.events
     ]
     loaded = await load(conn, items)
-    await insert_deliveries(conn, fresh, loaded.batch.duplicates)
+    await insert_deliveries(conn, fresh, loaded.batch.duplicates, without_content=erased_among(items, loaded.orders))
     tally = await write(conn, loaded, policy=policy, now=now)
     tally.dropped = await request_fetches(conn, fresh, now=now)
     await insert_void(conn, set(void))

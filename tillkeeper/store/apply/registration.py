@@ -21,7 +21,7 @@ ON CONFLICT (order_ref) DO NOTHING
 RETURNING id
 """
 
-TERMS = "SELECT terms FROM orders WHERE order_ref = $1"
+TERMS = "SELECT terms, terms ? 'erased' AS erased FROM orders WHERE order_ref = $1"
 
 
 async def register(
@@ -53,8 +53,9 @@ async def _register(
         first_look(registration, policy=policy, now=now),
     )
     if order_id is None:
-        terms = await conn.fetchval(TERMS, registration.order_ref)
-        refuse_difference(registration, msgspec.json.decode(terms, type=Registration))
+        known = await conn.fetchrow(TERMS, registration.order_ref)
+        assert known is not None, "orders are never removed"
+        refuse_difference(registration, msgspec.json.decode(known["terms"], type=Registration), erased=known["erased"])
         await wait_for_standbys(conn)
         return "unchanged"
     await _claim(conn, order_id, registration)

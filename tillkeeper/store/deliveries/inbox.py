@@ -29,18 +29,25 @@ async def known_deliveries(conn: Conn, deliveries: Sequence[Delivery]) -> set[De
     return {(row["run"], row["number"]) for row in rows}
 
 
-# Bodies travel as an array beside the rows: in JSON they would be hexadecimal.  The statement also counts each
+# Bodies travel as an array beside the rows: in JSON they would be hexadecimal.  The rows are read twice, for what stays
+# for ever and for the bytes: read once for both, they would be written down in between.  The statement also counts each
 # account's activity (store/accounts/health.py reads it).
 INSERT_DELIVERIES = """
 WITH kept AS (
-    INSERT INTO deliveries (run, number, account, received_at, key, headers, body, events, duplicates, query, fetches)
-    SELECT run, number, account, received_at, key, headers, body, events, duplicates, query, fetches
-    FROM ROWS FROM (
-        json_to_recordset($1::json) AS (run uuid, number bigint, account text, received_at timestamptz, key text,
-                                        headers jsonb, events int, duplicates int, query text, fetches int),
-        unnest($2::bytea[])
-    ) AS w (run, number, account, received_at, key, headers, events, duplicates, query, fetches, body)
+    INSERT INTO deliveries (run, number, account, received_at, key, headers, events, duplicates, fetches)
+    SELECT run, number, account, received_at, key, '[]', events, duplicates, fetches
+    FROM json_to_recordset($1::json) AS w (run uuid, number bigint, account text, received_at timestamptz, key text,
+                                           events int, duplicates int, fetches int)
     RETURNING account, received_at
+), bytes AS (
+    INSERT INTO delivery_bodies (run, number, received_at, proven, headers, query, body)
+    SELECT run, number, received_at, key <> 'unsigned', headers, query, body
+    FROM ROWS FROM (
+        json_to_recordset($1::json) AS (run uuid, number bigint, received_at timestamptz, key text, headers jsonb,
+                                        query text),
+        unnest($2::bytea[])
+    ) AS w (run, number, received_at, key, headers, query, body)
+    WHERE body IS NOT NULL
 ), counted AS (
     INSERT INTO activity AS h (account, hour, backend, minutes, deliveries, last_at)
     SELECT account, date_trunc('hour', received_at, 'UTC'), pg_backend_pid(),
@@ -54,9 +61,19 @@ SELECT FROM kept LIMIT 0
 """
 
 
-async def insert_deliveries(conn: Conn, deliveries: Sequence[Delivery], duplicates: Mapping[DeliveryKey, int]) -> None:
-    """Stores raw deliveries.  Raises WriteConflict if another transaction stored one of them meanwhile."""
+async def insert_deliveries(
+    conn: Conn,
+    deliveries: Sequence[Delivery],
+    duplicates: Mapping[DeliveryKey, int],
+    *,
+    without_content: Collection[DeliveryKey] = (),
+) -> None:
+    """Stores raw deliveries; those `without_content` for the books alone, because their payer's data was erased.
+
+    Raises WriteConflict if another transaction stored one of them meanwhile.
+    """
     deliveries = sorted(deliveries, key=lambda delivery: (delivery.run, delivery.number))
+    contents = [None if (each.run, each.number) in without_content else each for each in deliveries]
     rows = [
         {
             "run": delivery.run,
@@ -64,16 +81,16 @@ async def insert_deliveries(conn: Conn, deliveries: Sequence[Delivery], duplicat
             "account": delivery.account,
             "received_at": delivery.received_at,
             "key": delivery.key,
-            "headers": delivery.headers,
+            "headers": content.headers if content else (),
             "events": len(delivery.events),
             "duplicates": duplicates.get((delivery.run, delivery.number), 0),
-            "query": delivery.query,
+            "query": content.query if content else "",
             "fetches": len(delivery.fetches),
         }
-        for delivery in deliveries
+        for delivery, content in zip(deliveries, contents, strict=True)
     ]
     try:
-        await conn.execute(INSERT_DELIVERIES, as_json(rows), [delivery.body for delivery in deliveries])
+        await conn.execute(INSERT_DELIVERIES, as_json(rows), [content and content.body for content in contents])
     except asyncpg.UniqueViolationError:
         raise WriteConflict from None
 

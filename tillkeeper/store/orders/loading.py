@@ -21,7 +21,8 @@ from tillkeeper.store.rows import order_in, summary_in
 LOCK_ORDERS = """
 SELECT id, order_ref, amount_minor, currency, accounts, version, status, captured_minor, refunding_minor,
        refunded_minor, discount_minor, expires_at, instalments, phase, phase_since, due_at, ask_at, held_until,
-       closed_at, terms -> 'payer' ->> 'email' IS NOT NULL AS has_mail, terms ->> 'pay_url' AS pay_url
+       closed_at, terms -> 'payer' ->> 'email' IS NOT NULL AS has_mail, terms ->> 'pay_url' AS pay_url,
+       terms ? 'erased' AS is_erased
 FROM orders WHERE id = ANY($1::bigint[]) ORDER BY id FOR NO KEY UPDATE
 """
 
@@ -68,7 +69,8 @@ async def lock_orders(conn: Conn, ids: Collection[int]) -> dict[int, OrderState]
 READ_ORDERS = """
 SELECT id, order_ref, amount_minor, currency, accounts, version, status, captured_minor, refunding_minor,
        refunded_minor, discount_minor, expires_at, instalments, phase, phase_since, due_at, ask_at, held_until,
-       closed_at, terms -> 'payer' ->> 'email' IS NOT NULL AS has_mail, terms ->> 'pay_url' AS pay_url
+       closed_at, terms -> 'payer' ->> 'email' IS NOT NULL AS has_mail, terms ->> 'pay_url' AS pay_url,
+       terms ? 'erased' AS is_erased
 FROM orders WHERE id = ANY($1::bigint[]) ORDER BY id
 """
 
@@ -106,6 +108,7 @@ def _state(row: asyncpg.Record, known: "_Known") -> OrderState:
         cases=known.cases[row["id"]],
         has_mail=row["has_mail"],
         pay_url=row["pay_url"],
+        is_erased=row["is_erased"],
     )
 
 

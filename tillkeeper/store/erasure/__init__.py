@@ -1,0 +1,1 @@
+"""Erases the personal data of payers, and leaves the books whole."""
