@@ -16,8 +16,8 @@ from tillkeeper.cli.readiness.finding import Finding, off, ok, to_do, wrong
 from tillkeeper.gateways.base import Gateway
 from tillkeeper.gateways.errors import CannotQuery
 from tillkeeper.gateways.messages import Call, Query, Response
+from tillkeeper.logs import mask
 from tillkeeper.settings import Settings
-from tillkeeper.telemetry import mask
 
 # One call, for a person waits.
 PATIENCE: Final = ApiClientSettings(attempts=1, connect_s=5.0, call_s=10.0, total_s=12.0)

@@ -7,8 +7,8 @@ from tillkeeper.lanes.base import LaneUnavailable
 from tillkeeper.lanes.broker_look import BrokerLook, look_at_broker
 from tillkeeper.lanes.policies import harmful_policies
 from tillkeeper.lanes.topology import Topology
+from tillkeeper.logs import mask
 from tillkeeper.settings import Settings
-from tillkeeper.telemetry import mask
 
 
 async def broker(settings: Settings, *, management: str | None) -> AsyncIterator[Finding]:

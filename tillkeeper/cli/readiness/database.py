@@ -8,6 +8,7 @@ from tillkeeper import clock
 from tillkeeper.cli.database import command_error_of
 from tillkeeper.cli.readiness.clocks import clock_finding
 from tillkeeper.cli.readiness.finding import Finding, ok, to_do, wrong
+from tillkeeper.logs import mask
 from tillkeeper.packaged import packaged
 from tillkeeper.settings import Settings
 from tillkeeper.store.postgres.pool import Conn
@@ -17,7 +18,6 @@ from tillkeeper.store.reports.rights import Rights, read_grants, rights
 from tillkeeper.store.schema.files import newest_version
 from tillkeeper.store.schema.upgrading import connected
 from tillkeeper.store.schema.versions import schema_version, unfitness
-from tillkeeper.telemetry import mask
 
 LACKING_SHOWN = 5
 
