@@ -61,6 +61,7 @@ PRINTING = [
     "order ask A-2",
     "order release A-3 --note x",
     "order close A-4 --note x",
+    "events",
     "stuck --status unpaid",
     "cases",
     "case show 1",
