@@ -80,6 +80,7 @@ PRINTING = [
     "policy check",
     "policy show",
     "inspect nowhere.json",
+    "erase A-5 --note x",
     "audit",
 ]
 NEED_OTHERS = {"backfill", "broker check", "sandbox"}  # a gateway, a broker, a directory
