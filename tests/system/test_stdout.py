@@ -75,6 +75,7 @@ PRINTING = [
     "parked discard 2 --note x",
     "refused list",
     "refused show 1",
+    "refused retry 9 --note x",
     "keys",
     "words",
     "policy check",
