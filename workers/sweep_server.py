@@ -26,6 +26,7 @@ from tillkeeper.status_server import serving_status
 from tillkeeper.store.deliveries.retention import forget_unsigned
 from tillkeeper.store.orders.policy_change import look_anew, take_policy
 from tillkeeper.store.postgres.pool import open_pool
+from tillkeeper.store.schema.weeks import make_weeks
 from tillkeeper.workers.backfill import Backfill
 from tillkeeper.workers.database_retry import DatabaseRetry, Stopped, refuse_unfit
 from tillkeeper.workers.fetch import FetchLoop
@@ -157,10 +158,11 @@ class _Loops:
 
 
 def deleting_old_data(pool: asyncpg.Pool, retry: DatabaseRetry) -> Callable[[], Awaitable[int]]:
-    """Returns a step that deletes old data of unsigned and refused deliveries."""
+    """Returns a step that deletes old data of unsigned and refused deliveries, and makes weeks for what comes."""
 
     async def run_once() -> int:
         try:
+            await retry.transact(pool, partial(make_weeks, now=clock.now()))
             forgotten = await retry.transact(pool, partial(forget_unsigned, limit=FORGOTTEN_MAX, now=clock.now()))
         except Stopped:
             return 0
