@@ -91,7 +91,8 @@ def contradicts(order_ref):
         ),
         # A refund belongs where its payment does, whatever a later event without the payment says.
         (
-            [named(PAID, 0, "A2"), named(BACK, 1, refund_ref="r1"), named(BACK, 5, "A1", payment_ref=None, refund_ref="r1")],
+            [named(PAID, 0, "A2"), named(BACK, 1, refund_ref="r1"),
+             named(BACK, 5, "A1", payment_ref=None, refund_ref="r1")],
             ["A1", "A2"],
             [A2, A2, contradicts("A2")],
         ),
