@@ -29,9 +29,11 @@ async def test_an_outage_of_the_database_is_told_once_by_each_process(stack: Sta
     for number in range(5):
         assert await stack.post(PATH, *a_delivery(f"evt_{number}")) == 503
         assert await stack.register(f"A-{number}") == 503
-    for role in ("work", "sweep", "notify"):
+    for role in ("sweep", "notify"):  # a worker without a batch in hand only finds its lane unavailable
         await stack.reads(role, WAITS, lambda waits: waits >= RETRIES)
+    for role in ROLES:
         await stack.reads(role, "tillkeeper_database_unavailable", lambda processes: processes == 1)
+    await stack.processes["work"].saw("lane_unavailable")
     await postgres_server.start()
     for process in stack.processes.values():
         assert (await process.saw("database_available"))["after_s"] > 0
