@@ -33,6 +33,7 @@ COMMANDS = [
     "order release",
     "order close",
     "order ask",
+    "events",
     "stuck",
     "words",
     "cases",
