@@ -37,7 +37,7 @@ class PreparedResponse(web.Response):
 
     @property
     def keep_alive(self) -> bool:
-        """Whether the connection stays open; aiohttp asks this of each response."""
+        """Returns True if the connection stays open; aiohttp asks this of each response."""
         return True
 
     def as_response(self) -> web.Response:

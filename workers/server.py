@@ -25,6 +25,7 @@ from tillkeeper.workers.apply import MESSAGES_MAX, ApplyLoop
 from tillkeeper.workers.database_retry import DatabaseRetry, refuse_unfit
 from tillkeeper.workers.delivery_limit import ParkLoop
 from tillkeeper.workers.key_uses import KeyUses
+from tillkeeper.workers.lane_gauges import DEPTH_EVERY_S, LAG_EVERY_S, LaneGauges
 
 log = structlog.get_logger()
 
@@ -63,11 +64,19 @@ async def serve(settings: Settings, stop: asyncio.Event, schema: SchemaWatch) ->
 
 
 async def _open_lanes(settings: Settings, pool: asyncpg.Pool, stack: AsyncExitStack) -> list[Receiver]:
+    """Opens the lanes of each loop.
+
+    The broker fills the first loop's lane before the next one's: while one batch is applied, what comes gathers for the
+    next, and others begin beside it only when there is more than that.  Batches of 30 events cost twice as much of CPU
+    as batches of 400.
+    """
     lanes: list[Receiver] = []
-    for _ in range(LOOPS_PER_LANE):
+    for priority in reversed(range(LOOPS_PER_LANE)):
         if settings.broker_url is not None:
             topology = Topology(prefix=settings.broker_prefix, shards=settings.broker_shards)
-            lanes.append(await RabbitReceiver.open(settings.broker_url, topology, prefetch=PREFETCH_MESSAGES))
+            lanes.append(
+                await RabbitReceiver.open(settings.broker_url, topology, prefetch=PREFETCH_MESSAGES, priority=priority)
+            )
         lanes.append(await SpoolReceiver.open(pool, settings.database_url))
     for lane in lanes:
         stack.push_async_callback(lane.close)
@@ -106,10 +115,13 @@ def _loops(
     parks = {
         lane.name: ParkLoop(lane=lane, pool=pool, retry=retry, now=clock.now, keys=envelope_keys) for lane in lanes
     }
+    gauges = LaneGauges(apply, lanes, now=clock.now)
     return [
         *(forever(loop.run_once, f"apply {lane.name}", IDLE_S) for loop, lane in zip(apply, lanes, strict=True)),
         *(forever(park.run_once, f"park {name}", PARK_IDLE_S) for name, park in parks.items()),
         forever(keys.run_once, "keys", KEYS_IDLE_S),
+        forever(gauges.measure_lag, "lag", LAG_EVERY_S),
+        forever(gauges.measure_depth, "depth", DEPTH_EVERY_S),
         ("policy", policy.keep_looking(stop)),
         forever(accounts.look_once, "accounts", LOOK_EVERY_S),
     ]

@@ -103,7 +103,7 @@ async def test_many_sweepers_take_each_step_once(pool, clock, gateways):
     assert len(await topics(pool, "payer")) == 60
 
 
-async def test_an_order_that_no_sweep_can_climb_with_is_set_aside_and_holds_up_no_other(pool, sweep, clock, gateways):
+async def test_an_order_that_no_sweep_can_climb_with_is_postponed_and_holds_up_no_other(pool, sweep, clock, gateways):
     await registered(pool, "A1")
     await registered(pool, "A2")
     await told(pool, an_event(Kind.PAYMENT_PENDING, order_ref="A1"))

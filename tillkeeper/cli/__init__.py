@@ -16,6 +16,7 @@ from tillkeeper.cli import (
     cases,
     db,
     erase,
+    events,
     handover,
     inspection,
     keys,
@@ -47,7 +48,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},  # commands inherit it
 )
 SUBJECTS = (
-    *(run, roles, db, order, stuck, cases, handover, backfill),
+    *(run, roles, db, order, events, stuck, cases, handover, backfill),
     *(parked, refused, keys, words, policy, broker, inspection, erase, audit),
 )
 for subject in SUBJECTS:

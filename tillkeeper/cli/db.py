@@ -33,8 +33,8 @@ def init_command(config: Config = None, as_json: AsJson = False) -> None:
         settings = settings_from(config)
         from tillkeeper.cli.database import database_failures
         from tillkeeper.cli.output import print_json
+        from tillkeeper.logs import mask
         from tillkeeper.store.schema.creating import create_schema
-        from tillkeeper.telemetry import mask
 
         with database_failures(settings):
             created = asyncio.run(create_schema(settings.database_url))
@@ -145,7 +145,7 @@ def _told(migration: "Migration") -> dict[str, Any]:
 
 def _print_status(settings: "Settings", status: "SchemaStatus", *, as_json: bool) -> None:
     from tillkeeper.cli.output import print_facts, print_json, print_table
-    from tillkeeper.telemetry import mask
+    from tillkeeper.logs import mask
 
     found, where = status.found, mask(settings.database_url)
     if as_json:

@@ -38,7 +38,7 @@ class IngestSettings(BaseModel):
     )
     processes: Processes = 1
     metrics_host: str = "127.0.0.1"  # not `host`: whoever can post webhooks must not read the metrics
-    metrics_port: Port = 0  # 0: no metrics over HTTP
+    metrics_port: Port = 9470  # 0: no metrics over HTTP; unless it is named, the first free one of ten from there
 
 
 class WorkSettings(BaseModel):
@@ -49,7 +49,7 @@ class WorkSettings(BaseModel):
     batch_events: Annotated[int, Field(ge=1, le=5000)] = 400
     processes: Processes = 1
     metrics_host: str = "127.0.0.1"
-    metrics_port: Port = 0  # 0: no metrics over HTTP
+    metrics_port: Port = 9480
 
 
 class SweepSettings(BaseModel):
@@ -60,7 +60,7 @@ class SweepSettings(BaseModel):
     orders_at_once: Annotated[int, Field(ge=1, le=1000)] = 100
     ask_within_s: Annotated[float, Field(ge=1, le=600)] = 40.0
     metrics_host: str = "127.0.0.1"
-    metrics_port: Port = 0  # 0: no metrics over HTTP
+    metrics_port: Port = 9490
 
 
 class Settings(BaseModel):
