@@ -37,7 +37,10 @@ def written_ways(words: list[str]) -> list[bytes]:
 
 async def found_in(conn: asyncpg.Connection, words: list[str]) -> dict[str, int]:
     """The number of rows of each table.column that holds one of the words, written in whatever way."""
-    ways = written_ways(words)
+    return await _rows_with(conn, written_ways(words))
+
+
+async def _rows_with(conn: asyncpg.Connection, ways: list[bytes]) -> dict[str, int]:
     found = {}
     for table, column, kind in await text_columns(conn):
         content = f'"{column}"' if kind == "bytea" else f"convert_to(\"{column}\"::text, 'UTF8')"
@@ -46,3 +49,13 @@ async def found_in(conn: asyncpg.Connection, words: list[str]) -> dict[str, int]
         if rows:
             found[f"{table}.{column}"] = rows
     return found
+
+
+PIECE_BYTES = 48  # longer than any reference that stands in a delivery
+
+
+async def kept_of(conn: asyncpg.Connection, raw: list[bytes]) -> dict[str, int]:
+    """The number of rows of each table.column that holds the begin, the middle or the end of one of the raw bodies."""
+    places = [(body, at) for body in raw for at in (0, len(body) // 2, max(0, len(body) - PIECE_BYTES))]
+    pieces = {body[at : at + PIECE_BYTES] if len(body) >= 2 * PIECE_BYTES else body for body, at in places}
+    return await _rows_with(conn, sorted(pieces))

@@ -72,7 +72,7 @@ async def test_nothing_is_erased_where_one_of_the_orders_is_not_registered(confi
 async def test_a_note_that_would_keep_the_contact_is_refused(config, pool):
     await paid(pool)
     told = await erase(config, "A-1", "--note", "ADA.KING@example.com asked for it")
-    assert (told.code, told.err) == (2, "tillkeeper: the note is kept: leave contacts out of it; nothing was erased\n")
+    assert (told.code, told.err) == (2, "tillkeeper: --note is kept: leave mail addresses and phone numbers out of it\n")
 
 
 @pytest.mark.parametrize("arguments", [(), ("--note", "why"), ("A-1", "--note", " "), ("A-1",)])
