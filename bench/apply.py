@@ -135,7 +135,7 @@ async def _insist_applied(dsn: str, transactions: int) -> None:
 
 def _variables(orders: int, clients: int) -> dict[str, object]:
     """The script's variables; texts are as long as a worker's."""
-    delivery = next(_deliveries(1))
+    delivery = next(deliveries_of(1))
     return {
         "n": -1,
         "run": uuid4(),
@@ -175,17 +175,22 @@ async def _drain(house: House, envelopes: Sequence[bytes], sizes: Sizes, *, to_b
 
 def _envelopes(events: int) -> list[bytes]:
     """What a receiver would have put on a lane, parsed by the gateway itself."""
-    deliveries = list(_deliveries(events))
+    deliveries = list(deliveries_of(events))
     return [
         pack(Envelope(run=deliveries[0].run, deliveries=tuple(deliveries[at : at + ENVELOPE_DELIVERIES])))
         for at in range(0, events, ENVELOPE_DELIVERIES)
     ]
 
 
-def _deliveries(events: int) -> Iterator[Delivery]:
+def gateway_of() -> stripe.Stripe:
+    """The gateway's code for the account that all deliveries are of."""
+    return stripe.Stripe(STRIPE, StripeSettings(gateway="stripe", webhook_secrets=(WEBHOOK_SECRET,)))
+
+
+def deliveries_of(events: int) -> Iterator[Delivery]:
+    """Deliveries of so many events, verified and parsed by the gateway itself."""
     now, run = clock.now(), uuid4()
-    signing = Stripe(now)
-    gateway = stripe.Stripe(STRIPE, StripeSettings(gateway="stripe", webhook_secrets=(WEBHOOK_SECRET,)))
+    signing, gateway = Stripe(now), gateway_of()
     for position in range(events):
         headers, body = signing.signed(position, now)
         request = Request(headers={name.lower(): (value,) for name, value in headers.items()}, body=body)

@@ -17,6 +17,7 @@ from tillkeeper.api_client.key_fetching import KEY_SETTINGS, KeyFetcher, KeyRefr
 from tillkeeper.api_client.key_store import KeyStore
 from tillkeeper.domain.delivery import EnvelopeKeys
 from tillkeeper.gateways.base import Gateway
+from tillkeeper.ingest import openapi
 from tillkeeper.ingest.connections import BoundedConnection
 from tillkeeper.ingest.health import Health
 from tillkeeper.ingest.hints import Hints
@@ -133,7 +134,7 @@ def build_app(settings: Settings, resources: Resources) -> web.Application:
     )
     webhooks = Webhooks(resources, settings)
     resources.accounts.on_change(webhooks.update_accounts)
-    routes = {**orders.routes(), **Health(resources.intake, resources.schema).routes()}
+    routes = {**orders.routes(), **Health(resources.intake, resources.schema).routes(), **openapi.routes()}
     app = web.Application(client_max_size=body_bytes_max)
     app[RECEIVERS] = webhooks.receivers
     app.on_cleanup.append(webhooks.close)

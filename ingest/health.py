@@ -8,6 +8,7 @@ from aiohttp import web
 from prometheus_client import Counter
 
 from tillkeeper import clock, telemetry
+from tillkeeper.ingest.bodies import Alive, Ready
 from tillkeeper.ingest.responses import Handler, answer, unavailable_response
 from tillkeeper.lanes.intake import Intake
 from tillkeeper.loops import keep_running, start
@@ -35,14 +36,14 @@ class Health:
 
     async def alive(self, _request: web.Request) -> web.Response:
         """Answers as long as the event loop runs; says nothing about broker or database."""
-        return answer(200, {"alive": True})
+        return answer(200, Alive())
 
     async def ready(self, _request: web.Request) -> web.Response:
         """Answers whether a lane would take a delivery, and whether it could be applied."""
         if self._schema.unfit is not None:
             return unavailable_response("the database has no schema that this program may serve; see the log for why")
         if await self._is_ready():
-            return answer(200, {"ready": True})
+            return answer(200, Ready())
         return unavailable_response("no lane can make a delivery durable; see the log for why")
 
     async def _is_ready(self) -> bool:

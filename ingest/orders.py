@@ -17,6 +17,7 @@ from tillkeeper.domain.order.refund_registration import GatewayKnowsRefund
 from tillkeeper.domain.order.registration import Contradiction
 from tillkeeper.domain.policy import Policy
 from tillkeeper.gateways.errors import Refused
+from tillkeeper.ingest.bodies import RefundRegistered, RefundWithdrawn, Registered
 from tillkeeper.ingest.body import headers_of, read_body
 from tillkeeper.ingest.refunds import refund_of
 from tillkeeper.ingest.registration import BadRegistration, registration_of
@@ -125,13 +126,13 @@ class OrdersApi:
     async def _put(self, request: web.Request, order_ref: str) -> web.Response:
         registration = registration_of(order_ref, await self._body(request), accounts=self._accounts)
         outcome = await register(self._pool, registration, policy=self._policy(), now=clock.now())
-        return answer(201 if outcome == "created" else 200, {"order_ref": order_ref, "registration": outcome})
+        return answer(201 if outcome == "created" else 200, Registered(order_ref=order_ref, registration=outcome))
 
     async def _put_refund(self, request: web.Request, order_ref: str) -> web.Response:
         refund_ref = reference_of(request.rel_url.raw_path, REFUND_PART, "a refund's")
         asked = refund_of(order_ref, refund_ref, await self._body(request), accounts=self._accounts)
         outcome = await refunds.register_refund(self._pool, asked, policy=self._policy(), now=clock.now())
-        content = {"order_ref": order_ref, "refund_ref": refund_ref, "refund": outcome}
+        content = RefundRegistered(order_ref=order_ref, refund_ref=refund_ref, refund=outcome)
         return answer(201 if outcome == "created" else 200, content)
 
     async def _withdraw_refund(self, request: web.Request, order_ref: str) -> web.Response:
@@ -139,7 +140,7 @@ class OrdersApi:
         outcome = await refunds.withdraw_refund(
             self._pool, order_ref, refund_ref, policy=self._policy(), now=clock.now()
         )
-        return answer(200, {"order_ref": order_ref, "refund_ref": refund_ref, "refund": outcome})
+        return answer(200, RefundWithdrawn(order_ref=order_ref, refund_ref=refund_ref, refund=outcome))
 
     async def _body(self, request: web.Request) -> bytes:
         headers_of(request)

@@ -12,28 +12,28 @@ from yarl import URL
 from tillkeeper.notices.addresses import ADDRESS_CHARS_MAX, URL_CHARS_MAX, is_plain_link
 
 # Letters of any script may stand in an address; nothing that ends a header, a list of addresses or a markup does.
-_EMAIL: Final = re.compile(r"[^\s@<>\"'(),;:\\\[\]]+@[^\s@<>\"'(),;:\\\[\]]+")
-_PHONE: Final = re.compile(r"\+?[0-9][0-9 ()./-]{2,30}", re.ASCII)
-_LOCALE: Final = re.compile(r"[A-Za-z]{2,3}([_-][A-Za-z0-9]{2,8}){0,3}", re.ASCII)
+EMAIL: Final = re.compile(r"[^\s@<>\"'(),;:\\\[\]]+@[^\s@<>\"'(),;:\\\[\]]+")
+PHONE: Final = re.compile(r"\+?[0-9][0-9 ()./-]{2,30}", re.ASCII)
+LOCALE: Final = re.compile(r"[A-Za-z]{2,3}([_-][A-Za-z0-9]{2,8}){0,3}", re.ASCII)
 
 
 def email_problems(email: str | None) -> Iterator[str]:
     """Yields what is wrong with a payer's mail address."""
     if email is None:
         return
-    if len(email) > ADDRESS_CHARS_MAX or not email.isprintable() or not _EMAIL.fullmatch(email):
+    if len(email) > ADDRESS_CHARS_MAX or not email.isprintable() or not EMAIL.fullmatch(email):
         yield "must be one mail address such as payer@example.com, without a name, white space or line end"
 
 
 def phone_problems(phone: str | None) -> Iterator[str]:
     """Yields what is wrong with a payer's phone number."""
-    if phone is not None and not _PHONE.fullmatch(phone):
+    if phone is not None and not PHONE.fullmatch(phone):
         yield "must be a phone number such as +86 138 0000 0000, 3 to 31 digits and ()./- without a line end"
 
 
 def locale_problems(locale: str | None) -> Iterator[str]:
     """Yields what is wrong with a payer's locale."""
-    if locale is not None and not _LOCALE.fullmatch(locale):
+    if locale is not None and not LOCALE.fullmatch(locale):
         yield "must be a locale such as zh-CN or en"
 
 

@@ -7,19 +7,14 @@ import msgspec
 from tillkeeper.domain.order.refund_registration import REFUND_REF_CHARS_MAX, AskedRefund
 from tillkeeper.gateways.errors import BadPayload
 from tillkeeper.gateways.kit import strictjson
-from tillkeeper.ingest.registration import Amount, BadRegistration, Ref
-
-
-class _Refund(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    account: Ref
-    amount: Amount
-    payment_ref: Ref | None = None
+from tillkeeper.ingest.bodies import RefundBody
+from tillkeeper.ingest.registration import BadRegistration
 
 
 def refund_of(order_ref: str, refund_ref: str, body: bytes, *, accounts: Collection[str]) -> AskedRefund:
     """Reads the refund in a request's body.  Raises BadRegistration."""
     try:
-        refund = msgspec.convert(strictjson.loads(body), _Refund)
+        refund = msgspec.convert(strictjson.loads(body), RefundBody)
     except BadPayload as error:
         raise BadRegistration(error.reason) from None
     except msgspec.ValidationError as error:

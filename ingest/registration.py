@@ -1,63 +1,29 @@
 """Reads the body of PUT /orders, checked field by field; every refusal says what would be right."""
 
 from collections.abc import Collection, Iterator
-from datetime import UTC, datetime
-from typing import Annotated, Final
+from datetime import UTC
+from typing import Final
 
 import msgspec
 
-from tillkeeper.domain.events import REF_CHARS_MAX
-from tillkeeper.domain.money import AMOUNT_MINOR_MAX, BadMoney, exponent
+from tillkeeper.domain.money import BadMoney, exponent
 from tillkeeper.domain.order.registration import ClaimedPayment, Instalment, Payer, Registration
 from tillkeeper.gateways.errors import BadPayload
 from tillkeeper.gateways.kit import strictjson
+from tillkeeper.ingest.bodies import OrderBody, PayerBody
 from tillkeeper.ingest.payer_fields import as_link, email_problems, link_problems, locale_problems, phone_problems
 
-ACCOUNTS_MAX: Final = 100
-PAYMENTS_MAX: Final = 100
-INSTALMENTS_MAX: Final = 120  # ten years of months
 YEARS: Final = range(2000, 2200)  # the database and every time zone can express these
-
-Amount = Annotated[int, msgspec.Meta(ge=1, le=AMOUNT_MINOR_MAX)]
-Ref = Annotated[str, msgspec.Meta(min_length=1, max_length=REF_CHARS_MAX)]
-Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
 class BadRegistration(Exception):
     """The request's body is wrong; the text says why, in words for the caller."""
 
 
-class _Payment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    account: Ref
-    payment_ref: Ref
-
-
-class _Payer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    email: str | None = None
-    phone: str | None = None
-    locale: str | None = None
-
-
-class _Instalment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    amount: Amount
-    due_at: Moment
-
-
-class _Order(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    amount: Amount
-    currency: str
-    accounts: Annotated[tuple[Ref, ...], msgspec.Meta(min_length=1, max_length=ACCOUNTS_MAX)]
-    payments: Annotated[tuple[_Payment, ...], msgspec.Meta(max_length=PAYMENTS_MAX)] = ()
-    payer: _Payer | None = None
-    pay_url: str | None = None
-    expires_at: Moment | None = None
-    instalments: Annotated[tuple[_Instalment, ...], msgspec.Meta(max_length=INSTALMENTS_MAX)] = ()
-
-
 def registration_of(order_ref: str, body: bytes, *, accounts: Collection[str]) -> Registration:
     """Reads the registration in a request's body.  Raises BadRegistration."""
     try:
-        order = msgspec.convert(strictjson.loads(body), _Order)
+        order = msgspec.convert(strictjson.loads(body), OrderBody)
     except BadPayload as error:
         raise BadRegistration(error.reason) from None
     except msgspec.ValidationError as error:
@@ -67,8 +33,8 @@ def registration_of(order_ref: str, body: bytes, *, accounts: Collection[str]) -
     return _registration(order_ref, order)
 
 
-def _problems(order: _Order, accounts: Collection[str]) -> Iterator[str]:
-    payer = order.payer or _Payer()
+def _problems(order: OrderBody, accounts: Collection[str]) -> Iterator[str]:
+    payer = order.payer or PayerBody()
     checked = {
         "payer.email": email_problems(payer.email),
         "payer.phone": phone_problems(payer.phone),
@@ -94,7 +60,7 @@ def _problems(order: _Order, accounts: Collection[str]) -> Iterator[str]:
             yield f"a time must lie between the years {YEARS.start} and {YEARS.stop - 1}"
 
 
-def _registration(order_ref: str, order: _Order) -> Registration:
+def _registration(order_ref: str, order: OrderBody) -> Registration:
     payer = order.payer
     return Registration(
         order_ref=order_ref,

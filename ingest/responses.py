@@ -5,12 +5,14 @@ from email.utils import format_datetime
 from http import HTTPStatus
 from typing import Final
 
+import msgspec
 import orjson
 from aiohttp import web
 from multidict import CIMultiDict
 
 from tillkeeper import clock
 from tillkeeper.gateways.messages import Reply
+from tillkeeper.ingest.bodies import Problem
 
 SERVER: Final = "tillkeeper"  # instead of the name and version of the library
 RETRY_AFTER_S: Final = 5  # in a longer outage the gateway's own growing pauses apply
@@ -35,7 +37,7 @@ class PreparedResponse(web.Response):
 
     @property
     def keep_alive(self) -> bool:
-        """Whether the connection stays open; aiohttp asks this of each response."""
+        """Returns True if the connection stays open; aiohttp asks this of each response."""
         return True
 
     def as_response(self) -> web.Response:
@@ -61,14 +63,14 @@ def answer(status: int, content: object, **headers: str) -> web.Response:
     headers = {name.replace("_", "-"): value for name, value in headers.items()}
     return web.Response(
         status=status,
-        body=orjson.dumps(content),
+        body=orjson.dumps(content, default=msgspec.structs.asdict),
         headers=CIMultiDict({"Server": SERVER, "Content-Type": "application/json", **headers}),
     )
 
 
 def refusal(status: int, error: str, **headers: str) -> web.Response:
     """Builds the JSON response for an error: every error of the API has this form."""
-    return answer(status, {"error": error}, **headers)
+    return answer(status, Problem(error), **headers)
 
 
 def method_refusal(allowed: str) -> web.Response:

@@ -31,12 +31,12 @@ class FairScheduler:
 
     @property
     def has_time(self) -> bool:
-        """Whether this turn has time left."""
+        """Returns True while this turn has time left."""
         return self._spent_s < TURN_S
 
     @property
     def is_free(self) -> bool:
-        """Whether work can begin at once, with nothing queued before it."""
+        """Returns True if work can begin at once, with nothing queued before it."""
         return self._spent_s < TURN_S and not self._normal
 
     def record_time(self, spent_s: float) -> None:

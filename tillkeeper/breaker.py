@@ -22,7 +22,7 @@ class Breaker:
 
     @property
     def is_closed(self) -> bool:
-        """Whether nothing is known to be wrong."""
+        """Returns True while nothing is known to be wrong."""
         return self._open_until is None
 
     def is_open(self, now_s: float) -> bool:

@@ -33,7 +33,7 @@ class SchemaWatch:
 
     @property
     def is_fit(self) -> bool:
-        """Whether the database was seen, and may be served."""
+        """Returns True if the database was seen, and may be served."""
         return self._seen is not None and self.unfit is None
 
     def refuse_unfit(self) -> None:

@@ -24,12 +24,12 @@ class HasMetricsPort(Protocol):
 
     @property
     def metrics_host(self) -> str:
-        """The address to listen on."""
+        """Returns the address to listen on."""
         ...
 
     @property
     def metrics_port(self) -> int:
-        """The port to listen on; 0 for none."""
+        """Returns the port to listen on; 0 for none."""
         ...
 
 

@@ -56,7 +56,7 @@ class JobPool(Generic[Job, Result]):
 
     @property
     def jobs(self) -> list[Job]:
-        """The jobs that are running."""
+        """Returns the jobs that are running."""
         return list(self._running.values())
 
     async def run_once(self) -> int:

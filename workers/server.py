@@ -63,11 +63,19 @@ async def serve(settings: Settings, stop: asyncio.Event, schema: SchemaWatch) ->
 
 
 async def _open_lanes(settings: Settings, pool: asyncpg.Pool, stack: AsyncExitStack) -> list[Receiver]:
+    """Opens the lanes of each loop.
+
+    The broker fills the first loop's lane before the next one's: while one batch is applied, what comes gathers for the
+    next, and others begin beside it only when there is more than that.  Batches of 30 events cost twice as much of CPU
+    as batches of 400.
+    """
     lanes: list[Receiver] = []
-    for _ in range(LOOPS_PER_LANE):
+    for priority in reversed(range(LOOPS_PER_LANE)):
         if settings.broker_url is not None:
             topology = Topology(prefix=settings.broker_prefix, shards=settings.broker_shards)
-            lanes.append(await RabbitReceiver.open(settings.broker_url, topology, prefetch=PREFETCH_MESSAGES))
+            lanes.append(
+                await RabbitReceiver.open(settings.broker_url, topology, prefetch=PREFETCH_MESSAGES, priority=priority)
+            )
         lanes.append(await SpoolReceiver.open(pool, settings.database_url))
     for lane in lanes:
         stack.push_async_callback(lane.close)

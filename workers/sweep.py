@@ -29,7 +29,7 @@ from tillkeeper.gateways.messages import Call
 from tillkeeper.loops import start
 from tillkeeper.settings import SweepSettings
 from tillkeeper.store.apply.batch import apply_found
-from tillkeeper.store.jobs.sweeping import accounts_key, due_now, set_aside, settle, take_due, take_one
+from tillkeeper.store.jobs.sweeping import accounts_key, due_now, postpone, settle, take_due, take_one
 from tillkeeper.store.postgres.lease import lease_over
 from tillkeeper.store.postgres.sqlstates import DATABASE_ERRORS, is_contention, is_outage
 from tillkeeper.store.postgres.transactions import repeat_on_conflict
@@ -41,7 +41,7 @@ from tillkeeper.workers.watched_api_client import WatchedApiClient
 
 log = structlog.get_logger()
 
-ASIDE: Final = timedelta(hours=1)  # for an order that the sweep cannot advance because of a bug, which is logged
+POSTPONED_FOR: Final = timedelta(hours=1)  # for an order that the sweep cannot advance for a bug, which is logged
 CANNOT_QUERY: Final = "cannot_ask"  # the reason for no answer, until somebody changes the account's settings
 BATCHES_IN_FLIGHT: Final = 4  # of orders that wait for answers; fewer than two of the same accounts
 
@@ -136,7 +136,7 @@ class Sweep:
         return await self._retry.until_available(lambda: self._take(limit, besides))
 
     async def _take(self, limit: int, besides: Collection[str]) -> tuple[int, list[DueQuery]]:
-        """Takes due orders at once, or one by one if that fails because of one of them, which is then set aside."""
+        """Takes due orders at once, or one by one if that fails because of one of them, which is then postponed."""
         due = partial(take_due, policy=self._policy(), limit=limit, besides=besides, lease=self._lease, now=self._now())
         try:
             return await repeat_on_conflict(self._pool, due)
@@ -157,9 +157,9 @@ class Sweep:
                 raise
             if is_contention(error):  # another has locked it: it stays due
                 return []
-            log.exception("order_set_aside", order_id=order_id)
-            SWEPT_ORDERS.labels("set_aside").inc()
-        await repeat_on_conflict(self._pool, partial(set_aside, order_id=order_id, until=self._now() + ASIDE))
+            log.exception("order_postponed", order_id=order_id)
+            SWEPT_ORDERS.labels("postponed").inc()
+        await repeat_on_conflict(self._pool, partial(postpone, order_id=order_id, until=self._now() + POSTPONED_FOR))
         return []
 
     async def ask(self, due: DueQuery) -> Responses:

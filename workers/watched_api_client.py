@@ -24,7 +24,7 @@ class WatchedApiClient:
 
     @property
     def gateways(self) -> Mapping[str, Gateway]:
-        """The gateways of the accounts that can be queried."""
+        """Returns the gateways of the accounts that can be queried."""
         return self._api_client.gateways
 
     def can_query(self, account: str) -> bool:

@@ -103,15 +103,15 @@ async def test_many_sweepers_take_each_step_once(pool, clock, gateways):
     assert len(await topics(pool, "payer")) == 60
 
 
-async def test_an_order_that_no_sweep_can_climb_with_is_set_aside_and_holds_up_no_other(pool, sweep, clock, gateways):
+async def test_an_order_that_no_sweep_can_climb_with_is_postponed_and_holds_up_no_other(pool, sweep, clock, gateways):
     await registered(pool, "A1")
     await registered(pool, "A2")
     await told(pool, an_event(Kind.PAYMENT_PENDING, order_ref="A1"))
     await pool.execute("UPDATE payments SET facts = '{\"standing\": 7}'")  # as no program of ours writes them
     await until(sweep, clock, 3 * MINUTE)
     assert [query.order_ref for _, _, query in gateways.asked] == ["A2"]
-    aside = await pool.fetchval("SELECT due_at FROM orders WHERE order_ref = 'A1'")
-    assert aside == NOON + 2 * MINUTE + HOUR
+    due_at = await pool.fetchval("SELECT due_at FROM orders WHERE order_ref = 'A1'")
+    assert due_at == NOON + 2 * MINUTE + HOUR
 
 
 async def test_an_answer_that_cannot_be_applied_closes_nothing_and_asks_nobody_to_pay(pool, sweep, clock, gateways):

@@ -21,7 +21,7 @@ class _Raw(io.RawIOBase):
         self._failed = False
 
     def writable(self) -> bool:
-        """True: standard output is for writing alone."""
+        """Returns True, for standard output is for writing alone."""
         return True
 
     def isatty(self) -> bool:

@@ -1,4 +1,4 @@
-"""How far an upgrade is: a bar on a terminal; elsewhere a line for each step, and one every ten seconds."""
+"""Shows how far an upgrade is: by a bar on a terminal; elsewhere a line for each step, and one every ten seconds."""
 
 import sys
 from collections.abc import Iterator
@@ -17,18 +17,18 @@ LINE_EVERY_S: Final = 10.0
 
 
 class Lines:
-    """Lines on standard error."""
+    """Prints lines on standard error."""
 
     def __init__(self) -> None:
         self._step = ""
         self._began_s = self._told_s = 0.0
 
     def waiting(self) -> None:
-        """Somebody else upgrades."""
+        """Says that somebody else upgrades."""
         print("another upgrade of this database is under way; waiting for its end", file=sys.stderr)
 
     def tell(self, done: "Done") -> None:
-        """A line where there is something new to say."""
+        """Prints a line where there is something new to say."""
         now_s = clock.monotonic_s()
         if (step := step_of(done)) != self._step:
             self._step, self._began_s, self._told_s = step, now_s, now_s
@@ -41,7 +41,7 @@ class Lines:
 
 
 class Bar:
-    """The steps one below the other, and a bar for the one under way."""
+    """Lists the steps one below the other, with a bar for the one under way."""
 
     def __init__(self, progress: "Progress") -> None:
         self._progress = progress
@@ -49,7 +49,7 @@ class Bar:
         self._step = ""
 
     def waiting(self) -> None:
-        """Somebody else upgrades."""
+        """Says that somebody else upgrades."""
         self._say("another upgrade of this database is under way; waiting for its end")
 
     def tell(self, done: "Done") -> None:

@@ -64,7 +64,7 @@ class Gateway(Protocol):
 
     @property
     def abilities(self) -> Abilities:
-        """What can be queried about orders here."""
+        """Returns what can be queried about orders here."""
         return Abilities(
             queryable=self.queryable, single_payment=self.single_payment, refunds_in_payments=self.refunds_in_payments
         )

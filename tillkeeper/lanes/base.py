@@ -28,7 +28,7 @@ class Sender(Protocol):
 
     @property
     def name(self) -> str:
-        """The lane's name in metrics and logs."""
+        """Returns the lane's name in metrics and logs."""
         ...
 
     async def put(self, body: bytes, *, shard: int = 0) -> None:
@@ -49,7 +49,7 @@ class Receiver(Protocol):
 
     @property
     def name(self) -> str:
-        """The lane's name in metrics and logs."""
+        """Returns the lane's name in metrics and logs."""
         ...
 
     async def take(self, *, limit: int, wait_s: float) -> list[LaneMessage]:

@@ -39,7 +39,7 @@ class BrokerBreaker:
 
     @property
     def is_closed(self) -> bool:
-        """Whether deliveries go to the broker."""
+        """Returns True while deliveries go to the broker."""
         return self._breaker.is_closed
 
     def open(self, reason: str) -> None:

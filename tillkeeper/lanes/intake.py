@@ -88,7 +88,7 @@ class Intake:
 
     @property
     def breaker_closed(self) -> bool:
-        """Whether RabbitMQ is in use; always True where there is none."""
+        """Returns True while RabbitMQ is in use; always True where there is none."""
         return self._breaker.is_closed
 
     async def accept(

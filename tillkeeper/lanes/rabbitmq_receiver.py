@@ -51,9 +51,12 @@ class RabbitReceiver:
 
     name: Final = "rabbitmq"
 
-    def __init__(self, broker_url: str, topology: Topology, *, prefetch: int, shards: Iterable[int] | None) -> None:
+    def __init__(
+        self, broker_url: str, topology: Topology, *, prefetch: int, priority: int, shards: Iterable[int] | None
+    ) -> None:
         self._topology = topology
         self._prefetch = max(1, min(prefetch, PREFETCH_MAX))
+        self._priority = priority
         self._shards = tuple(range(topology.shards) if shards is None else shards)
         self._session: _Session | None = None
         self._arrived = asyncio.Event()
@@ -65,12 +68,19 @@ class RabbitReceiver:
 
     @classmethod
     async def open(
-        cls, broker_url: str, topology: Topology, *, prefetch: int = PREFETCH_MAX, shards: Iterable[int] | None = None
+        cls,
+        broker_url: str,
+        topology: Topology,
+        *,
+        prefetch: int = PREFETCH_MAX,
+        priority: int = 0,
+        shards: Iterable[int] | None = None,
     ) -> "RabbitReceiver":
         """Opens a receiver that connects now, or as soon as the broker is available.
 
-        A `prefetch` of twice the limit of a take holds the next batch ready while one is applied."""
-        receiver = cls(broker_url, topology, prefetch=prefetch, shards=shards)
+        A `prefetch` of twice the limit of a take holds the next batch ready while one is applied.  The broker delivers
+        to receivers of a lower `priority` only what those above them have no room for."""
+        receiver = cls(broker_url, topology, prefetch=prefetch, priority=priority, shards=shards)
         await receiver._connection.open()
         start(
             keep_running(receiver.watch_once, name="consumer watch", stop=receiver._stop, idle_s=WATCH_S),
@@ -175,7 +185,7 @@ class RabbitReceiver:
         await channel.set_qos(prefetch_count=self._prefetch, global_=False)  # quorum queues refuse a global one
         for shard in self._shards:
             queue = await channel.get_queue(self._topology.queue(shard), ensure=False)
-            await queue.consume(keep, no_ack=False)
+            await queue.consume(keep, no_ack=False, arguments={"x-priority": self._priority})
         self._session = session
 
     def _tear_down(self) -> None:

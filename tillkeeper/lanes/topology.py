@@ -28,12 +28,12 @@ class Topology(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def exchange(self) -> str:
-        """The exchange that receivers publish to, with the shard as routing key."""
+        """Returns the exchange that receivers publish to, with the shard as routing key."""
         return f"{self.prefix}.events"
 
     @property
     def park(self) -> str:
-        """The name of the queue of messages past the delivery limit, and of its exchange."""
+        """Returns the name of the queue of messages past the delivery limit, and of its exchange."""
         return f"{self.prefix}.park"
 
     def queue(self, shard: int) -> str:

@@ -20,7 +20,7 @@ class Channel(Protocol):
 
     @property
     def name(self) -> str:
-        """The channel's name in `outbox.channels`, metrics and logs; no secret, and the same after every restart."""
+        """Returns its name in `outbox.channels`, metrics and logs: no secret, and the same after each restart."""
         ...
 
     async def send(self, notice: Outgoing) -> SendOutcome:

@@ -23,6 +23,6 @@ class Outgoing(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def id(self) -> str:
-        """The key without full stops, which signatures take apart; a digest where it holds anything unusual."""
+        """Returns the key without full stops, which signatures take apart; a digest where it holds anything unusual."""
         plain = self.key.replace(".", "-")
         return plain if _PLAIN.fullmatch(plain) else hashlib.sha256(self.key.encode()).hexdigest()

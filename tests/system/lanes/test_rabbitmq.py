@@ -151,6 +151,15 @@ async def test_each_shard_has_its_own_queue_and_workers_choose_theirs(rabbitmq, 
         assert [each.body for each in await take_all(await lane.receiver(), 1)] == [b"zero"]
 
 
+async def test_a_receiver_gets_what_those_of_a_higher_priority_have_no_room_for(rabbit_lane: RabbitLane):
+    last = await rabbit_lane.receiver(priority=0)
+    first = await rabbit_lane.receiver(priority=1, prefetch=2)
+    for body in (b"1", b"2", b"3"):
+        await rabbit_lane.sender.put(body)
+    assert [each.body for each in await take_all(first, 2)] == [b"1", b"2"]
+    assert [each.body for each in await take_all(last, 1)] == [b"3"]
+
+
 async def test_a_sender_walks_the_host_list(rabbitmq, broker_url, broker_prefix):
     login = broker_url.removesuffix("/").rpartition("@")
     url = f"{login[0]}@127.0.0.1:1,{login[2]}/"

@@ -46,7 +46,7 @@ class OrderState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def summary(self) -> Summary:
-        """The status and sums of the facts."""
+        """Returns the status and sums of the facts."""
         if self.derived is None:
             msgspec.structs.force_setattr(self, "derived", summarize(self.order, self.facts))
         assert self.derived is not None

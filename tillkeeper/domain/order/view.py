@@ -6,28 +6,30 @@ The orders API, the command line, the notices to merchant and payer and the mail
 from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 from tillkeeper.domain.money import AMOUNT_MINOR_MAX
 from tillkeeper.domain.order.registration import Order
 from tillkeeper.domain.order.status import Summary
 from tillkeeper.domain.statuses import STATUS_ZH, Status
 
-Minor = Annotated[int, msgspec.Meta(ge=0, le=AMOUNT_MINOR_MAX)]
+Minor = Annotated[int, Meta(ge=0, le=AMOUNT_MINOR_MAX)]
 
 
 class OrderView(msgspec.Struct, frozen=True, kw_only=True):
     """What is shown of any order.  Amounts in minor units of `currency`; `paid` is all that came in, before refunds."""
 
-    order_ref: str
-    status: Status
-    status_zh: str = ""  # payloads that were written earlier may lack it, and the sums
-    amount: Minor
-    currency: str
-    paid: Minor = 0
-    refunding: Minor = 0
-    refunded: Minor = 0
-    discount: Minor = 0
-    charged_back: Minor = 0
+    order_ref: Annotated[str, Meta(description="Your reference.")]
+    status: Annotated[Status, Meta(description="Derived from all that is known of its payments (docs/states.md).")]
+    # Payloads that were written earlier may lack what has a default.
+    status_zh: Annotated[str, Meta(description="The same for people who read Chinese.")] = ""
+    amount: Annotated[Minor, Meta(description="What is due, as registered.")]
+    currency: Annotated[str, Meta(description="ISO 4217, as registered; every sum of the order is in it.")]
+    paid: Annotated[Minor, Meta(description="All that was captured, before refunds.")] = 0
+    refunding: Annotated[Minor, Meta(description="What is on its way back.")] = 0
+    refunded: Annotated[Minor, Meta(description="What went back.")] = 0
+    discount: Annotated[Minor, Meta(description="What a gateway granted off the amount (promotion codes).")] = 0
+    charged_back: Annotated[Minor, Meta(description="What lost disputes took: beside the status, not in it.")] = 0
 
     def fields(self) -> dict[str, object]:
         """Returns them by their published names."""

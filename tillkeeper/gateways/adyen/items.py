@@ -80,14 +80,14 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def signed(self) -> tuple[str, ...]:
-        """The eight fields, in their order."""
+        """Returns the eight fields, in their order."""
         value = "" if self.value is None else str(self.value)
         head = (self.psp_ref, self.original_ref or "", self.merchant_account, self.order_ref or "")
         return (*head, value, self.currency or "", self.code, self.success)
 
     @property
     def succeeded(self) -> bool:
-        """Whether it did what its code says."""
+        """Returns True if it did what its code says."""
         return BOOLEANS[self.success]
 
     @property
@@ -97,12 +97,12 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def reported_at(self) -> datetime:
-        """When it happened, by Adyen's clock."""
+        """Returns when it happened, by Adyen's clock."""
         return moment_from_rfc3339(text(self.raw, "eventDate"))
 
     @property
     def amount(self) -> int | None:
-        """In minor units."""
+        """Returns it in minor units."""
         if self.value is None or self.currency is None:
             return None
         return units.from_minor(self.value, self.currency, units.ADYEN)

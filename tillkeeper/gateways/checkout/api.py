@@ -49,7 +49,7 @@ STATUSES: Final[Mapping[str, tuple[Kind, FailureClass | None] | None]] = {
 
 
 def path_of(query: Query) -> str:
-    """Path and query of what answers the query.  Raises CannotQuery."""
+    """Returns path and query of what answers the query.  Raises CannotQuery."""
     if query.about == "refund":
         if query.refund_ref is None:
             raise CannotQuery("a refund is found by its action's id")

@@ -23,7 +23,7 @@ ID: Final = re.compile(r"[A-Za-z0-9]{1,64}", re.ASCII)
 
 
 def path_of(query: Query) -> str:
-    """Path and query string of what answers the query.  Raises CannotQuery."""
+    """Returns path and query string of what answers the query.  Raises CannotQuery."""
     if query.about == "refund":
         return f"/refunds/{quote(_checked(query.refund_ref), safe='')}"
     ref = _checked(query.payment_ref)

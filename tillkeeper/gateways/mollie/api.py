@@ -35,7 +35,7 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def path_of(query: Query) -> str:
-    """Path and query string, behind the version, of what answers the query.  Raises CannotQuery."""
+    """Returns path and query string, behind the version, of what answers the query.  Raises CannotQuery."""
     ref = query.payment_ref or ""
     if query.about == "refund":
         if not PAYMENT.fullmatch(ref) or not REFUND.fullmatch(query.refund_ref or ""):

@@ -95,14 +95,14 @@ class Certificates:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The labels of those at hand, each once."""
+        """Returns the labels of those at hand, each once."""
         fetched = (certificate for certificate, _ in self._fetched.values())
         at_hand = (*self._configured.values(), *fetched)
         return tuple(dict.fromkeys(certificate.label for certificate in at_hand))
 
     @property
     def in_use(self) -> str | None:
-        """The address of the one that verified last, else of the one that was fetched last."""
+        """Returns the address of the one that verified last, else of the one that was fetched last."""
         return self._used if self._used in self._fetched else next(reversed(self._fetched), None)
 
     def used(self, url: str) -> None:

@@ -34,12 +34,12 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def resource(self) -> object:
-        """The object that the event is about."""
+        """Returns the object that the event is about."""
         return at(self.content, ["resource"])
 
     @property
     def must_be_confirmed(self) -> bool:
-        """Whether somebody would get goods, or hide that money is still due, by forging it."""
+        """Returns True if somebody would get goods, or hide that money is still due, by forging it."""
         return self.event_type in CONFIRMED or self.facts[0].kind is Kind.DISPUTE_WON
 
 

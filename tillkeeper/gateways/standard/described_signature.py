@@ -86,7 +86,7 @@ class SignatureSettings(BaseModel):
 
     @property
     def headers(self) -> frozenset[str]:
-        """The names of all headers that are looked at, in lower case."""
+        """Returns the names of all headers that are looked at, in lower case."""
         names = (self.header, self.timestamp_header, self.id_header)
         return frozenset(name.lower() for name in names if name is not None)
 

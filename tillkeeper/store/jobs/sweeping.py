@@ -61,12 +61,12 @@ async def due_now(conn: Conn, *, limit: int, now: datetime, besides: Collection[
     return [row["id"] for row in await conn.fetch(DUE_NOW, now, limit, list(besides))]
 
 
-SET_ASIDE = "UPDATE orders SET due_at = $2 WHERE id = $1 AND due_at IS NOT NULL"
+POSTPONE = "UPDATE orders SET due_at = $2 WHERE id = $1 AND due_at IS NOT NULL"
 
 
-async def set_aside(conn: Conn, order_id: int, *, until: datetime) -> None:
+async def postpone(conn: Conn, order_id: int, *, until: datetime) -> None:
     """Postpones an order that no sweep can advance, so that it holds up no other."""
-    await conn.execute(SET_ASIDE, order_id, until)
+    await conn.execute(POSTPONE, order_id, until)
 
 
 async def _take(conn: Conn, ids: Collection[int], *, policy: Policy, lease: timedelta, now: datetime) -> list[DueQuery]:

@@ -51,13 +51,13 @@ class Audit(msgspec.Struct, kw_only=True):
 
     @property
     def accounted(self) -> int:
-        """The number of accepted events that have an outcome."""
+        """Returns the number of accepted events that have an outcome."""
         return sum(self.outcomes.values()) + self.duplicates + self.parked
 
     @property
     def balances(self) -> bool:
-        """Whether every accepted event has one outcome, none is missing, every order's status is true, and no order
-        with money under way is left without a sweep or a case."""
+        """Returns True if every accepted event has one outcome, none is missing, every order's status is true, and no
+        order with money under way is left without a sweep or a case."""
         broken = self.missing or self.unbalanced or self.unfetched or self.misjudged or self.unreadable
         stands_over = self.unattended or self.stale
         return self.accepted == self.accounted and not broken and not stands_over

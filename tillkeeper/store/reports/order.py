@@ -1,5 +1,6 @@
 """Reads an order for people and the merchant's systems: its present state, and its history."""
 
+from datetime import datetime
 from typing import Any
 
 import asyncpg
@@ -7,6 +8,14 @@ import msgspec
 
 from tillkeeper.domain.order.view import view_of
 from tillkeeper.store.postgres.pool import Conn
+from tillkeeper.store.reports.shown_order import (
+    HistoryEntry,
+    OrderDetails,
+    ShownCase,
+    ShownDispute,
+    ShownPayment,
+    ShownRefund,
+)
 from tillkeeper.store.rows import order_in, summary_in
 
 SHOW_ORDER = """
@@ -48,25 +57,38 @@ async def show_in(conn: Conn, order_ref: str) -> dict[str, Any] | None:
     row = await conn.fetchrow(SHOW_ORDER, order_ref)
     if row is None:
         return None
-    return {
-        **view_of(order_in(row), summary_in(row), charged_back=row["charged_back_minor"]).fields(),
-        "version": row["version"],
-        "registered_at": row["registered_at"],
-        "changed_at": row["changed_at"],
-        "expires_at": row["expires_at"],
-        "stands_since": row["phase_since"],
-        "swept_next_at": row["due_at"],
-        "held_until": row["held_until"],
-        "closed_at": row["closed_at"],
-        "erased_at": row["erased_at"],
-        "payments": [dict(payment) for payment in await conn.fetch(SHOW_PAYMENTS, row["id"])],
-        "refunds": [dict(refund) for refund in await conn.fetch(SHOW_REFUNDS, row["id"])],
-        "disputes": [dict(dispute) for dispute in await conn.fetch(SHOW_DISPUTES, row["id"])],
-        "cases": [
-            {**dict(case), "details": msgspec.json.decode(case["details"])}
-            for case in await conn.fetch(SHOW_CASES, row["id"])
-        ],
-    }
+    view = view_of(order_in(row), summary_in(row), charged_back=row["charged_back_minor"])
+    return {**view.fields(), **_as_json(await _details(conn, row))}
+
+
+async def _details(conn: Conn, row: asyncpg.Record) -> OrderDetails:
+    order_id = row["id"]
+    return OrderDetails(
+        version=row["version"],
+        registered_at=row["registered_at"],
+        changed_at=row["changed_at"],
+        expires_at=row["expires_at"],
+        stands_since=row["phase_since"],
+        swept_next_at=row["due_at"],
+        held_until=row["held_until"],
+        closed_at=row["closed_at"],
+        erased_at=row["erased_at"],
+        payments=tuple([ShownPayment(**payment) for payment in await conn.fetch(SHOW_PAYMENTS, order_id)]),
+        refunds=tuple([ShownRefund(**refund) for refund in await conn.fetch(SHOW_REFUNDS, order_id)]),
+        disputes=tuple([ShownDispute(**dispute) for dispute in await conn.fetch(SHOW_DISPUTES, order_id)]),
+        cases=tuple(
+            [
+                ShownCase(**{**case, "details": msgspec.json.decode(case["details"])})
+                for case in await conn.fetch(SHOW_CASES, order_id)
+            ]
+        ),
+    )
+
+
+def _as_json(shown: OrderDetails | HistoryEntry) -> dict[str, Any]:
+    """Returns its fields, with times as they are."""
+    fields: dict[str, Any] = msgspec.to_builtins(shown, builtin_types=(datetime,))
+    return fields
 
 
 ORDER_ID = "SELECT id FROM orders WHERE order_ref = $1"
@@ -96,11 +118,7 @@ ORDER BY recorded_at, rank, seq, kind
 
 
 async def history(pool: asyncpg.Pool, order_ref: str) -> list[dict[str, Any]] | None:
-    """Reads every event, act and step of the order, oldest first by our clock, or None if there is no such order.
-
-    All have the same fields, null where they do not apply: `what` is "event", "act" or "step"; an act's `occurred_at`
-    is when it was done, a step's is its moment in the ladder.
-    """
+    """Reads every event, act and step of the order, oldest first by our clock, or None if there is no such order."""
     async with pool.acquire() as conn:
         order_id = await conn.fetchval(ORDER_ID, order_ref)
         return None if order_id is None else await history_of(conn, order_id)
@@ -108,5 +126,5 @@ async def history(pool: asyncpg.Pool, order_ref: str) -> list[dict[str, Any]] | 
 
 async def history_of(conn: Conn, order_id: int) -> list[dict[str, Any]]:
     """Reads the history of an order that is known to exist."""
-    found = [dict(row) for row in await conn.fetch(HISTORY, order_id)]
-    return [{name: value for name, value in entry.items() if name not in ("rank", "seq")} for entry in found]
+    rows = await conn.fetch(HISTORY, order_id)
+    return [_as_json(HistoryEntry(**{name: row[name] for name in HistoryEntry.__struct_fields__})) for row in rows]

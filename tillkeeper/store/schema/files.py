@@ -1,4 +1,4 @@
-"""schema.sql and the files of migrations/, read into steps.
+"""Reads schema.sql and the files of migrations/ into steps.
 
 A migration is `NNNN_name.sql`: a title, which programs may serve what it leaves, and one step or several.
 
@@ -54,12 +54,12 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def tables(self) -> frozenset[str]:
-        """The tables that it changes, as far as its text shows."""
+        """Returns the tables that it changes, as far as its text shows."""
         return frozenset({self.table} if self.table else _TABLES.findall(self.sql))
 
     @property
     def index(self) -> str | None:
-        """The index that a step of its own creates."""
+        """Returns the index that a step of its own creates."""
         found = _INDEX.search(self.sql) if self.kind == "alone" else None
         return found[1] if found else None
 

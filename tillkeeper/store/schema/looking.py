@@ -1,4 +1,4 @@
-"""What the database's schema is, and what an upgrade would do to it."""
+"""Says what the database's schema is, and what an upgrade would do to it."""
 
 from collections.abc import Mapping, Sequence
 
@@ -24,7 +24,7 @@ class SchemaStatus(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def shuts_out_before(self) -> int | None:
-        """The schema that programs must be made for to serve what an upgrade leaves, where more is asked than now."""
+        """Returns the oldest schema whose programs may serve what an upgrade leaves, where that is newer than now."""
         oldest = max((migration.oldest_program for migration in self.left), default=0)
         return oldest if oldest > self.found.oldest_program else None
 

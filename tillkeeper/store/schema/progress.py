@@ -1,4 +1,4 @@
-"""How far an index is that is built concurrently, and how large a table is that a step is about."""
+"""Tells how far an index is that is built concurrently, and how large a table is that a step is about."""
 
 import asyncio
 import contextlib
@@ -46,5 +46,5 @@ async def _watch(database_url: str, tell: Callable[[int, int], None]) -> None:
 
 
 async def table_sizes(conn: Conn) -> dict[str, tuple[int, int]]:
-    """By table, its rows as last estimated and its bytes."""
+    """Returns, by table, its rows as last estimated and its bytes."""
     return {row["name"]: (row["rows"], row["bytes"]) for row in await conn.fetch(SIZES)}

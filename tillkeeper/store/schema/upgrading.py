@@ -1,4 +1,4 @@
-"""A database is brought to the schema that this program was made for, while others serve it.
+"""Brings a database to the schema that this program was made for, while others serve it.
 
 What is done is written down step by step, so that an upgrade which was cut off goes on where it stopped.  A step that
 must keep others out waits for its locks for two seconds at most, lets everybody by, and tries again.
@@ -189,7 +189,7 @@ class _Run:
             await self._write_down()
 
     async def _alone(self, step: Step) -> None:
-        """What was cut off leaves an index behind that is not valid, and in the way."""
+        """Runs a step outside of any transaction, and drops what it left behind when it was cut off: an invalid one."""
         if step.index is not None and await self._conn.fetchval(INVALID_INDEX, step.index):
             await self._conn.execute(f'DROP INDEX CONCURRENTLY "{step.index}"')
         async with watched_index(self._database_url, self._tell):
@@ -248,5 +248,5 @@ class _Run:
 
 
 def _limits(*, lock_wait_s: float) -> str:
-    """For this transaction alone: a lock is not waited for long, and the work may take as long as it needs."""
+    """Limits, for this transaction alone, how long a lock is waited for, and not how long the work takes."""
     return f"SET LOCAL lock_timeout = {int(lock_wait_s * 1000)}; SET LOCAL statement_timeout = 0"

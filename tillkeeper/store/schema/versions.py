@@ -1,4 +1,4 @@
-"""Which schema the database has, and whether this program may serve it.
+"""Says which schema the database has, and whether this program may serve it.
 
     a program is made for the newest version of its own migrations/, and needs it
     a schema says the oldest program that may serve it, by the version which that was made for
