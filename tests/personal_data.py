@@ -2,6 +2,7 @@
 
 import json
 from base64 import b64encode
+from collections.abc import Iterable
 from urllib.parse import quote, quote_plus
 
 import asyncpg
@@ -54,8 +55,14 @@ async def _rows_with(conn: asyncpg.Connection, ways: list[bytes]) -> dict[str, i
 PIECE_BYTES = 48  # longer than any reference that stands in a delivery
 
 
-async def kept_of(conn: asyncpg.Connection, raw: list[bytes]) -> dict[str, int]:
-    """The number of rows of each table.column that holds the begin, the middle or the end of one of the raw bodies."""
-    places = [(body, at) for body in raw for at in (0, len(body) // 2, max(0, len(body) - PIECE_BYTES))]
-    pieces = {body[at : at + PIECE_BYTES] if len(body) >= 2 * PIECE_BYTES else body for body, at in places}
-    return await _rows_with(conn, sorted(pieces))
+async def kept_of(conn: asyncpg.Connection, raw: Iterable[bytes]) -> dict[str, int]:
+    """The number of rows of each table.column, but for that of raw bodies, that holds a piece of one of these."""
+    pieces = {body[len(body) // 2 :][:PIECE_BYTES] for body in raw if len(body) > 2 * PIECE_BYTES}
+    found = await _rows_with(conn, sorted(pieces))
+    return {place: rows for place, rows in found.items() if place != "deliveries.body"}
+
+
+async def with_content(conn: asyncpg.Connection) -> set[int]:
+    """The numbers of the deliveries whose body, headers or query are kept."""
+    rows = await conn.fetch("SELECT number FROM deliveries WHERE body IS NOT NULL OR headers <> '[]' OR query <> ''")
+    return {row["number"] for row in rows}
