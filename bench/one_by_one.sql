@@ -6,8 +6,12 @@
 \set paid (:n / 100) % 2
 \set order (:client_id * :span + (:n / 200) * 100 + :n % 100) % :orders
 BEGIN;
-INSERT INTO deliveries (run, number, account, received_at, key, headers, body, events)
-VALUES (:run::uuid, :number, 'stripe-main', now(), 'webhook_secrets[0]', :headers::jsonb, :body::bytea, 1);
+WITH kept AS (
+    INSERT INTO deliveries (run, number, account, received_at, key, headers, events)
+    VALUES (:run::uuid, :number, 'stripe-main', now(), 'webhook_secrets[0]', '[]', 1)
+)
+INSERT INTO delivery_bodies (run, number, received_at, proven, headers, query, body)
+VALUES (:run::uuid, :number, now(), true, :headers::jsonb, '', :body::bytea);
 SELECT id AS order_id, version FROM orders WHERE order_ref = 'bench-' || lpad(:order::text, 8, '0') FOR UPDATE \gset
 \if :paid
 INSERT INTO inbox (account, event_id, run, number, kind, evidence, order_ref, payment_ref, amount_minor, currency,

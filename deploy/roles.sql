@@ -31,6 +31,7 @@ BEGIN
             EXECUTE format('CREATE ROLE %I NOLOGIN', 'tillkeeper_' || name);
         END IF;
         EXECUTE format('REVOKE ALL ON ALL TABLES IN SCHEMA public FROM %I', 'tillkeeper_' || name);
+        EXECUTE format('REVOKE ALL ON ALL FUNCTIONS IN SCHEMA public FROM %I', 'tillkeeper_' || name);
         EXECUTE format('REVOKE ALL ON SCHEMA public FROM %I', 'tillkeeper_' || name);
         EXECUTE format('GRANT USAGE ON SCHEMA public TO %I', 'tillkeeper_' || name);
         EXECUTE format('GRANT CONNECT ON DATABASE %I TO %I', current_database(), 'tillkeeper_' || name);
@@ -41,6 +42,7 @@ $$;
 -- Databases that came from before PostgreSQL 15 let everybody make tables.
 REVOKE CREATE ON SCHEMA public FROM PUBLIC;
 REVOKE ALL ON ALL TABLES IN SCHEMA public FROM PUBLIC;
+REVOKE ALL ON FUNCTION make_body_week(date), drop_body_week(date) FROM PUBLIC;
 
 -- The receiver makes deliveries durable in the spool, and registers orders, which takes up what waited for them.
 GRANT SELECT, INSERT, UPDATE ON orders, fetches, inbox, payments, refunds, disputes, cases TO tillkeeper_ingest;
@@ -60,6 +62,7 @@ GRANT SELECT, INSERT ON void_numbers, outbox, named_elsewhere TO tillkeeper_work
 GRANT INSERT ON acts, case_entries TO tillkeeper_work;
 GRANT DELETE ON payments, refunds, disputes TO tillkeeper_work;
 GRANT SELECT, INSERT, UPDATE, DELETE ON spool TO tillkeeper_work;
+GRANT INSERT ON delivery_bodies TO tillkeeper_work;
 
 -- The sweep asks gateways, and applies what they answer; it forgets what nobody signed.
 GRANT SELECT, UPDATE ON orders, deliveries, parked TO tillkeeper_sweep;
@@ -68,8 +71,10 @@ GRANT SELECT, INSERT, UPDATE ON fetches, inbox, payments, refunds, disputes, ste
 GRANT INSERT ON acts, case_entries TO tillkeeper_sweep;
 GRANT DELETE ON payments, refunds, disputes TO tillkeeper_sweep;
 GRANT SELECT, INSERT ON outbox, named_elsewhere TO tillkeeper_sweep;
-GRANT SELECT, DELETE ON refused TO tillkeeper_sweep;
+GRANT SELECT, DELETE ON refused, delivery_bodies, delivery_bodies_other TO tillkeeper_sweep;
+GRANT EXECUTE ON FUNCTION make_body_week(date), drop_body_week(date) TO tillkeeper_sweep;  -- bodies by weeks
 GRANT SELECT, INSERT, UPDATE, DELETE ON activity TO tillkeeper_sweep;
+GRANT SELECT (position, put_at) ON spool TO tillkeeper_sweep;  -- it counts what waits, for the gauges
 
 -- The sender reads what is to be told, and opens a case where nobody could be told.  To lock an order it needs the right to
 -- change a column of it: one that no status comes from.
@@ -84,6 +89,7 @@ GRANT tillkeeper_ingest, tillkeeper_work, tillkeeper_sweep, tillkeeper_notify TO
 GRANT SELECT, INSERT, UPDATE ON orders, deliveries, fetches, inbox, payments, refunds, disputes, steps, cases, parked, unknown_words,
       backfills TO tillkeeper_ops;
 GRANT SELECT, INSERT ON void_numbers, acts, case_entries, outbox, handovers, named_elsewhere TO tillkeeper_ops;
+GRANT INSERT ON delivery_bodies TO tillkeeper_ops;  -- of what is replayed
 GRANT DELETE ON payments, refunds, disputes TO tillkeeper_ops;
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO tillkeeper_ops;
 
@@ -95,7 +101,7 @@ GRANT UPDATE (body, error, note) ON parked TO tillkeeper_erase;
 GRANT UPDATE (state, payload, channels, due_at, finished_at, leased_until, last_error) ON outbox TO tillkeeper_erase;
 GRANT UPDATE (details, outcome) ON cases TO tillkeeper_erase;
 GRANT UPDATE (note) ON case_entries, acts TO tillkeeper_erase;
-GRANT DELETE ON refused TO tillkeeper_erase;
+GRANT DELETE ON refused, delivery_bodies TO tillkeeper_erase;
 
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO tillkeeper_read;
 

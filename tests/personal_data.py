@@ -59,10 +59,15 @@ async def kept_of(conn: asyncpg.Connection, raw: Iterable[bytes]) -> dict[str, i
     """The number of rows of each table.column, but for that of raw bodies, that holds a piece of one of these."""
     pieces = {body[len(body) // 2 :][:PIECE_BYTES] for body in raw if len(body) > 2 * PIECE_BYTES}
     found = await _rows_with(conn, sorted(pieces))
-    return {place: rows for place, rows in found.items() if place != "deliveries.body"}
+    return {place: rows for place, rows in found.items() if place not in ("deliveries.body", "delivery_bodies.body")}
+
+
+WITH_CONTENT = """
+SELECT number FROM deliveries WHERE body IS NOT NULL OR headers <> '[]' OR query <> ''
+UNION SELECT number FROM delivery_bodies
+"""
 
 
 async def with_content(conn: asyncpg.Connection) -> set[int]:
     """The numbers of the deliveries whose body, headers or query are kept."""
-    rows = await conn.fetch("SELECT number FROM deliveries WHERE body IS NOT NULL OR headers <> '[]' OR query <> ''")
-    return {row["number"] for row in rows}
+    return {row["number"] for row in await conn.fetch(WITH_CONTENT)}

@@ -25,6 +25,7 @@ from tillkeeper.workers.apply import MESSAGES_MAX, ApplyLoop
 from tillkeeper.workers.database_retry import DatabaseRetry, refuse_unfit
 from tillkeeper.workers.delivery_limit import ParkLoop
 from tillkeeper.workers.key_uses import KeyUses
+from tillkeeper.workers.lane_gauges import DEPTH_EVERY_S, LAG_EVERY_S, LaneGauges
 
 log = structlog.get_logger()
 
@@ -114,10 +115,13 @@ def _loops(
     parks = {
         lane.name: ParkLoop(lane=lane, pool=pool, retry=retry, now=clock.now, keys=envelope_keys) for lane in lanes
     }
+    gauges = LaneGauges(apply, lanes, now=clock.now)
     return [
         *(forever(loop.run_once, f"apply {lane.name}", IDLE_S) for loop, lane in zip(apply, lanes, strict=True)),
         *(forever(park.run_once, f"park {name}", PARK_IDLE_S) for name, park in parks.items()),
         forever(keys.run_once, "keys", KEYS_IDLE_S),
+        forever(gauges.measure_lag, "lag", LAG_EVERY_S),
+        forever(gauges.measure_depth, "depth", DEPTH_EVERY_S),
         ("policy", policy.keep_looking(stop)),
         forever(accounts.look_once, "accounts", LOOK_EVERY_S),
     ]

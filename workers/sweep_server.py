@@ -26,7 +26,9 @@ from tillkeeper.status_server import serving_status
 from tillkeeper.store.deliveries.retention import forget_unsigned
 from tillkeeper.store.orders.policy_change import look_anew, take_policy
 from tillkeeper.store.postgres.pool import open_pool
+from tillkeeper.store.schema.weeks import make_weeks
 from tillkeeper.workers.backfill import Backfill
+from tillkeeper.workers.database_gauges import READ_EVERY_S, DatabaseGauges
 from tillkeeper.workers.database_retry import DatabaseRetry, Stopped, refuse_unfit
 from tillkeeper.workers.fetch import FetchLoop
 from tillkeeper.workers.follow_up import FollowUp
@@ -133,7 +135,11 @@ class _Loops:
             ("backfill", self._backfill().run_once, BACKFILL_IDLE_S),
             ("forget", deleting_old_data(self.pool, self.retry), FORGET_IDLE_S),
             ("words", words.run_once, WORDS_IDLE_S),
+            ("gauges", self._gauges().run_once, READ_EVERY_S),
         ]
+
+    def _gauges(self) -> DatabaseGauges:
+        return DatabaseGauges(pool=self.pool, accounts=self.accounts.gateways.keys(), now=clock.now)
 
     def _sweep(self) -> Sweep:
         return Sweep(**self._shared, api_client=self._watched, settings=self.settings.sweep)
@@ -157,10 +163,11 @@ class _Loops:
 
 
 def deleting_old_data(pool: asyncpg.Pool, retry: DatabaseRetry) -> Callable[[], Awaitable[int]]:
-    """Returns a step that deletes old data of unsigned and refused deliveries."""
+    """Returns a step that deletes old data of unsigned and refused deliveries, and makes weeks for what comes."""
 
     async def run_once() -> int:
         try:
+            await retry.transact(pool, partial(make_weeks, now=clock.now()))
             forgotten = await retry.transact(pool, partial(forget_unsigned, limit=FORGOTTEN_MAX, now=clock.now()))
         except Stopped:
             return 0

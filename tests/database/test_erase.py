@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.database.factories import NOON, a_delivery, an_event
+from tests.database.factories import NOON, STORE_AS_BEFORE, a_delivery, an_event
 from tests.database.sweeps import HOUR, MINUTE, POLICY, registered, topics, until
 from tests.personal_data import found_in
 from tillkeeper.domain.erasure import Contacts, ErasureAct
@@ -54,7 +54,8 @@ async def balances(pool):
 async def test_after_it_no_table_holds_what_tells_who_paid(pool):
     await an_order(pool)
     await paid(pool)
-    assert {"orders.terms", "deliveries.body", "deliveries.query", "outbox.payload"} <= (await found(pool)).keys()
+    held = {"orders.terms", "delivery_bodies.body", "delivery_bodies.query", "outbox.payload"}
+    assert held <= (await found(pool)).keys()
     done = await erased(pool)
     assert await found(pool) == {}
     assert (done.rows["terms"], done.rows["deliveries"], done.shared) == (1, 1, ())
@@ -155,6 +156,7 @@ async def test_a_late_webhook_counts_and_its_body_is_not_kept(pool):
     assert (await show(pool, "A1"))["status"] == "paid"
     assert await found(pool) == {}
     assert await pool.fetchval("SELECT body IS NULL AND headers = '[]' AND query = '' FROM deliveries")
+    assert await pool.fetchval("SELECT count(*) FROM delivery_bodies") == 0
     assert await balances(pool)
 
 
@@ -170,6 +172,15 @@ async def test_erasing_again_finds_nothing_and_each_time_is_an_act(pool):
 async def test_an_order_that_is_not_registered_is_said_so(pool):
     with pytest.raises(NoSuchOrder):
         await erased(pool, "NOBODY")
+
+
+async def test_what_an_earlier_version_stored_is_blanked_where_it_stands(pool):
+    await an_order(pool)
+    await paid(pool)
+    await pool.execute(STORE_AS_BEFORE)
+    assert "deliveries.body" in await found(pool)
+    assert (await erased(pool)).rows["deliveries"] == 1
+    assert await found(pool) == {}
 
 
 # --- what is parked -------------------------------------------------------------------------------------------------

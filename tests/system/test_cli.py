@@ -59,6 +59,7 @@ COMMANDS = [
     "order release",
     "order close",
     "order ask",
+    "events",
     "stuck",
     "words",
     "cases",

@@ -182,7 +182,7 @@ async def test_a_bundle_is_one_new_file_for_its_owners_eyes(config, pool, tmp_pa
 
 async def test_a_body_that_retention_removed_is_said_to_be_gone(config, pool):
     await overpaid(pool)
-    await pool.execute("UPDATE deliveries SET body = NULL")
+    await pool.execute("DELETE FROM delivery_bodies")
     shown = await tillkeeper("case", "show", "1", "--raw", "--config", config)
     assert "not kept any more" in shown.out
 

@@ -88,8 +88,8 @@ class Image:
                 ignored = shutil.ignore_patterns("__pycache__")
                 shutil.copytree(ROOT / source, self.workdir / target, ignore=ignored, symlinks=True)
             else:
-                if "/" in target.rstrip("/"):  # COPY makes the directories of its target
-                    (self.workdir / target).parent.mkdir(exist_ok=True)
+                into = self.workdir / target  # COPY makes the directories of its target
+                (into if target.endswith("/") else into.parent).mkdir(exist_ok=True)
                 shutil.copy(ROOT / source, self.workdir / target)
 
     def run(self, command: str) -> None:

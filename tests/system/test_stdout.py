@@ -61,6 +61,7 @@ PRINTING = [
     "order ask A-2",
     "order release A-3 --note x",
     "order close A-4 --note x",
+    "events",
     "stuck --status unpaid",
     "cases",
     "case show 1",
@@ -79,6 +80,7 @@ PRINTING = [
     "policy check",
     "policy show",
     "inspect nowhere.json",
+    "erase A-5 --note x",
     "audit",
 ]
 NEED_OTHERS = {"backfill", "broker check", "sandbox"}  # a gateway, a broker, a directory

@@ -100,9 +100,9 @@ def _serve(
     import structlog
 
     from tillkeeper.cli.database import database_failures
+    from tillkeeper.logs import set_up_logging
     from tillkeeper.process import loop_factory, run_until_stopped
     from tillkeeper.supervise import ChildRefused
-    from tillkeeper.telemetry import set_up_logging
 
     set_up_logging(role)
     for doubt in settings.doubts():

@@ -20,6 +20,18 @@ async def deliveries_of(conn: Conn, order_id: int) -> set[DeliveryKey]:
     return {(row["run"], row["number"]) for row in await conn.fetch(DELIVERIES_OF, order_id)}
 
 
+RECEIVED_AT = """
+SELECT DISTINCT received_at
+FROM unnest($1::uuid[], $2::bigint[]) AS w (run, number) JOIN deliveries USING (run, number)
+"""
+# By their times, which find the weeks in which they stand, and the places there.
+DELETE_BODIES = """
+DELETE FROM delivery_bodies
+WHERE received_at = ANY($3::timestamptz[]) AND (run, number) IN (SELECT * FROM unnest($1::uuid[], $2::bigint[]))
+RETURNING run, number
+"""
+
+# Likewise what 0.1.0 stored.
 BLANK = """
 UPDATE deliveries AS d SET body = NULL, headers = '[]', query = ''
 FROM unnest($1::uuid[], $2::bigint[]) AS w (run, number)
@@ -42,8 +54,11 @@ async def blank_deliveries(conn: Conn, keys: Collection[DeliveryKey], order_id: 
     """Blanks the deliveries that still hold anything; returns their number, and other orders with events in them."""
     if not keys:
         return 0, ()
-    blanked = await conn.fetch(BLANK, *_columns(keys))
-    shared = await conn.fetch(SHARED_WITH, *_columns([(row["run"], row["number"]) for row in blanked]), order_id)
+    received = [row["received_at"] for row in await conn.fetch(RECEIVED_AT, *_columns(keys))]
+    rows = await conn.fetch(DELETE_BODIES, *_columns(keys), received)
+    rows += await conn.fetch(BLANK, *_columns(keys))
+    blanked = {(row["run"], row["number"]) for row in rows}
+    shared = await conn.fetch(SHARED_WITH, *_columns(blanked), order_id)
     return len(blanked), tuple(row["order_ref"] for row in shared)
 
 
@@ -67,10 +82,20 @@ class RawDelivery(msgspec.Struct, frozen=True, kw_only=True):
 
 # Those that brought nothing new: no event leads from them to an order.  Of a redelivery no row says of what it is one.
 UNLINKED = """
-SELECT run, number, account, received_at, headers, query, body FROM deliveries
-WHERE body IS NOT NULL AND received_at >= $1 AND account = ANY($2::text[]) AND (events = 0 OR duplicates > 0)
+SELECT d.run, d.number, d.account, d.received_at, coalesce(b.headers, d.headers) AS headers,
+       coalesce(b.query, d.query) AS query, coalesce(b.body, d.body) AS body
+FROM deliveries d LEFT JOIN delivery_bodies b
+     ON b.received_at = d.received_at AND b.run = d.run AND b.number = d.number AND b.received_at >= $1
+WHERE d.received_at >= $1 AND d.account = ANY($2::text[]) AND (d.events = 0 OR d.duplicates > 0)
+  AND coalesce(b.body, d.body) IS NOT NULL
 """
-ALL_RAW = "SELECT run, number, account, received_at, headers, query, body FROM deliveries WHERE body IS NOT NULL"
+ALL_RAW = """
+SELECT d.run, d.number, d.account, d.received_at, coalesce(b.headers, d.headers) AS headers,
+       coalesce(b.query, d.query) AS query, coalesce(b.body, d.body) AS body
+FROM deliveries d LEFT JOIN delivery_bodies b
+     ON b.received_at = d.received_at AND b.run = d.run AND b.number = d.number
+WHERE coalesce(b.body, d.body) IS NOT NULL
+"""
 
 
 async def unlinked(
