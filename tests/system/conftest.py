@@ -1,5 +1,6 @@
 """A receiver listening on a free port, and a client of it."""
 
+import secrets
 from collections.abc import AsyncIterator
 
 import aiohttp
@@ -34,3 +35,13 @@ async def connection(database: str) -> AsyncIterator[asyncpg.Connection]:
 @pytest.fixture(scope="session")
 def signers() -> dict[str, Signer]:
     return new_signers()
+
+
+@pytest.fixture
+async def empty_database(postgres_server) -> AsyncIterator[str]:
+    """The DSN of a database without any table."""
+    await postgres_server.start()
+    name = f"empty_{secrets.token_hex(4)}"
+    yield await postgres_server.create_database(name)
+    await postgres_server.start()
+    await postgres_server.drop_database(name)

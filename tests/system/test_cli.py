@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import secrets
 import signal
 import socket
 from datetime import timedelta
@@ -34,15 +33,6 @@ from tillkeeper.store.deliveries.parked import park_event, park_unreadable
 @pytest.fixture
 def config(tmp_path, database):
     return written(tmp_path, toml(database))
-
-
-@pytest.fixture
-async def empty_database(postgres_server):
-    await postgres_server.start()
-    name = f"empty_{secrets.token_hex(4)}"
-    yield await postgres_server.create_database(name)
-    await postgres_server.start()
-    await postgres_server.drop_database(name)
 
 
 # --- help and wrong usage ---------------------------------------------------------------------------------------------

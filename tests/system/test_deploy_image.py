@@ -126,14 +126,6 @@ def started_in(image: Image, **more: str) -> dict[str, str]:
     return {**kept, **own, "PATH": path, **more}
 
 
-@pytest.fixture
-async def empty_database(postgres_server):
-    await postgres_server.start()
-    name = "deploy"
-    yield await postgres_server.create_database(name)
-    await postgres_server.drop_database(name)
-
-
 @pytest.mark.timeout(180)
 def test_what_the_image_holds_runs_outside_the_checkout(image, tmp_path):
     environ = started_in(image)
