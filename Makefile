@@ -16,7 +16,7 @@ QUICK := --ignore=tests/pure/sandbox $(COVERED) tests/database/test_statements.p
 COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header \
 	--python-version 3.11 --extra sandbox pyproject.toml
 
-.PHONY: help setup rabbitmq prometheus tools run test test-quick test-rest check lint cover bench abuse faults fuzz histories lives docs pictures lock clean
+.PHONY: help setup rabbitmq prometheus tools installed run test test-quick test-rest check lint cover bench abuse faults fuzz histories lives docs pictures lock clean
 
 help:  ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,7 +48,7 @@ test: setup rabbitmq prometheus tools  ## Every test, on real servers, in two pr
 	@$(if $(COVER),$(MAKE) cover test-rest,$(PYTEST) $(ARGS))
 
 test-quick: setup  ## A minute of tests: the rules, the gateways without what is slow, every SQL statement
-	@$(PYTEST) -q -m "not slow and not faults" --hypothesis-profile quick $(QUICK) $(ARGS)
+	@$(PYTEST) -q -m "not slow and not faults and not installed" --hypothesis-profile quick $(QUICK) $(ARGS)
 
 test-rest: setup rabbitmq prometheus tools  ## The tests that `make cover` does not run: with databases, brokers and processes
 	@$(PYTEST) tests $(addprefix --ignore=,$(COVERED)) $(ARGS)
@@ -79,6 +79,9 @@ faults: setup rabbitmq  ## Everything that kills, hangs and restarts things, the
 mutants: setup  ## Spoils domain/ and what verifies, bit by bit; what no test notices; ARGS="'tillkeeper.domain.money*'"
 	@$(BIN)/mutmut run --max-children $(TEST_PROCESSES) $(ARGS)
 	@$(BIN)/mutmut results
+
+installed: setup  ## A wheel in an empty Debian, as root with debootstrap: pip install, init, check, run, and an order is paid
+	@$(BIN)/python -m pytest tests/installed -m installed $(ARGS)
 
 fuzz: setup  ## A million spoilt deliveries and API answers over all gateways; ARGS="--count N --seed N --gateways stripe"
 	@$(BIN)/python tests/gateways/fuzz.py $(ARGS)
