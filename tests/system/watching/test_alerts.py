@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from tests.gateway_apis import Gateways
 from tests.system.receiving import SECRET
 from tests.system.watching.alert_cases import CASES
-from tests.system.watching.provoking import PROVOKE, WECHAT, House, Shop
+from tests.system.watching.provoking import BROKEN_AT, PROVOKE, WECHAT, House, Shop
 from tests.system.watching.stack import API_KEY, Stack, Watched, watching
 from tillkeeper import clock
 from tillkeeper.sandbox.accounts import new_signers
@@ -71,9 +71,7 @@ async def house(
     stripe = StripeSigner(account="stripe-main", secret=SECRET, api_key=API_KEY)
     gateways = Gateways({stripe.account: stripe, WECHAT: signer})
     gateways.begins = gateways.now = clock.now().replace(microsecond=0)
-    broken = FaultPeriod(
-        account=WECHAT, fault=Fault.BROKEN, since=gateways.begins, until=gateways.begins + timedelta(hours=1)
-    )
+    broken = FaultPeriod(account=WECHAT, fault=Fault.BROKEN, since=BROKEN_AT, until=BROKEN_AT + timedelta(hours=1))
     shop = Shop()
     async with gateways.open(broken) as bases, listening(shop) as shop_url:
         running = Stack.running(
