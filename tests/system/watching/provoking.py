@@ -489,13 +489,13 @@ async def versions_differ(house: House) -> AsyncIterator[None]:
     await house.stack.start("notify")
 
 
+# By the alerts that it provokes.
 PROVOKE: dict[str, Provoking] = {
     "NotDurable": not_durable,
     "BreakerOpen": breaker_open,
     "AcceptSlow": accept_slow,
     "SignaturesRefused": signatures_refused,
-    "KeyNotFetched": key_missing,
-    "KeyMissing": key_missing,
+    "KeyNotFetched KeyMissing": key_missing,  # once: a key that was fetched stays
     "ApplyLag": apply_lag,
     "SpoolGrows": spool_grows,
     "LaneOld": lane_old,
