@@ -13,6 +13,7 @@ from tillkeeper.settings.loading import load_accounts, load_policy_settings, loa
 from tillkeeper.settings.models import (
     Accounts,
     IngestSettings,
+    RetentionSettings,
     Settings,
     SweepSettings,
     WorkSettings,
@@ -28,6 +29,7 @@ __all__ = [
     "Accounts",
     "BadSettings",
     "IngestSettings",
+    "RetentionSettings",
     "Settings",
     "SweepSettings",
     "WorkSettings",
