@@ -92,6 +92,8 @@ GRANT SELECT, INSERT, UPDATE ON orders, deliveries, fetches, inbox, payments, re
 GRANT SELECT, INSERT ON void_numbers, acts, case_entries, outbox, handovers, named_elsewhere TO tillkeeper_ops;
 GRANT INSERT, DELETE ON delivery_bodies TO tillkeeper_ops;  -- of what is replayed, and of payers who want to be forgotten
 GRANT DELETE ON payments, refunds, disputes TO tillkeeper_ops;
+GRANT INSERT ON spool TO tillkeeper_ops;  -- refused deliveries that are taken in after all
+GRANT DELETE ON refused TO tillkeeper_ops;
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO tillkeeper_ops;
 
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO tillkeeper_read;

@@ -21,11 +21,6 @@ from tillkeeper.store.postgres.transactions import repeat_on_conflict
 HOUR = timedelta(hours=1)
 
 
-@pytest.fixture
-def config(tmp_path, database):
-    return written(tmp_path, toml(database))
-
-
 async def registered(pool, order_ref="A-1", **fields):
     fields = {"accounts": ("stripe-main",), **fields}
     await register(pool, a_registration(order_ref, **fields), policy=Policy(), now=NOON)

@@ -6,7 +6,7 @@ import pytest
 
 from tests.database.factories import NOON, a_delivery, a_registration, an_event
 from tests.personal_data import found_in
-from tests.system.commands import tillkeeper, toml, written
+from tests.system.commands import tillkeeper
 from tillkeeper.domain.order.registration import Payer
 from tillkeeper.domain.policy import Policy
 from tillkeeper.store.apply.batch import apply_deliveries
@@ -14,11 +14,6 @@ from tillkeeper.store.apply.registration import register
 from tillkeeper.store.postgres.transactions import repeat_on_conflict
 
 EMAIL = "ada.king@example.com"
-
-
-@pytest.fixture
-def config(tmp_path, database):
-    return written(tmp_path, toml(database))
 
 
 async def paid(pool, order_ref="A-1", number=1, email=EMAIL):

@@ -55,6 +55,7 @@ FULL = "tillkeeper: standard output cannot be written: No space left on device\n
 PRINTING = [
     "db init",
     "db status",
+    "db roles",
     "db upgrade",
     "order show A-1",
     "order hold A-1 2h --note x",
@@ -75,15 +76,19 @@ PRINTING = [
     "parked discard 2 --note x",
     "refused list",
     "refused show 1",
+    "refused retry 9 --note x",
     "keys",
     "words",
     "policy check",
     "policy show",
     "inspect nowhere.json",
+    "retention plan",
+    "retention run",
     "erase A-5 --note x",
+    "check",
     "audit",
 ]
-NEED_OTHERS = {"backfill", "broker check", "sandbox"}  # a gateway, a broker, a directory
+NEED_OTHERS = {"backfill", "broker check", "init", "sandbox"}  # a gateway, a broker, a directory
 
 
 def leaves(group, *names):
@@ -138,6 +143,7 @@ async def test_no_command_takes_lost_words_for_an_answer(furnished):
         ["--version"],
         ["db", "-h"],
         ["sandbox", "-h"],
+        ["init", str(furnished.parent / "till"), "--gateway", "stripe", "--yes"],
         ["sandbox", "--capture", str(furnished.parent / "captured"), "--gateways", "stripe"],
     ]
     await all_are_unsaid(furnished, "/dev/full", [*map(str.split, PRINTING), *others], FULL)

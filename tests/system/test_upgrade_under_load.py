@@ -58,13 +58,6 @@ def after(tmp_path):
     return program
 
 
-@pytest.fixture
-async def empty_database(postgres_server):
-    await postgres_server.start()
-    yield await postgres_server.create_database("under_load")
-    await postgres_server.drop_database("under_load")
-
-
 class Poster:
     """Posts deliveries to whoever listens, round and round; those that are answered 2xx are accepted."""
 

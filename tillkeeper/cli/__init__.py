@@ -14,10 +14,12 @@ from tillkeeper.cli import (
     backfill,
     broker,
     cases,
+    check,
     db,
     erase,
     events,
     handover,
+    init,
     inspection,
     keys,
     order,
@@ -49,7 +51,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},  # commands inherit it
 )
 SUBJECTS = (
-    *(run, roles, db, order, events, stuck, cases, handover, backfill),
+    *(init, check, run, roles),
+    *(db, order, events, stuck, cases, handover, backfill),
     *(parked, refused, keys, words, policy, broker, inspection, retention, erase, audit),
 )
 for subject in SUBJECTS:

@@ -92,9 +92,23 @@ def upgrade_command(
             print(f"created {len(created)} tables")
         elif done:
             print(f"done: the schema has version {done[-1].version}; now replace the programs")
-            print("where each process has a role of its own, run deploy/roles.sql again")
+            print("where each process has a role of its own, run the SQL of `tillkeeper db roles` again")
         else:
             print("nothing to do: the schema is the one that this version needs")
+
+
+@commands.command(
+    "roles",
+    epilog=exits(
+        needs_servers=False,
+        example="tillkeeper db roles | psql OWNER_URL --set ON_ERROR_STOP=1 --single-transaction",
+    ),
+)
+def roles_command() -> None:
+    """Print the SQL that makes a group for each process, with the rights that it needs and no others."""
+    from tillkeeper.packaged import packaged
+
+    print(packaged("roles.sql").read_text(), end="")
 
 
 def _create(settings: "Settings") -> list[str]:

@@ -31,6 +31,7 @@ class IngestSettings(BaseModel):
 
     host: str = "127.0.0.1"  # behind a reverse proxy; 0.0.0.0 in a container
     port: Port = 8080
+    public_url: Annotated[str, url_of("https", "http")] | None = None  # nothing but `tillkeeper check` needs to know it
     max_body_bytes: BodyBytes = 256 * 1024  # the largest real delivery seen is 38 KiB; an account may take more
     # Their X-Forwarded-For is trusted: unsigned deliveries are limited by the address that sent them.
     trusted_proxies: Annotated[tuple[IPvAnyNetwork, ...], Field(max_length=100)] = (
@@ -86,6 +87,7 @@ class Settings(BaseModel):
 
     model_config = STRICT
 
+    env_file: Path | None = None  # variables beside the environment's: sources.py reads it
     database_url: Annotated[str, url_of("postgresql", "postgres"), Field(repr=False)]
     broker_url: Annotated[str, url_of("amqp", "amqps")] | None = Field(default=None, repr=False)  # None: no broker
     broker_prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")] = "tillkeeper"

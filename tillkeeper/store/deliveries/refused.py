@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from tillkeeper.store.postgres.pool import Conn
+from tillkeeper.store.postgres.pool import Conn, rows_of
 
 KEPT_MAX: Final = 500  # of an account: a few days of one every 15 minutes, and enough of a flood to recognise it
 BODY_BYTES_MAX: Final = 64 * 1024  # the largest real delivery seen is 38 KiB
@@ -139,6 +139,14 @@ async def show_refused(conn: Conn, number: int) -> RefusedDelivery | None:
     """Reads the refusal of that number; returns None where there is none any more."""
     row = await conn.fetchrow(SHOW, number)
     return None if row is None else _delivery(dict(row))
+
+
+REMOVE = "DELETE FROM refused WHERE id = $1"
+
+
+async def remove_refused(conn: Conn, number: int) -> bool:
+    """Removes the refusal of that number, whose delivery is taken in; returns False where there is none any more."""
+    return rows_of(await conn.execute(REMOVE, number)) == 1
 
 
 def _delivery(row: dict[str, object]) -> RefusedDelivery:
