@@ -166,7 +166,7 @@ async def test_money_that_comes_in_after_closing_follows_the_policy(pool, clock,
         assert order["closed_at"] is not None
         assert "payer.paid" not in await topics(pool, "payer")
     else:
-        assert (order["closed_at"], order["cases"]) == (None, [])
+        assert (order["closed_at"], order["cases"]) == (None, ())
         assert "order.reopened" in await topics(pool, "merchant")
 
 
