@@ -46,6 +46,7 @@ COMMANDS = [
     "parked show",
     "parked replay",
     "parked discard",
+    "notify test",
     "refused list",
     "refused show",
     "refused retry",
@@ -57,6 +58,8 @@ COMMANDS = [
     "erase",
     "audit",
     "sandbox",
+    "sandbox accounts",
+    "sandbox trigger",
 ]
 
 

@@ -82,17 +82,21 @@ PRINTING = [
     "policy check",
     "policy show",
     "inspect nowhere.json",
+    "retention plan",
+    "retention run",
     "erase A-5 --note x",
     "check",
     "audit",
 ]
-NEED_OTHERS = {"backfill", "broker check", "init", "sandbox"}  # a gateway, a broker, a directory
+NEED_OTHERS = {"backfill", "broker check", "init", "notify test", "sandbox"}  # a gateway, a broker, a directory
 
 
 def leaves(group, *names):
     """Every command of the tree by its words."""
     for name, command in group.commands.items():
         if isinstance(command, typer.core.TyperGroup):
+            if command.invoke_without_command:
+                yield " ".join((*names, name))
             yield from leaves(command, *names, name)
         else:
             yield " ".join((*names, name))
