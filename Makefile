@@ -93,6 +93,7 @@ keep: setup  ## When a release is cut: keeps its program for the upgrade test; V
 docs: setup  ## The pages of docs/ and the dashboards that are printed from tables: gateways, states, metrics
 	@$(BIN)/python docs/gateways.py
 	@$(BIN)/python docs/states.py
+	@$(BIN)/python docs/orders_api.py
 	@$(BIN)/python docs/metrics.py
 	@$(BIN)/python docs/dashboards.py
 

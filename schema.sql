@@ -21,7 +21,7 @@ CREATE TABLE orders (
     amount_minor     bigint NOT NULL CHECK (amount_minor > 0),
     currency         text NOT NULL CHECK (currency ~ '^[A-Z]{3}$'),
     accounts         text[] NOT NULL CHECK (cardinality(accounts) > 0),  -- where payment is expected, and nowhere else
-    terms            jsonb NOT NULL,  -- the registration as it came: payer, pay_url, expires_at, instalments
+    terms            jsonb NOT NULL,  -- the registration as it came: payer, pay_url, expires_at, instalments; who erased the first two
     status           text NOT NULL DEFAULT 'unpaid' CHECK (status IN
                      ('unpaid', 'processing', 'paid', 'failed', 'partially_paid', 'refunding', 'partially_refunded', 'refunded')),
     captured_minor   bigint NOT NULL DEFAULT 0 CHECK (captured_minor >= 0),

@@ -15,6 +15,7 @@
 --     tillkeeper_notify   tillkeeper notify                           change orders, payments or refunds
 --     tillkeeper_run      tillkeeper run (all four in one tree)       change the schema
 --     tillkeeper_ops      commands of people: order, cases, parked    take from the spool, send
+--     tillkeeper_erase    tillkeeper erase                            change amounts, statuses, events, or anything that makes them
 --     tillkeeper_read     show, list, reports, a read-only desk       change anything
 --     tillkeeper_audit    tillkeeper audit                            change anything, read payers' contacts or raw deliveries
 --
@@ -25,7 +26,7 @@ DO $$
 DECLARE
     name text;
 BEGIN
-    FOREACH name IN ARRAY ARRAY['ingest', 'work', 'sweep', 'notify', 'run', 'ops', 'read', 'audit'] LOOP
+    FOREACH name IN ARRAY ARRAY['ingest', 'work', 'sweep', 'notify', 'run', 'ops', 'erase', 'read', 'audit'] LOOP
         IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'tillkeeper_' || name) THEN
             EXECUTE format('CREATE ROLE %I NOLOGIN', 'tillkeeper_' || name);
         END IF;
@@ -88,9 +89,21 @@ GRANT tillkeeper_ingest, tillkeeper_work, tillkeeper_sweep, tillkeeper_notify TO
 GRANT SELECT, INSERT, UPDATE ON orders, deliveries, fetches, inbox, payments, refunds, disputes, steps, cases, parked, unknown_words,
       backfills TO tillkeeper_ops;
 GRANT SELECT, INSERT ON void_numbers, acts, case_entries, outbox, handovers, named_elsewhere TO tillkeeper_ops;
-GRANT INSERT, DELETE ON delivery_bodies TO tillkeeper_ops;  -- of what is replayed, and of payers who want to be forgotten
+GRANT INSERT ON delivery_bodies TO tillkeeper_ops;  -- of what is replayed
 GRANT DELETE ON payments, refunds, disputes TO tillkeeper_ops;
+GRANT INSERT ON spool TO tillkeeper_ops;  -- refused deliveries that are taken in after all
+GRANT DELETE ON refused TO tillkeeper_ops;
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO tillkeeper_ops;
+
+-- Whoever erases a payer's data rewrites texts that nobody else may, and nothing that the books are made of.
+GRANT SELECT ON ALL TABLES IN SCHEMA public TO tillkeeper_erase;
+GRANT UPDATE (terms) ON orders TO tillkeeper_erase;
+GRANT UPDATE (body, headers, query) ON deliveries TO tillkeeper_erase;
+GRANT UPDATE (body, error, note) ON parked TO tillkeeper_erase;
+GRANT UPDATE (state, payload, channels, due_at, finished_at, leased_until, last_error) ON outbox TO tillkeeper_erase;
+GRANT UPDATE (details, outcome) ON cases TO tillkeeper_erase;
+GRANT UPDATE (note) ON case_entries, acts TO tillkeeper_erase;
+GRANT DELETE ON refused, delivery_bodies TO tillkeeper_erase;
 
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO tillkeeper_read;
 

@@ -1,10 +1,12 @@
 """Defines a metric for Prometheus and for the documentation at once."""
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, Literal
 
 import msgspec
 from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client.metrics import MetricWrapperBase
 
 Values = str | Sequence[str]  # what bounds a label: in words, or the values themselves
 Mode = Literal["livesum", "livemax"]  # how a gauge's values of several processes on one port become one
@@ -20,6 +22,7 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True):
 
 
 DEFINITIONS: Final[list[Definition]] = []
+_LABELS: Final[dict[MetricWrapperBase, Mapping[str, Values]]] = {}
 
 
 def _define(name: str, kind: str, meaning: str, labels: Mapping[str, Values]) -> None:
@@ -29,7 +32,20 @@ def _define(name: str, kind: str, meaning: str, labels: Mapping[str, Values]) ->
 def counter(name: str, meaning: str, **labels: Values) -> Counter:
     """Defines a counter; its name here is without `_total`."""
     _define(f"{name}_total", "counter", meaning, labels)
-    return Counter(name, meaning, tuple(labels))
+    defined = Counter(name, meaning, tuple(labels))
+    _LABELS[defined] = labels
+    return defined
+
+
+def start_at_zero(metrics: Iterable[Counter], **fixed: str) -> None:
+    """Makes the counters' children for every word of their labels: the first event is a rise only if 0 was seen before.
+
+    Labels in `fixed` have that value alone; so must those whose values are no list of words."""
+    for metric in metrics:
+        labels = _LABELS[metric]
+        words = [[fixed[name]] if name in fixed else values for name, values in labels.items()]
+        for each in itertools.product(*words):
+            metric.labels(*each)
 
 
 def gauge(name: str, meaning: str, mode: Mode = "livemax", **labels: Values) -> Gauge:

@@ -216,14 +216,14 @@ FETCH_LAG_SECONDS: Final = gauge(
 
 SWEPT_ORDERS: Final = counter(
     "tillkeeper_swept_orders",
-    "Due orders that sweeps handled: `looked_at`, `asked` (queried), `unanswered`, `closed`, `set_aside`; "
+    "Due orders that sweeps handled: `looked_at`, `asked` (queried), `unanswered`, `closed`, `postponed`; "
     "`answer_applied` and the like count the outcomes of answers",
     what=(
         "looked_at",
         "asked",
         "unanswered",
         "closed",
-        "set_aside",
+        "postponed",
         *(f"answer_{outcome}" for outcome in Outcome),
     ),
 )

@@ -21,6 +21,7 @@ from tillkeeper.domain.batch import DeliveryKey
 from tillkeeper.domain.delivery import Delivery, Envelope, EnvelopeKeys, NotAuthentic
 from tillkeeper.domain.policy import Policy
 from tillkeeper.lanes.base import LaneMessage, LaneUnavailable, Receiver
+from tillkeeper.outage import Outage, lane_outage
 from tillkeeper.store.apply.batch import Tally, apply_deliveries
 from tillkeeper.store.deliveries.parked import NOT_AUTHENTIC, park_unreadable
 from tillkeeper.store.jobs.spool import set_aside
@@ -60,6 +61,7 @@ class ApplyLoop:
         batch_events: int,
         keys: EnvelopeKeys | None = None,
         note: Callable[[Sequence[Delivery]], None] = lambda _: None,
+        outage: Outage | None = None,
     ) -> None:
         """Calls `note` with what was applied, once it is committed."""
         self._lane = lane
@@ -70,6 +72,7 @@ class ApplyLoop:
         self._batch_events = batch_events
         self._keys = keys or EnvelopeKeys()
         self._note = note
+        self._outage = outage or lane_outage(lane.name)
         self._lane_is_down = False
         self._behind_since: datetime | None = None
         self._held = LockedOrders(clock.monotonic_s)
@@ -117,12 +120,10 @@ class ApplyLoop:
         try:
             taken = await self._lane.take(limit=MESSAGES_MAX, wait_s=TAKE_WAIT_S)
         except LaneUnavailable as error:
-            if not self._lane_is_down:
-                log.warning("lane_unavailable", lane=self._lane.name, error=str(error))
+            self._outage.failed(self, error)
             self._lane_is_down = True
             return []
-        if self._lane_is_down:
-            log.info("lane_available", lane=self._lane.name)
+        self._outage.recovered(self)
         self._lane_is_down = False
         if not taken:
             self._behind_since = None

@@ -13,6 +13,7 @@ from prometheus_client import Gauge
 from tillkeeper import clock, telemetry
 from tillkeeper.domain.order.cases import CASE_KINDS
 from tillkeeper.domain.order.notices import Audience
+from tillkeeper.outage import Outage
 from tillkeeper.store.postgres.pool import POOL_ACQUIRE_S
 from tillkeeper.store.postgres.sqlstates import DATABASE_ERRORS
 from tillkeeper.store.reports.gauges import Count, OpenWork, read_open_work
@@ -25,21 +26,26 @@ NONE: Final = Count(count=0)
 class DatabaseGauges:
     """Sets the gauges of what is open."""
 
-    def __init__(self, *, pool: asyncpg.Pool, accounts: Collection[str], now: Callable[[], datetime]) -> None:
+    def __init__(
+        self, *, pool: asyncpg.Pool, accounts: Collection[str], now: Callable[[], datetime], outage: Outage
+    ) -> None:
         self._pool = pool
         self._accounts = accounts
         self._now = now
+        self._outage = outage
 
     async def run_once(self) -> int:
-        """Reads once.  It has nothing to handle, and leaves outages to others."""
+        """Reads once.  It has nothing to handle."""
         began_s, now = clock.monotonic_s(), self._now()
         try:
             async with self._pool.acquire(timeout=POOL_ACQUIRE_S) as conn, conn.transaction(readonly=True):
                 work = await read_open_work(
                     conn, ages_s=list(telemetry.STUCK_AGES_S.values()), limit=telemetry.COUNTED_MAX, now=now
                 )
-        except DATABASE_ERRORS:
+        except DATABASE_ERRORS as error:
+            self._outage.failed(self, error)
             return 0
+        self._outage.recovered(self)
         show(work, accounts=self._accounts, now=now)
         telemetry.DATABASE_READ_AT.set(now.timestamp())
         telemetry.DATABASE_READ_SECONDS.set(clock.monotonic_s() - began_s)

@@ -17,6 +17,7 @@ from tillkeeper.accounts import Accounts
 from tillkeeper.api_client.client import ApiClient, open_api_client
 from tillkeeper.api_client.http import open_http
 from tillkeeper.api_client.key_fetching import KEY_SETTINGS, KeyFetcher, KeyRefreshers
+from tillkeeper.counters_at_zero import start_sweep_counters
 from tillkeeper.loops import keep_running, start
 from tillkeeper.policy import PolicyFile
 from tillkeeper.policy.file import LOOK_EVERY_S
@@ -57,7 +58,8 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
     """Sweeps until `stop` is set, then finishes the running work."""
     accounts = Accounts(settings)
     policy = PolicyFile(settings.policy, accounts.gateways.keys())
-    retry, schema = DatabaseRetry(stop), SchemaWatch()
+    schema = SchemaWatch()
+    retry = DatabaseRetry(stop, schema.outage)
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(serving_status(settings.sweep, is_ready=lambda: schema.is_fit))
         try:
@@ -82,6 +84,7 @@ async def _keep_accounts_current(accounts: Accounts, api: ApiClient, policy: Pol
     stack.push_async_callback(refreshers.close)
 
     def follow_accounts() -> None:
+        start_sweep_counters(accounts.gateways)
         api.update_accounts()
         refreshers.update({name: KeyFetcher(gateway, send) for name, gateway in accounts.gateways.items()})
 
@@ -139,7 +142,9 @@ class _Loops:
         ]
 
     def _gauges(self) -> DatabaseGauges:
-        return DatabaseGauges(pool=self.pool, accounts=self.accounts.gateways.keys(), now=clock.now)
+        return DatabaseGauges(
+            pool=self.pool, accounts=self.accounts.gateways.keys(), now=clock.now, outage=self.retry.outage
+        )
 
     def _sweep(self) -> Sweep:
         return Sweep(**self._shared, api_client=self._watched, settings=self.settings.sweep)

@@ -12,6 +12,7 @@ from tests.database.test_commands_read_little import DONE, ENTRIES
 from tillkeeper import telemetry
 from tillkeeper.domain.events import Kind
 from tillkeeper.metric_definitions import DEFINITIONS
+from tillkeeper.outage import database_outage
 from tillkeeper.store.reports import gauges
 from tillkeeper.workers.database_gauges import DatabaseGauges
 
@@ -52,7 +53,7 @@ def value(name: str, **labels: str) -> float | None:
 
 @pytest.fixture
 def reading(pool, clock):
-    return DatabaseGauges(pool=pool, accounts=("stripe-main", "alipay-main"), now=clock)
+    return DatabaseGauges(pool=pool, accounts=("stripe-main", "alipay-main"), now=clock, outage=database_outage())
 
 
 @pytest.mark.parametrize("read", READS)

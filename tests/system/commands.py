@@ -71,7 +71,8 @@ async def tillkeeper(*arguments: object, told: bytes = b"", as_program: bool = F
 
     No command may ever show a trace.
     """
-    if as_program or (arguments[0] in SERVE and "--help" not in arguments):
+    serves = arguments[0] in SERVE and "--help" not in arguments and arguments[:2] != ("notify", "test")
+    if as_program or serves:
         return await as_a_program(*arguments, told=told, **environ)
     return await asyncio.to_thread(in_process, *arguments, told=told, **environ)
 

@@ -17,7 +17,7 @@ from tillkeeper.sandbox.servers.child import free_ports
 
 ROOT = Path(__file__).parents[2]
 ROLES = (ROOT / "deploy" / "roles.sql").read_text()
-NAMES = ("ingest", "work", "sweep", "notify", "run", "ops", "read", "audit")
+NAMES = ("ingest", "work", "sweep", "notify", "run", "ops", "erase", "read", "audit")
 TABLES = re.findall(r"CREATE TABLE (\w+)", (ROOT / "schema.sql").read_text())
 VERBS = ("SELECT", "INSERT", "UPDATE", "DELETE")
 
@@ -157,7 +157,7 @@ async def test_no_role_changes_the_schema_or_takes_history_away(urls, name):
             "DELETE FROM orders",
             "DELETE FROM acts",
             "DELETE FROM cases",
-            "UPDATE case_entries SET note = ''",
+            "UPDATE case_entries SET at = now()",
             "CREATE FUNCTION mine() RETURNS int LANGUAGE sql AS 'SELECT 1'",
             "COPY orders TO PROGRAM 'true'",
         ):
@@ -168,8 +168,9 @@ async def test_no_role_changes_the_schema_or_takes_history_away(urls, name):
 
 
 PAYS, EMPTIES = "UPDATE orders SET captured_minor = 1", "UPDATE outbox SET due_at = NULL"
+REWRITES = "UPDATE case_entries SET note = ''"  # which whoever erases a payer's data may
 REFUSED = {
-    "ingest": ("DELETE FROM spool", EMPTIES, "INSERT INTO deliveries SELECT * FROM deliveries"),
+    "ingest": ("DELETE FROM spool", EMPTIES, "INSERT INTO deliveries SELECT * FROM deliveries", REWRITES),
     "work": (
         "SELECT drop_body_week('2026-11-02')",
         "INSERT INTO orders (order_ref) VALUES ('X')",
@@ -178,7 +179,8 @@ REFUSED = {
     ),
     "sweep": ("SELECT * FROM spool", EMPTIES),
     "notify": (PAYS, "UPDATE payments SET status = 'failed'", "SELECT * FROM spool"),
-    "ops": ("DELETE FROM spool", EMPTIES),
+    "ops": ("DELETE FROM spool", EMPTIES, REWRITES),
+    "erase": (PAYS, "UPDATE orders SET status = 'paid'", "UPDATE inbox SET reason = ''", "DELETE FROM spool"),
     "read": (PAYS, "INSERT INTO spool (id, shard, body) VALUES (gen_random_uuid(), 0, '')"),
     "audit": ("SELECT terms FROM orders", "SELECT body FROM deliveries", "SELECT headers FROM delivery_bodies"),
 }
@@ -277,6 +279,9 @@ async def test_every_process_works_under_its_own_role(tmp_path, urls):
     ):
         told = await tillkeeper(*command, "--config", read)
         assert told.code == 0, (command, told.err)
+    erase = config_of(tmp_path, "erase", urls["erase"], port=port)
+    erased = await tillkeeper("erase", "ORDER-1", "--note", "a test", "--config", erase)
+    assert erased.code == 0, erased.err
     ops = config_of(tmp_path, "ops", urls["ops"], port=port)
     for command in (
         ("order", "hold", "ORDER-1", "1h", "--note", "a test"),
