@@ -16,7 +16,7 @@ QUICK := --ignore=tests/pure/sandbox $(COVERED) tests/database/test_statements.p
 COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header \
 	--python-version 3.11 --extra sandbox pyproject.toml
 
-.PHONY: help setup rabbitmq prometheus run test test-quick test-rest check lint cover bench abuse faults fuzz histories lives docs pictures lock clean
+.PHONY: help setup rabbitmq prometheus tools installed run test test-quick test-rest check lint cover bench abuse faults fuzz histories lives docs pictures lock clean
 
 help:  ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ setup: .venv/ready  ## The virtual environment, with what the locks name
 rabbitmq:  ## RabbitMQ from apt, unless it is there or cannot be installed; no service is started
 	@$(if $(filter none,$(BROKER)),,bash deploy/install-rabbitmq.sh)
 
+tools:  ## nginx and systemd-analyze from apt, for the tests of deploy/, unless they are there; no service is started
+	@bash deploy/install-tools.sh
+
 prometheus:  ## Prometheus and promtool from apt, unless they are there or cannot be installed; no service is started
 	@bash deploy/install-prometheus.sh
 
@@ -41,13 +44,13 @@ run: setup rabbitmq  ## All of it, played with by a sandbox; SECONDS=20 ends it,
 	@$(BIN)/tillkeeper sandbox --up $(if $(SECONDS),--seconds $(SECONDS)) $(if $(BROKER),--broker $(BROKER)) \
 		$(if $(GATEWAYS),--gateways $(GATEWAYS))
 
-test: setup rabbitmq prometheus  ## Every test, on real servers, in two processes; ARGS="-k word" for some; COVER=1 asks for coverage as well
+test: setup rabbitmq prometheus tools  ## Every test, on real servers, in two processes; ARGS="-k word" for some; COVER=1 asks for coverage as well
 	@$(if $(COVER),$(MAKE) cover test-rest,$(PYTEST) $(ARGS))
 
 test-quick: setup  ## A minute of tests: the rules, the gateways without what is slow, every SQL statement
-	@$(PYTEST) -q -m "not slow and not faults" --hypothesis-profile quick $(QUICK) $(ARGS)
+	@$(PYTEST) -q -m "not slow and not faults and not installed" --hypothesis-profile quick $(QUICK) $(ARGS)
 
-test-rest: setup rabbitmq prometheus  ## The tests that `make cover` does not run: with databases, brokers and processes
+test-rest: setup rabbitmq prometheus tools  ## The tests that `make cover` does not run: with databases, brokers and processes
 	@$(PYTEST) tests $(addprefix --ignore=,$(COVERED)) $(ARGS)
 
 check: lint cover  ## Lint, format, types, import rules, and full coverage of domain/ and gateways/
@@ -76,6 +79,9 @@ faults: setup rabbitmq  ## Everything that kills, hangs and restarts things, the
 mutants: setup  ## Spoils domain/ and what verifies, bit by bit; what no test notices; ARGS="'tillkeeper.domain.money*'"
 	@$(BIN)/mutmut run --max-children $(TEST_PROCESSES) $(ARGS)
 	@$(BIN)/mutmut results
+
+installed: setup  ## A wheel in an empty Debian, as root with debootstrap: pip install, init, check, run, and an order is paid
+	@$(BIN)/python -m pytest tests/installed -m installed $(ARGS)
 
 fuzz: setup  ## A million spoilt deliveries and API answers over all gateways; ARGS="--count N --seed N --gateways stripe"
 	@$(BIN)/python tests/gateways/fuzz.py $(ARGS)

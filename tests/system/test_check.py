@@ -48,11 +48,6 @@ async def line(config, what, *options, **environ):
     return found
 
 
-@pytest.fixture
-def config(tmp_path, database):
-    return written(tmp_path, toml(database))
-
-
 # --- configuration, secrets, policy -----------------------------------------------------------------------------------
 
 

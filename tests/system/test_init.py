@@ -121,6 +121,21 @@ async def test_it_ends_with_three_commands(tmp_path):
     ]
 
 
+async def test_units_are_written_with_the_paths_of_this_installation(tmp_path):
+    ended = await tillkeeper("init", tmp_path, "--gateway", "stripe", "--for", "systemd", "--yes", "--json")
+    assert "systemctl enable --now tillkeeper.target" in ended.json["next"][-1]
+    unit = (tmp_path / "systemd" / "tillkeeper@.service").read_text()
+    assert "/etc/tillkeeper" not in unit
+    assert f"LoadCredential=tillkeeper.env:{tmp_path}/tillkeeper.env" in unit
+    assert not ended.json["remarks"]
+
+
+async def test_units_that_would_not_see_their_files_are_told(tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["/home/shop/venv/bin/tillkeeper"])
+    ended = await tillkeeper("init", tmp_path, "--gateway", "stripe", "--for", "systemd", "--yes")
+    assert "but   /home/shop/venv/bin/tillkeeper lies in a home, which a unit does not see: install" in ended.out
+
+
 async def test_notices_get_a_secret(tmp_path):
     told = ("--notices-url", "https://shop.de/hooks", "--broker-url", "amqp://till:hunter2@mq.shop/till")
     await tillkeeper("init", tmp_path, "--gateway", "stripe", "--yes", *told)

@@ -71,6 +71,7 @@ def test_every_file_of_the_packages_is_in_the_wheel(wheel):
     expected |= {"tillkeeper/schema.sql", "tillkeeper/policy.toml"}
     expected |= {f"tillkeeper/deploy/{name}" for name in ("accounts.toml", "roles.sql", "tillkeeper.toml")}
     expected |= {f"tillkeeper/{path.relative_to(ROOT)}" for path in (ROOT / "migrations").iterdir()}
+    expected |= {f"tillkeeper/deploy/systemd/{path.name}" for path in (ROOT / "deploy" / "systemd").iterdir()}
     with ZipFile(wheel) as archive:
         assert expected - {*archive.namelist()} == set()
 

@@ -143,7 +143,7 @@ def _gateways(named: list[str] | None, asked: _Asked) -> tuple[str, ...]:
 
 def _write(plan: "Plan", *, as_json: bool) -> None:
     from tillkeeper.cli.output import print_json
-    from tillkeeper.scaffold.targets import files_of, next_commands
+    from tillkeeper.scaffold.targets import files_of, next_commands, remarks
     from tillkeeper.scaffold.writing import write
 
     try:
@@ -154,12 +154,15 @@ def _write(plan: "Plan", *, as_json: bool) -> None:
         ) from None
     commands = next_commands(plan)
     if as_json:
-        print_json({"written": written, "kept": kept, "next": [command for command, _ in commands]})
+        told = {"written": written, "kept": kept, "next": [command for command, _ in commands]}
+        print_json({**told, "remarks": remarks(plan)})
         return
     for path in written:
         print(f"wrote {path}")
     for path in kept:
         print(f"kept  {path}, which was there")
+    for remark in remarks(plan):
+        print(f"but   {remark}")
     print("\nNext:")
     for number, (command, why) in enumerate(commands, start=1):
         print(f"  {number}. {command}\n     {why}")
