@@ -58,6 +58,8 @@ COMMANDS = [
     "erase",
     "audit",
     "sandbox",
+    "sandbox accounts",
+    "sandbox trigger",
 ]
 
 
