@@ -36,8 +36,8 @@ log = structlog.get_logger()
 
 MESSAGES_MAX: Final = 16  # at once from a lane; with more, two loops would work far apart on one order's events
 TAKE_WAIT_S: Final = 1.0
-# After a batch that shows load but was not full, what comes in so long goes together: a transaction costs as much CPU as
-# some thirty events.  A single event never waits for others.
+# After a batch that shows load but was not full, what comes in so long goes together: a transaction costs as much CPU
+# as some thirty events.  A single event never waits for others.
 GATHER_S: Final = 0.025
 LOAD_DELIVERIES: Final = 10
 SPLIT_LOCK_WAIT_S: Final = 0.5  # the whole batch has waited already, and each half waits again
