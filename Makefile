@@ -16,7 +16,7 @@ QUICK := --ignore=tests/pure/sandbox $(COVERED) tests/database/test_statements.p
 COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header \
 	--python-version 3.11 --extra sandbox pyproject.toml
 
-.PHONY: help setup rabbitmq run test test-quick test-rest check lint cover bench abuse faults fuzz histories lives docs pictures lock clean
+.PHONY: help setup rabbitmq prometheus tools installed run test test-quick test-rest check lint cover bench abuse faults fuzz histories lives docs pictures lock clean
 
 help:  ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,17 +34,23 @@ setup: .venv/ready  ## The virtual environment, with what the locks name
 rabbitmq:  ## RabbitMQ from apt, unless it is there or cannot be installed; no service is started
 	@$(if $(filter none,$(BROKER)),,bash deploy/install-rabbitmq.sh)
 
+tools:  ## nginx and systemd-analyze from apt, for the tests of deploy/, unless they are there; no service is started
+	@bash deploy/install-tools.sh
+
+prometheus:  ## Prometheus and promtool from apt, unless they are there or cannot be installed; no service is started
+	@bash deploy/install-prometheus.sh
+
 run: setup rabbitmq  ## All of it, played with by a sandbox; SECONDS=20 ends it, BROKER=none, GATEWAYS=all
 	@$(BIN)/tillkeeper sandbox --up $(if $(SECONDS),--seconds $(SECONDS)) $(if $(BROKER),--broker $(BROKER)) \
 		$(if $(GATEWAYS),--gateways $(GATEWAYS))
 
-test: setup rabbitmq  ## Every test, on real servers, in two processes; ARGS="-k word" for some; COVER=1 asks for coverage as well
+test: setup rabbitmq prometheus tools  ## Every test, on real servers, in two processes; ARGS="-k word" for some; COVER=1 asks for coverage as well
 	@$(if $(COVER),$(MAKE) cover test-rest,$(PYTEST) $(ARGS))
 
 test-quick: setup  ## A minute of tests: the rules, the gateways without what is slow, every SQL statement
-	@$(PYTEST) -q -m "not slow and not faults" --hypothesis-profile quick $(QUICK) $(ARGS)
+	@$(PYTEST) -q -m "not slow and not faults and not installed" --hypothesis-profile quick $(QUICK) $(ARGS)
 
-test-rest: setup rabbitmq  ## The tests that `make cover` does not run: with databases, brokers and processes
+test-rest: setup rabbitmq prometheus tools  ## The tests that `make cover` does not run: with databases, brokers and processes
 	@$(PYTEST) tests $(addprefix --ignore=,$(COVERED)) $(ARGS)
 
 check: lint cover  ## Lint, format, types, import rules, and full coverage of domain/ and gateways/
@@ -74,6 +80,9 @@ mutants: setup  ## Spoils domain/ and what verifies, bit by bit; what no test no
 	@$(BIN)/mutmut run --max-children $(TEST_PROCESSES) $(ARGS)
 	@$(BIN)/mutmut results
 
+installed: setup  ## A wheel in an empty Debian, as root with debootstrap: pip install, init, check, run, and an order is paid
+	@$(BIN)/python -m pytest tests/installed -m installed $(ARGS)
+
 fuzz: setup  ## A million spoilt deliveries and API answers over all gateways; ARGS="--count N --seed N --gateways stripe"
 	@$(BIN)/python tests/gateways/fuzz.py $(ARGS)
 
@@ -87,9 +96,12 @@ lives: setup  ## 100,000 random lives of orders, with time, answers, people and 
 keep: setup  ## When a release is cut: keeps its program for the upgrade test; VERSION=0.1.0
 	@$(BIN)/python -m tests.releases.kept $(VERSION)
 
-docs: setup  ## docs/gateways.md, deploy/accounts.toml and docs/states.md, printed from the code's own tables
+docs: setup  ## The pages of docs/ and the dashboards that are printed from tables: gateways, states, metrics
 	@$(BIN)/python docs/gateways.py
 	@$(BIN)/python docs/states.py
+	@$(BIN)/python docs/orders_api.py
+	@$(BIN)/python docs/metrics.py
+	@$(BIN)/python docs/dashboards.py
 
 pictures: setup  ## The mails in docs/pictures, drawn by the Chromium of this machine
 	@$(BIN)/python docs/pictures.py

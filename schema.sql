@@ -2,7 +2,9 @@
 -- brings an older one to it, step by step, with migrations/.  All steps from the first give what stands here.
 --
 --   deliveries ──< inbox >── orders ──< payments, refunds, disputes
+--      ├─── delivery_bodies (their bytes, until retention drops them)
 --      └──< fetches (what to ask its gateway)
+--                              ├────  due_orders (when the sweep looks at it next)
 --                              ├────< steps (what the sweep did), acts (what people did)
 --                              └────< cases ──< case_entries      outbox (notices to send)
 --   spool (the PostgreSQL lane)      parked (what could not be applied)
@@ -20,7 +22,7 @@ CREATE TABLE orders (
     amount_minor     bigint NOT NULL CHECK (amount_minor > 0),
     currency         text NOT NULL CHECK (currency ~ '^[A-Z]{3}$'),
     accounts         text[] NOT NULL CHECK (cardinality(accounts) > 0),  -- where payment is expected, and nowhere else
-    terms            jsonb NOT NULL,  -- the registration as it came: payer, pay_url, expires_at, instalments
+    terms            jsonb NOT NULL,  -- the registration as it came: payer, pay_url, expires_at, instalments; who erased the first two
     status           text NOT NULL DEFAULT 'unpaid' CHECK (status IN
                      ('unpaid', 'processing', 'paid', 'failed', 'partially_paid', 'refunding', 'partially_refunded', 'refunded')),
     captured_minor   bigint NOT NULL DEFAULT 0 CHECK (captured_minor >= 0),
@@ -35,14 +37,14 @@ CREATE TABLE orders (
     -- The present phase: from one movement of the order's money to the next.  The sweep takes its ladder's steps (domain/ladder.py).
     phase            bigint NOT NULL DEFAULT 1,  -- the version at which it began
     phase_since      timestamptz NOT NULL,
-    due_at           timestamptz,  -- when the sweep advances it next; null: never
+    due_at           timestamptz,  -- for 0.1.0, whose sweep looks here: never later than in due_orders
     ask_at           timestamptz,  -- a query is requested for then, whatever the ladder says
     held_until       timestamptz,  -- a person put it on hold until then
     closed_at        timestamptz,  -- no payment is expected any more
     -- Nobody's order shows paid for less than its amount.
     CONSTRAINT paid_means_covered CHECK (status <> 'paid' OR captured_minor + discount_minor >= amount_minor)
 ) WITH (fillfactor = 80);  -- status changes stay on their page
-CREATE INDEX orders_due ON orders (due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX orders_due ON orders (due_at) WHERE due_at IS NOT NULL;  -- for 0.1.0
 -- What a gap in an account's webhooks may have missed: orders whose money may move at any time, however old they are, and
 -- those that could be paid within it.
 CREATE INDEX orders_moving ON orders (phase_since)
@@ -53,7 +55,32 @@ WHERE closed_at IS NULL AND status IN ('unpaid', 'failed');
 CREATE INDEX orders_failed ON orders (phase_since) WHERE closed_at IS NULL AND status = 'failed';
 CREATE INDEX orders_held ON orders (held_until) WHERE held_until IS NOT NULL;
 
--- One request of a gateway, byte for byte.  (run, number) is given by the receiver process and has no gaps.
+-- When the sweep advances an order next: one narrow row for each that it will look at again.  It looks at each order many
+-- times, and most looks change nothing else: in `orders`, each would write a wide row and an entry in every index of it.
+CREATE TABLE due_orders (
+    order_id      bigint PRIMARY KEY REFERENCES orders,
+    due_at        timestamptz NOT NULL,
+    accounts_key  text NOT NULL  -- the order's accounts with blanks between, for an account that is left alone meanwhile
+) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
+CREATE INDEX due_orders_due ON due_orders (due_at);
+-- What 0.1.0 writes comes here, too; later programs say that they write both.  This goes with the release after 0.2.0.
+CREATE FUNCTION follow_orders_due_at() RETURNS trigger LANGUAGE plpgsql
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF NEW.due_at IS NULL THEN
+        EXECUTE format('DELETE FROM %I.due_orders WHERE order_id = $1', TG_TABLE_SCHEMA) USING NEW.id;
+    ELSE
+        EXECUTE format('INSERT INTO %I.due_orders (order_id, due_at, accounts_key) VALUES ($1, $2, $3)
+                        ON CONFLICT (order_id) DO UPDATE SET due_at = excluded.due_at', TG_TABLE_SCHEMA)
+        USING NEW.id, NEW.due_at, array_to_string(NEW.accounts, ' ');
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER orders_due_at_followed AFTER INSERT OR UPDATE OF due_at ON orders FOR EACH ROW
+WHEN (current_setting('tillkeeper.due_orders', true) IS DISTINCT FROM 'written') EXECUTE FUNCTION follow_orders_due_at();
+
+-- One request of a gateway: what dedupe and audit need of it for ever.  (run, number) is given by the receiver process and
+-- has no gaps.  Its bytes are in delivery_bodies; headers, body and query here are those of deliveries that 0.1.0 stored.
 CREATE TABLE deliveries (
     run          uuid NOT NULL,
     number       bigint NOT NULL CHECK (number > 0),
@@ -61,7 +88,7 @@ CREATE TABLE deliveries (
     received_at  timestamptz NOT NULL,
     key          text NOT NULL,  -- which of the account's keys verified it
     headers      jsonb NOT NULL,
-    body         bytea,  -- null once retention removed it
+    body         bytea,  -- null where it is in delivery_bodies, and once retention removed it
     events       integer NOT NULL CHECK (events >= 0),
     duplicates   integer NOT NULL DEFAULT 0 CHECK (duplicates BETWEEN 0 AND events),
     query        text NOT NULL DEFAULT '',  -- of the URL, raw
@@ -70,8 +97,69 @@ CREATE TABLE deliveries (
     PRIMARY KEY (run, number)
 ) WITH (toast_tuple_target = 8160);  -- real bodies of 2 to 5 KB stay in the row
 ALTER TABLE deliveries ALTER COLUMN body SET STORAGE EXTERNAL;  -- compressing each body cost more than writing it
--- What anybody could have posted (accounts whose gateway signs nothing) is forgotten after a while (store/deliveries/retention.py).
+-- For retention of what 0.1.0 stored, and stores while both serve.
 CREATE INDEX deliveries_unsigned ON deliveries (received_at) WHERE key = 'unsigned' AND body IS NOT NULL;
+CREATE INDEX deliveries_with_body ON deliveries (received_at) WHERE body IS NOT NULL;
+
+-- Each delivery byte for byte, in a partition for each week, which retention drops whole
+-- (docs/decisions/026-bodies-by-week.md).  A row is found by the delivery's received_at.  It has no key of its own: the
+-- delivery's, which is written in the same statement, keeps it unique.
+CREATE TABLE delivery_bodies (
+    run          uuid NOT NULL,
+    number       bigint NOT NULL,
+    received_at  timestamptz NOT NULL,
+    proven       boolean NOT NULL,  -- false: its gateway signs nothing, and anybody could have posted it
+    headers      jsonb NOT NULL,
+    query        text NOT NULL,  -- of the URL, raw
+    body         bytea NOT NULL
+) PARTITION BY RANGE (received_at);
+ALTER TABLE delivery_bodies ALTER COLUMN body SET STORAGE EXTERNAL;  -- compressing each body cost more than writing it
+-- Rows come in the order of time: this costs next to nothing, and finds one among some 200.
+CREATE INDEX delivery_bodies_in_time ON delivery_bodies USING brin (received_at)
+WITH (pages_per_range = 64, autosummarize = on);
+CREATE INDEX delivery_bodies_unsigned ON delivery_bodies (received_at) WHERE NOT proven;
+-- What came in a week for which no partition was made: nothing fails for that.
+CREATE TABLE delivery_bodies_other PARTITION OF delivery_bodies DEFAULT WITH (toast_tuple_target = 8160);
+
+-- Weeks are made ahead and dropped by the sweep's process, which owns no table where each process has a role of its own
+-- (deploy/roles.sql).  So these run as the owner, and do nothing else.
+SELECT set_config('search_path', format('%I, pg_temp', current_schema()), true);
+CREATE FUNCTION make_body_week(monday date) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
+DECLARE
+    name text := 'delivery_bodies_' || to_char(monday, 'YYYYMMDD');
+    first timestamptz := monday::timestamp AT TIME ZONE 'UTC';
+    next timestamptz := (monday + 7)::timestamp AT TIME ZONE 'UTC';
+BEGIN
+    IF extract(isodow FROM monday) <> 1 THEN
+        RAISE EXCEPTION '% is no Monday', monday;
+    END IF;
+    LOCK TABLE delivery_bodies IN SHARE UPDATE EXCLUSIVE MODE;  -- one at a time; rows come and go meanwhile
+    -- Rows of that week that came before it was made stay where they are, and the week with them.
+    IF to_regclass(name) IS NOT NULL
+       OR EXISTS (SELECT FROM delivery_bodies_other WHERE received_at >= first AND received_at < next) THEN
+        RETURN false;
+    END IF;
+    -- Attached, for CREATE TABLE ... PARTITION OF would wait for all who store bodies, and have others wait behind it.
+    EXECUTE format('CREATE TABLE %I (LIKE delivery_bodies INCLUDING STORAGE) WITH (toast_tuple_target = 8160)', name);
+    EXECUTE format('ALTER TABLE delivery_bodies ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)', name, first, next);
+    RETURN true;
+END $$;
+CREATE FUNCTION drop_body_week(monday date) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
+DECLARE
+    name text := 'delivery_bodies_' || to_char(monday, 'YYYYMMDD');
+BEGIN
+    IF monday + 14 > (now() AT TIME ZONE 'UTC')::date THEN
+        RAISE EXCEPTION 'the week of % did not end seven days ago', monday;
+    END IF;
+    IF NOT EXISTS (SELECT FROM pg_inherits
+                   WHERE inhparent = 'delivery_bodies'::regclass AND inhrelid = to_regclass(name)) THEN
+        RAISE EXCEPTION 'there is no partition for the week of %', monday;
+    END IF;
+    EXECUTE format('DROP TABLE %I', name);
+END $$;
+REVOKE ALL ON FUNCTION make_body_week(date), drop_body_week(date) FROM PUBLIC;
 
 -- Numbers that a receiver gave out but answered 503 for, or whose absence a person explained: audit does not miss them.
 CREATE TABLE void_numbers (
@@ -491,6 +579,8 @@ CREATE TABLE schema_versions (
 GRANT SELECT ON schema_versions TO PUBLIC;  -- whoever serves it must know what it serves
 INSERT INTO schema_versions (version, name, oldest_program, finished_at) VALUES
     (1, 'first', 1, now()),
-    (2, 'names', 2, now());
+    (2, 'names', 2, now()),
+    (3, 'bodies', 2, now()),
+    (4, 'due_orders', 2, now());
 
 COMMIT;

@@ -16,8 +16,8 @@ from bench.house import Broken, House
 from bench.report import WIDTH, Section, as_json, show
 from bench.sizes import MINIATURE, Sizes
 from tillkeeper import __version__, clock
+from tillkeeper.logs import set_up_logging
 from tillkeeper.sandbox.servers import ServerFailed
-from tillkeeper.telemetry import set_up_logging
 
 Measure = Callable[[House, Sizes], Awaitable[Section]]
 SECTIONS: Final[Mapping[str, Measure]] = {

@@ -6,8 +6,12 @@
 \set paid (:n / 100) % 2
 \set order (:client_id * :span + (:n / 200) * 100 + :n % 100) % :orders
 BEGIN;
-INSERT INTO deliveries (run, number, account, received_at, key, headers, body, events)
-VALUES (:run::uuid, :number, 'stripe-main', now(), 'webhook_secrets[0]', :headers::jsonb, :body::bytea, 1);
+WITH kept AS (
+    INSERT INTO deliveries (run, number, account, received_at, key, headers, events)
+    VALUES (:run::uuid, :number, 'stripe-main', now(), 'webhook_secrets[0]', '[]', 1)
+)
+INSERT INTO delivery_bodies (run, number, received_at, proven, headers, query, body)
+VALUES (:run::uuid, :number, now(), true, :headers::jsonb, '', :body::bytea);
 SELECT id AS order_id, version FROM orders WHERE order_ref = 'bench-' || lpad(:order::text, 8, '0') FOR UPDATE \gset
 \if :paid
 INSERT INTO inbox (account, event_id, run, number, kind, evidence, order_ref, payment_ref, amount_minor, currency,
@@ -23,8 +27,9 @@ ON CONFLICT (account, payment_ref) DO UPDATE
 SET status = excluded.status, facts = excluded.facts, amount_minor = excluded.amount_minor,
     currency = excluded.currency, captured_minor = excluded.captured_minor;
 UPDATE orders SET status = 'paid', captured_minor = 12900, version = version + 1, changed_at = now(), phase = version + 1,
-    phase_since = now(), due_at = NULL
+    phase_since = now()
 WHERE id = :order_id;
+DELETE FROM due_orders WHERE order_id = :order_id;
 \else
 INSERT INTO inbox (account, event_id, run, number, kind, evidence, order_ref, payment_ref, amount_minor, currency,
                    occurred_at, recorded_at, digest, outcome, order_id, status_after)
@@ -38,8 +43,10 @@ ON CONFLICT (account, payment_ref) DO UPDATE
 SET status = excluded.status, facts = excluded.facts, amount_minor = excluded.amount_minor,
     currency = excluded.currency, captured_minor = excluded.captured_minor;
 UPDATE orders SET status = 'processing', version = version + 1, changed_at = now(), phase = version + 1,
-    phase_since = now(), due_at = now() + interval '2 minutes'
+    phase_since = now()
 WHERE id = :order_id;
+INSERT INTO due_orders (order_id, due_at, accounts_key) VALUES (:order_id, now() + interval '2 minutes', 'stripe-main')
+ON CONFLICT (order_id) DO UPDATE SET due_at = excluded.due_at;
 \endif
 INSERT INTO outbox (key, order_id, version, audience, topic, payload, created_at, due_at)
 VALUES ('order/' || :order_id || '/' || :version + 1 || '/order.status_changed', :order_id, :version + 1, 'merchant',

@@ -15,6 +15,7 @@
 --     tillkeeper_notify   tillkeeper notify                           change orders, payments or refunds
 --     tillkeeper_run      tillkeeper run (all four in one tree)       change the schema
 --     tillkeeper_ops      commands of people: order, cases, parked    take from the spool, send
+--     tillkeeper_erase    tillkeeper erase                            change amounts, statuses, events, or anything that makes them
 --     tillkeeper_read     show, list, reports, a read-only desk       change anything
 --     tillkeeper_audit    tillkeeper audit                            change anything, read payers' contacts or raw deliveries
 --
@@ -25,11 +26,12 @@ DO $$
 DECLARE
     name text;
 BEGIN
-    FOREACH name IN ARRAY ARRAY['ingest', 'work', 'sweep', 'notify', 'run', 'ops', 'read', 'audit'] LOOP
+    FOREACH name IN ARRAY ARRAY['ingest', 'work', 'sweep', 'notify', 'run', 'ops', 'erase', 'read', 'audit'] LOOP
         IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'tillkeeper_' || name) THEN
             EXECUTE format('CREATE ROLE %I NOLOGIN', 'tillkeeper_' || name);
         END IF;
         EXECUTE format('REVOKE ALL ON ALL TABLES IN SCHEMA public FROM %I', 'tillkeeper_' || name);
+        EXECUTE format('REVOKE ALL ON ALL FUNCTIONS IN SCHEMA public FROM %I', 'tillkeeper_' || name);
         EXECUTE format('REVOKE ALL ON SCHEMA public FROM %I', 'tillkeeper_' || name);
         EXECUTE format('GRANT USAGE ON SCHEMA public TO %I', 'tillkeeper_' || name);
         EXECUTE format('GRANT CONNECT ON DATABASE %I TO %I', current_database(), 'tillkeeper_' || name);
@@ -40,6 +42,7 @@ $$;
 -- Databases that came from before PostgreSQL 15 let everybody make tables.
 REVOKE CREATE ON SCHEMA public FROM PUBLIC;
 REVOKE ALL ON ALL TABLES IN SCHEMA public FROM PUBLIC;
+REVOKE ALL ON FUNCTION make_body_week(date), drop_body_week(date) FROM PUBLIC;
 
 -- The receiver makes deliveries durable in the spool, and registers orders, which takes up what waited for them.
 GRANT SELECT, INSERT, UPDATE ON orders, fetches, inbox, payments, refunds, disputes, cases TO tillkeeper_ingest;
@@ -47,6 +50,7 @@ GRANT SELECT, UPDATE ON deliveries, parked TO tillkeeper_ingest;
 GRANT SELECT, INSERT ON acts, outbox, spool, named_elsewhere TO tillkeeper_ingest;
 GRANT INSERT ON case_entries TO tillkeeper_ingest;
 GRANT SELECT ON steps, case_entries TO tillkeeper_ingest;  -- an order's history
+GRANT SELECT, INSERT, UPDATE, DELETE ON due_orders TO tillkeeper_ingest;
 GRANT DELETE ON payments, refunds, disputes TO tillkeeper_ingest;  -- what turns out to be another order's moves
 GRANT SELECT, INSERT, DELETE ON refused TO tillkeeper_ingest;
 GRANT SELECT, INSERT, UPDATE, DELETE ON learnt_keys, hints TO tillkeeper_ingest;
@@ -58,7 +62,8 @@ GRANT SELECT, INSERT, UPDATE ON deliveries, fetches, inbox, payments, refunds, d
 GRANT SELECT, INSERT ON void_numbers, outbox, named_elsewhere TO tillkeeper_work;
 GRANT INSERT ON acts, case_entries TO tillkeeper_work;
 GRANT DELETE ON payments, refunds, disputes TO tillkeeper_work;
-GRANT SELECT, INSERT, UPDATE, DELETE ON spool TO tillkeeper_work;
+GRANT SELECT, INSERT, UPDATE, DELETE ON spool, due_orders TO tillkeeper_work;
+GRANT INSERT ON delivery_bodies TO tillkeeper_work;
 
 -- The sweep asks gateways, and applies what they answer; it forgets what nobody signed.
 GRANT SELECT, UPDATE ON orders, deliveries, parked TO tillkeeper_sweep;
@@ -67,8 +72,10 @@ GRANT SELECT, INSERT, UPDATE ON fetches, inbox, payments, refunds, disputes, ste
 GRANT INSERT ON acts, case_entries TO tillkeeper_sweep;
 GRANT DELETE ON payments, refunds, disputes TO tillkeeper_sweep;
 GRANT SELECT, INSERT ON outbox, named_elsewhere TO tillkeeper_sweep;
-GRANT SELECT, DELETE ON refused TO tillkeeper_sweep;
-GRANT SELECT, INSERT, UPDATE, DELETE ON activity TO tillkeeper_sweep;
+GRANT SELECT, DELETE ON refused, delivery_bodies, delivery_bodies_other TO tillkeeper_sweep;
+GRANT EXECUTE ON FUNCTION make_body_week(date), drop_body_week(date) TO tillkeeper_sweep;  -- bodies by weeks
+GRANT SELECT, INSERT, UPDATE, DELETE ON activity, due_orders TO tillkeeper_sweep;
+GRANT SELECT (position, put_at) ON spool TO tillkeeper_sweep;  -- it counts what waits, for the gauges
 
 -- The sender reads what is to be told, and opens a case where nobody could be told.  To lock an order it needs the right to
 -- change a column of it: one that no status comes from.
@@ -83,14 +90,28 @@ GRANT tillkeeper_ingest, tillkeeper_work, tillkeeper_sweep, tillkeeper_notify TO
 GRANT SELECT, INSERT, UPDATE ON orders, deliveries, fetches, inbox, payments, refunds, disputes, steps, cases, parked, unknown_words,
       backfills TO tillkeeper_ops;
 GRANT SELECT, INSERT ON void_numbers, acts, case_entries, outbox, handovers, named_elsewhere TO tillkeeper_ops;
+GRANT INSERT ON delivery_bodies TO tillkeeper_ops;  -- of what is replayed
+GRANT SELECT, INSERT, UPDATE, DELETE ON due_orders TO tillkeeper_ops;
 GRANT DELETE ON payments, refunds, disputes TO tillkeeper_ops;
+GRANT INSERT ON spool TO tillkeeper_ops;  -- refused deliveries that are taken in after all
+GRANT DELETE ON refused TO tillkeeper_ops;
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO tillkeeper_ops;
+
+-- Whoever erases a payer's data rewrites texts that nobody else may, and nothing that the books are made of.
+GRANT SELECT ON ALL TABLES IN SCHEMA public TO tillkeeper_erase;
+GRANT UPDATE (terms) ON orders TO tillkeeper_erase;
+GRANT UPDATE (body, headers, query) ON deliveries TO tillkeeper_erase;
+GRANT UPDATE (body, error, note) ON parked TO tillkeeper_erase;
+GRANT UPDATE (state, payload, channels, due_at, finished_at, leased_until, last_error) ON outbox TO tillkeeper_erase;
+GRANT UPDATE (details, outcome) ON cases TO tillkeeper_erase;
+GRANT UPDATE (note) ON case_entries, acts TO tillkeeper_erase;
+GRANT DELETE ON refused, delivery_bodies TO tillkeeper_erase;
 
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO tillkeeper_read;
 
 -- The audit adds up; whom an order is for, and what a gateway wrote, is no business of its.
-GRANT SELECT ON void_numbers, fetches, inbox, named_elsewhere, payments, refunds, disputes, cases, steps, acts, silences
-TO tillkeeper_audit;
+GRANT SELECT ON void_numbers, fetches, inbox, named_elsewhere, payments, refunds, disputes, cases, steps, acts, silences,
+      due_orders TO tillkeeper_audit;
 GRANT SELECT (run, number, account, received_at, key, events, duplicates, fetches, dropped) ON deliveries TO tillkeeper_audit;
 GRANT SELECT (id, run, number, account, event_id, readable, reason, parked_at, outcome, closed_at) ON parked
 TO tillkeeper_audit;

@@ -15,6 +15,7 @@ from tillkeeper.accounts import Accounts, KnownAccounts
 from tillkeeper.api_client.http import Send, open_http
 from tillkeeper.api_client.key_fetching import KEY_SETTINGS, KeyFetcher, KeyRefreshers
 from tillkeeper.api_client.key_store import KeyStore
+from tillkeeper.counters_at_zero import start_receiver_counters
 from tillkeeper.domain.delivery import EnvelopeKeys
 from tillkeeper.gateways.base import Gateway
 from tillkeeper.ingest import openapi
@@ -182,6 +183,7 @@ class Webhooks:
     def update_accounts(self) -> None:
         """Takes over changed accounts.  A receiver finishes its requests with the keys that it had."""
         now = self._resources.accounts.gateways
+        start_receiver_counters(now)
         for name in self._known.keys() - now.keys():
             del self._known[name], self._keys[name], self.receivers[f"/webhooks/{name}"]
         for name, gateway in now.items():

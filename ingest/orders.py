@@ -22,6 +22,7 @@ from tillkeeper.ingest.body import headers_of, read_body
 from tillkeeper.ingest.refunds import refund_of
 from tillkeeper.ingest.registration import BadRegistration, registration_of
 from tillkeeper.ingest.responses import Handler, answer, refusal, unavailable_response
+from tillkeeper.log_throttle import LogThrottle
 from tillkeeper.store.apply import refunds
 from tillkeeper.store.apply.registration import register
 from tillkeeper.store.orders.acts import NoSuchOrder
@@ -30,6 +31,7 @@ from tillkeeper.store.reports import order as order_report
 
 log = structlog.get_logger()
 
+UNAVAILABLE_LOG_S: Final = 60.0  # the process tells when an outage begins and ends
 DATABASE_S: Final = 10.0  # registering may wait for a worker's batch that has locked the order's references
 # Anything between two slashes; by default the router accepts no braces.
 ORDER_REF: Final = "{order_ref:[^/]+}"
@@ -78,6 +80,7 @@ class OrdersApi:
         self._accounts = accounts
         self._policy = policy
         self._body_bytes_max = body_bytes_max
+        self._log_throttle = LogThrottle(every_s=UNAVAILABLE_LOG_S, monotonic_s=clock.monotonic_s)
 
     def routes(self) -> dict[str, dict[str, Handler]]:
         """Returns the handler of each method, by path."""
@@ -106,11 +109,13 @@ class OrdersApi:
                 return unavailable_response("others wrote the same at every attempt; nothing is lost by asking again")
             except DATABASE_ERRORS as error:
                 if is_contention(error):
-                    log.warning("orders_database_contended", error=repr(error))
+                    if (suppressed := self._log_throttle.due("contended")) is not None:
+                        log.warning("orders_database_contended", error=repr(error), suppressed=suppressed)
                     return unavailable_response("others hold what this needs; nothing is lost by asking again")
                 if not is_outage(error):
                     raise
-                log.warning("orders_database_unavailable", error=repr(error))
+                if (suppressed := self._log_throttle.due("unavailable")) is not None:
+                    log.warning("orders_database_unavailable", error=repr(error), suppressed=suppressed)
                 return unavailable_response("the database is out of reach; nothing is lost by asking again")
 
         return handle

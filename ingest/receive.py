@@ -49,6 +49,7 @@ from tillkeeper.log_throttle import LogThrottle
 log = structlog.get_logger()
 
 LOG_EVERY_S: Final = 1.0  # a flood of forgeries must not flood the log
+OUTAGE_LOG_S: Final = 60.0  # the lanes tell when an outage begins and ends
 REASON_CHARS_MAX: Final = 200
 UNSIGNED_BYTES_MAX: Final = 16 * 1024  # the largest holds one payment, and anybody can post them
 
@@ -96,6 +97,7 @@ class AccountReceiver:
         self._refusal_responses: dict[int, PreparedResponse] = {}
         self._metrics = DeliveryMetrics(self._account)
         self._log_throttle = LogThrottle(every_s=LOG_EVERY_S, monotonic_s=clock.monotonic_s)
+        self._outage_throttle = LogThrottle(every_s=OUTAGE_LOG_S, monotonic_s=clock.monotonic_s)
 
     async def receive(self, request: web.Request) -> web.Response:
         """Handles one delivery."""
@@ -194,7 +196,7 @@ class AccountReceiver:
         self, unavailable: LaneUnavailable | KeyUnavailable | TooManyUnsigned, result: str
     ) -> web.Response:
         telemetry.DELIVERIES.labels(self._account, result).inc()
-        if (suppressed := self._log_throttle.due(result)) is not None:
+        if (suppressed := self._outage_throttle.due(result)) is not None:
             fields = {"account": self._account, "reason": str(unavailable), "suppressed": suppressed}
             match unavailable:
                 case KeyUnavailable():

@@ -13,13 +13,13 @@ from typing import Final
 import structlog
 from aiohttp import web
 
-from tillkeeper import telemetry
 from tillkeeper.accounts import LOOK_EVERY_S
 from tillkeeper.ingest import connection_limits
 from tillkeeper.ingest.app import build_app, bypass_router, open_resources
 from tillkeeper.ingest.connections import BoundedSite, allow_open_files, refuse_slow_parser
 from tillkeeper.ingest.health import LaneFigures
 from tillkeeper.ingest.supervise import supervise
+from tillkeeper.logs import set_up_logging
 from tillkeeper.loops import keep_running, start
 from tillkeeper.process import collect_garbage_seldom, loop_factory, run_until_stopped
 from tillkeeper.settings import Settings
@@ -92,7 +92,7 @@ def listen(host: str, port: int, *, shares_port: bool) -> socket.socket:
 def main() -> None:
     """Runs a child of `supervise`: settings come in a line on standard input, whose end means that the parent ended."""
     settings = Settings.restore(sys.stdin.buffer.readline())
-    telemetry.set_up_logging("ingest")
+    set_up_logging("ingest")
 
     async def serve_beside_others(stop: asyncio.Event) -> None:
         async with receiver(settings, shares_port=True):

@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 from prometheus_client.multiprocess import mark_process_dead
 
 from tillkeeper.settings import Settings
+from tillkeeper.status_server import reserved_metrics_port
 from tillkeeper.supervise import Program, keep_all_running
 from tillkeeper.telemetry import MULTIPROCESS_VARIABLE
 
@@ -21,9 +22,10 @@ async def supervise(settings: Settings, stop: asyncio.Event) -> None:
     """Keeps `ingest.processes` children running until `stop` is set, then until each has finished what it accepted."""
     with (
         reserved_port(settings.ingest.host, settings.ingest.port) as port,
+        reserved_metrics_port(settings.ingest) as metrics_port,
         TemporaryDirectory(prefix="tillkeeper-metrics-") as metrics_directory,
     ):
-        own = settings.ingest.model_copy(update={"port": port, "processes": 1})
+        own = settings.ingest.model_copy(update={"port": port, "processes": 1, "metrics_port": metrics_port})
         child = Program(
             name="ingest",
             arguments=("-m", "tillkeeper.ingest.server"),

@@ -11,8 +11,12 @@ import typer
 
 from tillkeeper.cli.errors import reported
 from tillkeeper.cli.options import AsJson, Config, exits
+from tillkeeper.sandbox.trigger import command as trigger
 
 app = typer.Typer()
+commands = typer.Typer()
+app.add_typer(commands, name="sandbox")
+commands.add_typer(trigger.app)
 
 Up = Annotated[
     bool, typer.Option("--up", help="Bring up a PostgreSQL, a RabbitMQ and `tillkeeper run` of its own, and end them.")
@@ -67,6 +71,8 @@ sweeps and notices, and the gateways' APIs that they ask.
 
 With --capture nothing is played: DIR holds a few deliveries of each gateway afterwards, named by what they are, and the
 configuration of the accounts that received them.  Nothing that is there already is written over.
+
+`sandbox trigger` posts one delivery on demand; `sandbox accounts` makes accounts for that.
 """
 # What cannot stand beside an option, and why.
 REFUSED_BESIDE: Final = {
@@ -75,8 +81,8 @@ REFUSED_BESIDE: Final = {
 }
 
 
-@app.command(
-    "sandbox",
+@commands.callback(
+    invoke_without_command=True,
     help=HELP,
     epilog=exits(
         yes="the books balance and every status is as it should be",
@@ -85,6 +91,7 @@ REFUSED_BESIDE: Final = {
     ),
 )
 def sandbox_command(
+    context: typer.Context,
     up: Up = False,
     gateways: Gateways = None,
     broker: Broker = "auto",
@@ -101,6 +108,8 @@ def sandbox_command(
     as_json: AsJson = False,
 ) -> None:
     """Writes deliveries as files, replays a scenario, or plays to a Tillkeeper, as the options say."""
+    if context.invoked_subcommand is not None:
+        return
     if broker not in ("auto", "none"):
         raise typer.BadParameter("must be auto or none", param_hint="--broker")
     given = {"--up": up, "--gateways": gateways, "--url": url, "--config": config, "--scenario": scenario}

@@ -2,6 +2,7 @@
 
 import json
 from base64 import b64encode
+from collections.abc import Iterable
 from urllib.parse import quote, quote_plus
 
 import asyncpg
@@ -37,7 +38,10 @@ def written_ways(words: list[str]) -> list[bytes]:
 
 async def found_in(conn: asyncpg.Connection, words: list[str]) -> dict[str, int]:
     """The number of rows of each table.column that holds one of the words, written in whatever way."""
-    ways = written_ways(words)
+    return await _rows_with(conn, written_ways(words))
+
+
+async def _rows_with(conn: asyncpg.Connection, ways: list[bytes]) -> dict[str, int]:
     found = {}
     for table, column, kind in await text_columns(conn):
         content = f'"{column}"' if kind == "bytea" else f"convert_to(\"{column}\"::text, 'UTF8')"
@@ -46,3 +50,24 @@ async def found_in(conn: asyncpg.Connection, words: list[str]) -> dict[str, int]
         if rows:
             found[f"{table}.{column}"] = rows
     return found
+
+
+PIECE_BYTES = 48  # longer than any reference that stands in a delivery
+
+
+async def kept_of(conn: asyncpg.Connection, raw: Iterable[bytes]) -> dict[str, int]:
+    """The number of rows of each table.column, but for that of raw bodies, that holds a piece of one of these."""
+    pieces = {body[len(body) // 2 :][:PIECE_BYTES] for body in raw if len(body) > 2 * PIECE_BYTES}
+    found = await _rows_with(conn, sorted(pieces))
+    return {place: rows for place, rows in found.items() if place not in ("deliveries.body", "delivery_bodies.body")}
+
+
+WITH_CONTENT = """
+SELECT number FROM deliveries WHERE body IS NOT NULL OR headers <> '[]' OR query <> ''
+UNION SELECT number FROM delivery_bodies
+"""
+
+
+async def with_content(conn: asyncpg.Connection) -> set[int]:
+    """The numbers of the deliveries whose body, headers or query are kept."""
+    return {row["number"] for row in await conn.fetch(WITH_CONTENT)}

@@ -11,6 +11,7 @@ from typing import Final
 import structlog
 
 from tillkeeper.loops import keep_running
+from tillkeeper.outage import database_outage
 from tillkeeper.store.postgres.connections import Pool
 from tillkeeper.store.postgres.pool import POOL_ACQUIRE_S
 from tillkeeper.store.postgres.sqlstates import DATABASE_ERRORS, SchemaUnfit
@@ -29,6 +30,7 @@ class SchemaWatch:
     def __init__(self, *, made_for: int | None = None) -> None:
         self._made_for = newest_version() if made_for is None else made_for
         self._seen: SchemaVersion | None = None
+        self.outage = database_outage()  # of the process: it looks every second, whatever else is done
         self.unfit: SchemaUnfit | None = None
 
     @property
@@ -50,8 +52,10 @@ class SchemaWatch:
         before = self.unfit
         try:
             await self.look(pool)
-        except DATABASE_ERRORS:
+        except DATABASE_ERRORS as error:
+            self.outage.failed(self, error)
             return 0
+        self.outage.recovered(self)
         if self.unfit is not None and str(self.unfit) != str(before):
             log.error("schema_unfit", why=str(self.unfit))
         elif self.unfit is None and before is not None:

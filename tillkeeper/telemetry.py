@@ -1,178 +1,372 @@
-"""Writes log lines as JSON to standard error, and defines all metrics for Prometheus.
+"""Defines all metrics for Prometheus, so that one file lists what can be watched; docs/metrics.md is printed from it.
 
-All metrics are defined here, so that one page lists what can be watched.  Hot paths bind their label children once.
-Processes on one port share their metrics through files: their parent sets PROMETHEUS_MULTIPROC_DIR for them
-(prometheus-client's multiprocess mode), and `exposition` adds the files up.
+Every label has a bounded set of values: the words that stand here, or the names in the configuration.  Hot paths bind
+their label children once.  Processes on one port share their metrics through files: their parent sets
+PROMETHEUS_MULTIPROC_DIR for them (prometheus-client's multiprocess mode), and `exposition` adds the files up.
 """
 
-import json
-import logging
 import os
-import re
-import sys
+import platform
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
-import orjson
-import structlog
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
     REGISTRY,
     CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
     generate_latest,
 )
 from prometheus_client.multiprocess import MultiProcessCollector
-from structlog.typing import EventDict, WrappedLogger
 
-from tillkeeper.domain.masking import without_contacts
+from tillkeeper import __version__
+from tillkeeper.domain.order.cases import CASE_KINDS
+from tillkeeper.domain.order.mismatch import Mismatch
+from tillkeeper.domain.order.notice_outcomes import ChannelState
+from tillkeeper.domain.order.notices import Audience
+from tillkeeper.domain.order.receiving import Outcome
+from tillkeeper.domain.statuses import OPEN, Status
+from tillkeeper.metric_definitions import counter, gauge, histogram
 
 MULTIPROCESS_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
 MULTIPROCESS: Final = MULTIPROCESS_VARIABLE in os.environ  # prometheus-client looks at it once, when imported
 EXPOSITION_TYPE: Final = CONTENT_TYPE_LATEST
 
-# --- metrics ----------------------------------------------------------------------------------------------------------
+OTHER: Final = "other"  # the value for what stands in no list of ours
+ACCOUNT: Final = "the accounts of the configuration"
+LANES: Final = ("rabbitmq", "spool")
 
-# The receiver.
-DELIVERIES: Final = Counter(
+# --- the receiver -----------------------------------------------------------------------------------------------------
+
+DELIVERIES: Final = counter(
     "tillkeeper_deliveries",
-    "Requests of gateways by account and result: accepted, why they were refused, or not_durable",
-    ("account", "result"),
+    "Requests of gateways.  `not_durable` was answered 503 because no lane took it; `no_key`, because the key that it "
+    "names could not be fetched; `no_room`, because it is unsigned and more came than can be asked about",
+    account=ACCOUNT,
+    result=(
+        "accepted",
+        "bad_signature",
+        "bad_payload",
+        "too_large",
+        "too_slow",
+        "encoded",
+        "incomplete",
+        "upgrade",
+        "refused",
+        "not_durable",
+        "no_key",
+        "no_room",
+    ),
 )
-KEYS_USED: Final = Counter(
+KEYS_USED: Final = counter(
     "tillkeeper_keys_used",
     "Accepted deliveries by the key that verified them, to see when an old one is no longer used",
-    ("account", "key"),
+    account=ACCOUNT,
+    key="the keys of the account, and those that its gateway published",
 )
-KEYS_FETCHED: Final = Counter(
+KEYS_FETCHED: Final = counter(
     "tillkeeper_keys_fetched",
-    "Keys fetched because a delivery named one not at hand, or from time to time, by account and result",
-    ("account", "result"),
+    "Keys fetched because a delivery named one that is not at hand, or from time to time; `limited`: at most 20 a "
+    "minute each of known, repeated and new addresses",
+    account=ACCOUNT,
+    result=("learnt", "failed", "refused", "limited"),
 )
-ACCEPT_SECONDS: Final = Histogram(
+ACCEPT_SECONDS: Final = histogram(
     "tillkeeper_accept_seconds",
-    "From the headers' arrival until every event of the delivery is durable",
+    "From the headers' arrival until every event of the delivery is durable; a 99th percentile over 0.1 s means that "
+    "the broker or a disk is slow",
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
-CONNECTIONS_REFUSED: Final = Counter(
+CONNECTIONS_REFUSED: Final = counter(
     "tillkeeper_connections_refused",
-    "Connections that we closed: too many, closed in favour of another, too slow, answers unread, or malformed",
-    ("reason",),
+    "Connections that we closed: `too_many` (everybody is being served: 503), `turned_out` (it waited longest without "
+    "a whole request, and another came or memory was short), `too_slow`, `unread` (its answers were not read), "
+    "`malformed`",
+    reason=("too_many", "turned_out", "too_slow", "unread", "malformed"),
+)
+EXAMINED: Final = counter(
+    "tillkeeper_examined",
+    "Refused deliveries by their diagnosis; `limited`: not examined, `not_kept`: the database was unavailable",
+    account=ACCOUNT,
+    finding=(
+        "header_missing",
+        "clock_skew",
+        "key_unknown",
+        "url_differs",
+        "body_reencoded",
+        "other_account",
+        "old_secret",
+        "wrong_mode",
+        "wrong_secret",
+        "unreadable",
+        "limited",
+        "not_kept",
+    ),
+)
+HINTS: Final = counter(
+    "tillkeeper_hints",
+    "Webhooks with a wrong signature: `asked` (a query about what they name), `unknown` (no open order, or queried "
+    "just now), `nothing` named, `limited`, `failed` because of the database",
+    account=ACCOUNT,
+    result=("asked", "unknown", "nothing", "limited", "failed"),
 )
 
-# The lanes, as the receiver sees them.
-LANE_DELIVERIES: Final = Counter("tillkeeper_lane_deliveries", "Deliveries made durable, by lane", ("lane",))
-LANE_ENVELOPES: Final = Counter("tillkeeper_lane_envelopes", "Messages that carried them, by lane", ("lane",))
-LANE_FAILURES: Final = Counter("tillkeeper_lane_failures", "Messages that a lane did not take, by lane", ("lane",))
-BREAKER_OPEN: Final = Gauge(
-    "tillkeeper_breaker_open", "Receiver processes that bypass RabbitMQ", multiprocess_mode="livesum"
+# --- the lanes --------------------------------------------------------------------------------------------------------
+
+LANE_DELIVERIES: Final = counter(
+    "tillkeeper_lane_deliveries",
+    "Deliveries that receivers made durable; with a broker, a rising `spool` means that it fails",
+    lane=LANES,
+)
+LANE_ENVELOPES: Final = counter(
+    "tillkeeper_lane_envelopes",
+    "Messages that carried them; deliveries divided by this is how well they travel together",
+    lane=LANES,
+)
+LANE_FAILURES: Final = counter("tillkeeper_lane_failures", "Messages that a lane did not take", lane=LANES)
+BREAKER_OPEN: Final = gauge("tillkeeper_breaker_open", "Receiver processes that bypass RabbitMQ at present", "livesum")
+LANE_MESSAGES: Final = gauge(
+    "tillkeeper_lane_messages",
+    "Messages that wait for a worker: `spool` as a sweep counts its rows, up to 10,000; `rabbitmq` as a worker asks "
+    "for its queues' lengths, with what it holds itself",
+    lane=LANES,
+)
+LANE_OLDEST_SECONDS: Final = gauge(
+    "tillkeeper_lane_oldest_seconds",
+    "How long the oldest message waits: `spool` by the time in its row; `rabbitmq` by the delivery that a worker took "
+    "last, for messages come in order; 0 while the lane is empty",
+    lane=LANES,
+)
+LANE_CONSUMERS: Final = gauge(
+    "tillkeeper_lane_consumers", "Workers' loops that take from a lane, and reach it at present", "livesum", lane=LANES
 )
 
-# The workers.
-APPLIED_EVENTS: Final = Counter("tillkeeper_applied_events", "Events by the outcome written in the inbox", ("outcome",))
-APPLY_BATCH_EVENTS: Final = Histogram(
-    "tillkeeper_apply_batch_events", "Events in one transaction", buckets=(1, 2, 5, 10, 25, 50, 100, 200, 500, 1000)
+# --- the workers ------------------------------------------------------------------------------------------------------
+
+APPLIED_EVENTS: Final = counter(
+    "tillkeeper_applied_events",
+    "Events by the outcome written in the inbox; one that waited counts again when it is settled",
+    outcome=(*Outcome, "duplicate"),
 )
-APPLY_LAG_SECONDS: Final = Gauge(
+APPLY_BATCH_EVENTS: Final = histogram(
+    "tillkeeper_apply_batch_events",
+    "Events in one transaction; full batches all the time mean a backlog",
+    buckets=(1, 2, 5, 10, 25, 50, 100, 200, 500, 1000),
+)
+APPLY_LAG_SECONDS: Final = gauge(
     "tillkeeper_apply_lag_seconds",
-    "Age of the oldest delivery in the last batch, when it was committed",
-    multiprocess_mode="livemax",
+    "Age of the oldest delivery that the worker has in hand, or applied last; 0 once its lanes are empty",
 )
-PARKED_EVENTS: Final = Counter("tillkeeper_parked_events", "Events and messages parked, by reason", ("reason",))
-DATABASE_WAITS: Final = Counter("tillkeeper_database_waits", "Pauses because the database was unavailable")
+PARK_REASONS: Final = (
+    "cannot_be_applied",
+    "cannot_be_kept",
+    "delivery_limit",
+    "expired",
+    "maxlen",
+    "not_authentic",
+    "unreadable",
+    OTHER,
+)
+PARKED_EVENTS: Final = counter(
+    "tillkeeper_parked_events",
+    "Events and messages parked; `tillkeeper_parked_open` tells how many are still open",
+    reason=PARK_REASONS,
+)
+DATABASE_WAITS: Final = counter("tillkeeper_database_waits", "Pauses because the database was unavailable")
 
-# Queries to gateways.
-GATEWAY_QUERIES: Final = Counter(
+# --- queries to gateways ----------------------------------------------------------------------------------------------
+
+GATEWAY_QUERIES: Final = counter(
     "tillkeeper_gateway_queries",
-    "Queries to gateways by account and result: found, not_found, listed, or why there is no answer",
-    ("account", "result"),
+    "Queries to gateways: `found`, `not_found`, `listed` (a page of events), `signed_in` (a token fetched), `made` (a "
+    "call whose answer is not read), or why there is no answer",
+    account=ACCOUNT,
+    result=(
+        "found",
+        "not_found",
+        "listed",
+        "signed_in",
+        "made",
+        "unreachable",
+        "busy",
+        "denied",
+        "bad_answer",
+        "breaker_open",
+        "cannot_ask",
+    ),
 )
-GATEWAY_BREAKER_OPEN: Final = Gauge(
+GATEWAY_BREAKER_OPEN: Final = gauge(
     "tillkeeper_gateway_breaker_open",
     "Processes that leave an account alone because its gateway does not answer",
-    ("account",),
-    multiprocess_mode="livesum",
+    "livesum",
+    account=ACCOUNT,
 )
-
-# Queries that deliveries caused.
-FETCHES: Final = Counter(
+FETCHES: Final = counter(
     "tillkeeper_fetches",
-    "Queries that deliveries caused, by account and result: found, not_found, again, given_up, dropped",
-    ("account", "result"),
+    "Queries that deliveries caused: `found`, `not_found` (for good), `again` (tried later), `given_up` (there is a "
+    "case), `dropped` (unsigned, and dropped for newer ones without an answer)",
+    account=ACCOUNT,
+    result=("found", "not_found", "again", "given_up", "dropped"),
 )
-FETCH_LAG_SECONDS: Final = Gauge(
+FETCH_LAG_SECONDS: Final = gauge(
     "tillkeeper_fetch_lag_seconds",
-    "How long the longest due query of the last batch had been due",
-    multiprocess_mode="livemax",
+    "How long the longest due query of the last batch had been due; 0 while nothing is due",
 )
 
-# What happens because time passed.
-SWEPT_ORDERS: Final = Counter("tillkeeper_swept_orders", "Due orders that sweeps handled, by what was done", ("what",))
+# --- what happens because time passed ---------------------------------------------------------------------------------
 
-# Gaps in webhooks.
-SILENCE: Final = Gauge(
+SWEPT_ORDERS: Final = counter(
+    "tillkeeper_swept_orders",
+    "Due orders that sweeps handled: `looked_at`, `asked` (queried), `unanswered`, `closed`, `postponed`; "
+    "`answer_applied` and the like count the outcomes of answers",
+    what=(
+        "looked_at",
+        "asked",
+        "unanswered",
+        "closed",
+        "postponed",
+        *(f"answer_{outcome}" for outcome in Outcome),
+    ),
+)
+SILENCE: Final = gauge(
     "tillkeeper_silence",
-    "1 while an account is silent although webhooks are expected, or its gateway does not answer queries",
-    ("account", "kind"),
-    multiprocess_mode="livemax",
+    "1 while an account is `silent` although webhooks are expected, or its gateway is `unanswering`; ops got a notice",
+    account=ACCOUNT,
+    kind=("silent", "unanswering"),
 )
-ASKED_SOONER: Final = Counter(
-    "tillkeeper_asked_sooner", "Orders that are queried sooner because their account is silent", ("account",)
+ASKED_SOONER: Final = counter(
+    "tillkeeper_asked_sooner", "Orders that are queried sooner because their account is silent", account=ACCOUNT
 )
-BACKFILLED: Final = Counter(
+BACKFILLED: Final = counter(
     "tillkeeper_backfilled",
-    "Events of gateways' lists by account: new, known, failed; and orders queried where there is no list",
-    ("account", "what"),
-)
-HINTS: Final = Counter(
-    "tillkeeper_hints",
-    "Deliveries that failed verification, by account and what came of the payment that they named",
-    ("account", "result"),
+    "Events of gateways' lists that were `new`, `known` already or `failed` to be applied; `orders` that were queried "
+    "where there is no list",
+    account=ACCOUNT,
+    what=("new", "known", "failed", "orders"),
 )
 
-# The schema, in every process.
-SCHEMA_VERSION: Final = Gauge(
-    "tillkeeper_schema_version", "The version of the database's schema as last seen", multiprocess_mode="livemax"
-)
-SCHEMA_UNFIT: Final = Gauge(
-    "tillkeeper_schema_unfit",
-    "Processes that wait because the database's schema is not one that they may serve",
-    multiprocess_mode="livesum",
-)
+# --- notices ----------------------------------------------------------------------------------------------------------
 
-# The policy, in every process that has one.
-POLICY_REFUSED: Final = Gauge(
-    "tillkeeper_policy_refused",
-    "Processes whose policy file is invalid, so that the policy of before stays in force",
-    multiprocess_mode="livesum",
-)
-
-# The accounts, in every process that has some.
-ACCOUNTS_REFUSED: Final = Gauge(
-    "tillkeeper_accounts_refused",
-    "Processes whose changed accounts are invalid, so that the accounts of before stay in force",
-    multiprocess_mode="livesum",
-)
-EXAMINED: Final = Counter(
-    "tillkeeper_examined",
-    "Refused deliveries by account and diagnosis; limited: not examined; not_kept: the database was unavailable",
-    ("account", "finding"),
-)
-
-# Notices.
-NOTICES: Final = Counter(
+NOTICES: Final = counter(
     "tillkeeper_notices",
-    "Attempts to send notices, by audience, channel and outcome",
-    ("audience", "channel", "outcome"),
+    "Attempts to send notices: `sent`, `failing` (retried), `dropped` (on purpose), `uncertain` (a mail that was sent "
+    "without an answer), `dead` (given up: there is a case)",
+    audience=tuple(Audience),
+    channel="the channels of the configuration",
+    outcome=tuple(ChannelState),
 )
-NOTICE_LAG_SECONDS: Final = Gauge(
+NOTICE_LAG_SECONDS: Final = gauge(
     "tillkeeper_notice_lag_seconds",
-    "How long the longest due notice of the last batch had been due",
-    ("audience",),
-    multiprocess_mode="livemax",
+    "How long the longest due notice of the last batch had been due; 0 while nothing is due",
+    audience=tuple(Audience),
 )
+
+# --- what is open in the database, as sweeps read it every 15 s (workers/database_gauges.py) --------------------------
+# Several sweeps tell the same, so that `max by (...)` is the way to read them.  Counts end at 10,000.
+
+COUNTED_MAX: Final = 10_000  # more would cost, and says nothing new to who is called
+MISMATCHES: Final = (*Mismatch, OTHER)
+CASE_LEVELS: Final = tuple(str(level) for level in range(1, 10))
+STUCK_STATUSES: Final = tuple(status for status in OPEN if status is not Status.UNPAID)  # unpaid: no payment began
+# The age of an order's present phase: since its money moved last.
+STUCK_AGES_S: Final[Mapping[str, float]] = {
+    "under 10m": 0,
+    "10m": 600,
+    "1h": 3_600,
+    "6h": 21_600,
+    "1d": 86_400,
+    "3d": 259_200,
+}
+
+DATABASE_READ_AT: Final = gauge(
+    "tillkeeper_database_gauges_timestamp_seconds",
+    "When a sweep read the figures of the database last; while the database is away it stands still, as they do",
+)
+DATABASE_READ_SECONDS: Final = gauge("tillkeeper_database_gauges_read_seconds", "How long reading them took")
+CASES_OPEN: Final = gauge(
+    "tillkeeper_cases_open",
+    "Open cases, by what they are about and how far up they went",
+    kind=(*sorted(CASE_KINDS), OTHER),
+    level=CASE_LEVELS,
+)
+CASES_OLDEST_SECONDS: Final = gauge(
+    "tillkeeper_cases_oldest_seconds",
+    "Age of the oldest open case of a level; 0 where there is none",
+    level=CASE_LEVELS,
+)
+ORDERS_STUCK: Final = gauge(
+    "tillkeeper_orders_stuck",
+    "Open orders by how long their money has not moved, from that age to the next; a payment began, and none is over",
+    status=STUCK_STATUSES,
+    age=tuple(STUCK_AGES_S),
+)
+ORDERS_DUE: Final = gauge("tillkeeper_orders_due", "Orders whose next step is due, and that no sweep has in hand")
+SWEEP_LAG_SECONDS: Final = gauge(
+    "tillkeeper_sweep_lag_seconds", "How long the longest due order has been due; 0 while none is"
+)
+EVENTS_WAITING: Final = gauge("tillkeeper_events_waiting", "Events whose order is not registered, or not yet")
+EVENTS_WAITING_SECONDS: Final = gauge(
+    "tillkeeper_events_waiting_oldest_seconds", "How long the oldest of them waits; 0 while none does"
+)
+EVENTS_MISMATCHED: Final = gauge(
+    "tillkeeper_events_mismatched",
+    "Events that count for nothing, of orders whose case about it is open",
+    reason=MISMATCHES,
+)
+PARKED_OPEN: Final = gauge(
+    "tillkeeper_parked_open", "Parked events and messages that nobody replayed or discarded", reason=PARK_REASONS
+)
+OUTBOX_PENDING: Final = gauge("tillkeeper_outbox_pending", "Notices that are not sent yet", audience=tuple(Audience))
+OUTBOX_OVERDUE_SECONDS: Final = gauge(
+    "tillkeeper_outbox_overdue_seconds",
+    "How long the longest due notice has been due; 0 while none is",
+    audience=tuple(Audience),
+)
+OUTBOX_DEAD: Final = gauge(
+    "tillkeeper_outbox_dead", "Notices that were given up in the last 24 hours", audience=tuple(Audience)
+)
+FETCHES_OPEN: Final = gauge(
+    "tillkeeper_fetches_open",
+    "Queries that deliveries asked for, and that have no answer yet; `other` for accounts no longer configured",
+    account=f"{ACCOUNT}, and {OTHER}",
+)
+FETCHES_OVERDUE_SECONDS: Final = gauge(
+    "tillkeeper_fetches_overdue_seconds", "How long the longest due query has been due; 0 while none is"
+)
+
+# --- every process ----------------------------------------------------------------------------------------------------
+
+BUILD_INFO: Final = gauge(
+    "tillkeeper_build_info",
+    "1, with what runs",
+    version="the version that runs",
+    python="its Python's version",
+)
+DATABASE_UNAVAILABLE: Final = gauge(
+    "tillkeeper_database_unavailable", "Processes that cannot reach the database at present", "livesum"
+)
+SCHEMA_VERSION: Final = gauge("tillkeeper_schema_version", "The version of the database's schema, as it was seen last")
+SCHEMA_UNFIT: Final = gauge(
+    "tillkeeper_schema_unfit",
+    "Processes that wait because they may not serve the schema: `schema_unfit` in the log says why",
+    "livesum",
+)
+POLICY_REFUSED: Final = gauge(
+    "tillkeeper_policy_refused",
+    "Processes whose policy file is invalid, so that the policy of before stays in force: `policy_refused` in the log "
+    "says why",
+    "livesum",
+)
+ACCOUNTS_REFUSED: Final = gauge(
+    "tillkeeper_accounts_refused",
+    "Processes whose changed accounts are invalid, so that the accounts of before stay in force: `accounts_refused` in "
+    "the log says why",
+    "livesum",
+)
+
+
+def show_build() -> None:
+    """Sets what runs."""
+    BUILD_INFO.labels(__version__, platform.python_version()).set(1)
 
 
 def exposition() -> bytes:
@@ -182,77 +376,3 @@ def exposition() -> bytes:
     registry = CollectorRegistry()
     MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     return generate_latest(registry)
-
-
-# --- logs -------------------------------------------------------------------------------------------------------------
-
-# user:password@ of any URL.  A password may hold @ and / though it should not, so the last @ before a space counts.
-_URL_PASSWORD: Final = re.compile(r"(://[^\s:/@\"']*:)[^\s\"']*@")
-_QUERY_PASSWORD: Final = re.compile(r"(?i)(\b(?:password|passwd|sslpassword)=)[^\s&\"']+")
-
-
-def mask(text: str) -> str:
-    """Masks the passwords of URLs and connection strings."""
-    if "://" in text or "=" in text:
-        return _QUERY_PASSWORD.sub(r"\1***", _URL_PASSWORD.sub(r"\1***@", text))
-    return text
-
-
-def _mask_any(value: Any) -> Any:
-    if isinstance(value, str):
-        return without_contacts(mask(value))
-    if isinstance(value, Mapping):
-        return {name: _mask_any(inner) for name, inner in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_mask_any(inner) for inner in value]
-    if value is None or isinstance(value, (int, float)):
-        return value
-    return without_contacts(mask(str(value)))
-
-
-def _mask_event(_logger: WrappedLogger, _method: str, event_dict: EventDict) -> EventDict:
-    return {name: _mask_any(value) for name, value in event_dict.items()}
-
-
-def _to_json(event_dict: EventDict, **_options: object) -> str:
-    try:
-        return orjson.dumps(event_dict, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
-    except orjson.JSONEncodeError:  # half a surrogate pair, or an integer past 64 bits
-        return json.dumps(event_dict, default=str)
-
-
-# They log each failed reconnect as an error with a traceback; lanes and pools log once that something is unavailable.
-CHATTY: Final = ("aiormq", "aio_pika", "asyncpg.pool", "apprise")
-
-
-def set_up_logging(role: str, *, level: str = "INFO") -> None:
-    """Sends structlog's and the standard library's records to stderr, one JSON object a line."""
-    shared: list[structlog.typing.Processor] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.stdlib.add_log_level,
-        _add_role(role),
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.format_exc_info,
-        _mask_event,
-    ]
-    renderer = structlog.processors.JSONRenderer(serializer=_to_json)
-    structlog.configure(
-        processors=[*shared, renderer],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),  # one write for each line: processes share stderr
-        cache_logger_on_first_use=True,
-    )
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(structlog.stdlib.ProcessorFormatter(processor=renderer, foreign_pre_chain=shared))
-    logging.basicConfig(handlers=[handler], level=level, force=True)
-    for library in CHATTY:
-        logging.getLogger(library).setLevel(logging.CRITICAL)
-    logging.captureWarnings(capture=True)
-
-
-def _add_role(role: str) -> structlog.typing.Processor:
-    def add(_logger: WrappedLogger, _method: str, event_dict: EventDict) -> EventDict:
-        event_dict["role"] = role
-        return event_dict
-
-    return add

@@ -22,12 +22,13 @@ from tillkeeper.domain.batch import DeliveryKey
 from tillkeeper.domain.delivery import Delivery, Envelope, EnvelopeKeys, NotAuthentic
 from tillkeeper.domain.policy import Policy
 from tillkeeper.lanes.base import LaneMessage, LaneUnavailable, Receiver
+from tillkeeper.outage import Outage, lane_outage
 from tillkeeper.store.apply.batch import Tally, apply_deliveries
 from tillkeeper.store.deliveries.parked import NOT_AUTHENTIC, park_unreadable
 from tillkeeper.store.jobs.spool import set_aside
 from tillkeeper.store.postgres.sqlstates import DATABASE_ERRORS, Fault, fault_of, is_contention
 from tillkeeper.store.postgres.transactions import LOCK_WAIT_S, answers, repeat_on_conflict
-from tillkeeper.telemetry import APPLIED_EVENTS, APPLY_BATCH_EVENTS, APPLY_LAG_SECONDS, FETCHES, PARKED_EVENTS
+from tillkeeper.telemetry import APPLIED_EVENTS, APPLY_BATCH_EVENTS, FETCHES, PARKED_EVENTS
 from tillkeeper.workers.database_retry import DatabaseRetry, Stopped
 from tillkeeper.workers.isolate import apply_or_park
 from tillkeeper.workers.locked_orders import REST_S, LockedOrders
@@ -65,6 +66,7 @@ class ApplyLoop:
         batch_events: int,
         keys: EnvelopeKeys | None = None,
         note: Callable[[Sequence[Delivery]], None] = lambda _: None,
+        outage: Outage | None = None,
     ) -> None:
         """Calls `note` with what was applied, once it is committed."""
         self._lane = lane
@@ -75,10 +77,27 @@ class ApplyLoop:
         self._batch_events = batch_events
         self._keys = keys or EnvelopeKeys()
         self._note = note
+        self._outage = outage or lane_outage(lane.name)
         self._lane_is_down = False
         self._is_to_gather = False
+        self._behind_since: datetime | None = None
         self._held = LockedOrders(clock.monotonic_s)
         self._together = batch_events  # deliveries in one transaction; fewer after a batch that was too large
+
+    @property
+    def lane_name(self) -> str:
+        """The lane that it takes from."""
+        return self._lane.name
+
+    @property
+    def reaches_lane(self) -> bool:
+        """Whether the last take reached the lane."""
+        return not self._lane_is_down
+
+    @property
+    def behind_since(self) -> datetime | None:
+        """When the oldest delivery came that is in hand, or was applied last; None once the lane was found empty."""
+        return self._behind_since
 
     async def run_once(self) -> int:
         """Applies what the lane has, waiting a moment for it; returns the number of messages."""
@@ -111,13 +130,13 @@ class ApplyLoop:
         try:
             taken = await self._lane.take(limit=MESSAGES_MAX, wait_s=TAKE_WAIT_S)
         except LaneUnavailable as error:
-            if not self._lane_is_down:
-                log.warning("lane_unavailable", lane=self._lane.name, error=str(error))
+            self._outage.failed(self, error)
             self._lane_is_down = True
             return []
-        if self._lane_is_down:
-            log.info("lane_available", lane=self._lane.name)
+        self._outage.recovered(self)
         self._lane_is_down = False
+        if not taken:
+            self._behind_since = None
         return taken
 
     async def _open(self, taken: Sequence[LaneMessage]) -> list[Opened]:
@@ -129,6 +148,8 @@ class ApplyLoop:
                 await self._park_whole(message, "unreadable", str(error))
             except NotAuthentic as error:
                 await self._park_whole(message, NOT_AUTHENTIC, str(error))
+        came = [delivery.received_at for message in opened for delivery in message.envelope.deliveries]
+        self._behind_since = min(came, default=self._behind_since)
         return opened
 
     async def _park_whole(self, message: LaneMessage, reason: str, error: str) -> None:
@@ -228,9 +249,6 @@ class ApplyLoop:
             FETCHES.labels(account, "dropped").inc(queries)
             log.warning("fetches_dropped", account=account, queries=queries)
         APPLY_BATCH_EVENTS.observe(sum(len(delivery.events) for delivery in deliveries))
-        if deliveries:
-            oldest = min(delivery.received_at for delivery in deliveries)
-            APPLY_LAG_SECONDS.set((self._now() - oldest).total_seconds())
         for kind in tally.cases:
             log.info("case_opened", kind=kind)
 

@@ -11,6 +11,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
 from tillkeeper.domain.backoff import DATABASE
 from tillkeeper.loops import pause
+from tillkeeper.outage import Outage, database_outage
 from tillkeeper.schema_watch import SchemaWatch
 from tillkeeper.store.postgres.connections import Pool
 from tillkeeper.store.postgres.pool import Conn
@@ -36,14 +37,16 @@ class DatabaseRetry:
     less at once, or something else first.
     """
 
-    def __init__(self, stop: asyncio.Event) -> None:
+    def __init__(self, stop: asyncio.Event, outage: Outage | None = None) -> None:
+        """`outage` is told in the log once for all that share it."""
         self._stop = stop
+        self.outage = outage or database_outage()
 
     async def until_available(
         self, work: Callable[[], Awaitable[Result]], *, contended_attempts: int | None = CONTENDED_ATTEMPTS
     ) -> Result:
         """Runs `work`, which must be safe to repeat, until it succeeds.  Raises Stopped, or what is no outage."""
-        contended = 0
+        contended, user = 0, object()
 
         def goes_on(error: BaseException) -> bool:
             nonlocal contended
@@ -57,14 +60,31 @@ class DatabaseRetry:
             wait=lambda state: DATABASE.pause_s(state.attempt_number, random.uniform),
             stop=lambda _: self._stop.is_set(),
             sleep=lambda seconds: pause(self._stop, seconds),
-            before_sleep=_log_wait,
+            before_sleep=lambda state: self._note_wait(user, state),
             retry_error_callback=_give_up,
         )
 
         async def attempt() -> Result:  # tenacity awaits only coroutine functions
             return await work()
 
-        return await retrying(attempt)
+        try:
+            result: Result = await retrying(attempt)
+        except Stopped:
+            raise
+        except Exception:
+            self.outage.recovered(user)  # the database answered
+            raise
+        self.outage.recovered(user)
+        return result
+
+    def _note_wait(self, user: object, state: RetryCallState) -> None:
+        DATABASE_WAITS.inc()
+        error = state.outcome.exception() if state.outcome else None
+        if error is not None and is_contention(error):
+            self.outage.recovered(user)
+            log.warning("database_contended", attempt=state.attempt_number, error=type(error).__name__)
+        elif not isinstance(error, WriteConflict):
+            self.outage.failed(user, error)
 
     async def transact(self, pool: asyncpg.Pool, work: Callable[[Conn], Awaitable[Result]]) -> Result:
         """Runs `work` in a transaction of its own, until it is committed.  Raises Stopped, or what is no outage."""
@@ -75,16 +95,6 @@ async def refuse_unfit(pool: Pool, schema: SchemaWatch, retry: DatabaseRetry) ->
     """Checks the schema once the database is available.  Raises SchemaUnfit, which no waiting cures, or Stopped."""
     await retry.until_available(lambda: schema.look(pool))
     schema.refuse_unfit()
-
-
-def _log_wait(state: RetryCallState) -> None:
-    DATABASE_WAITS.inc()
-    error = state.outcome.exception() if state.outcome else None
-    fields = {"attempt": state.attempt_number, "error": type(error).__name__, "text": str(error)[:200]}
-    if error is not None and is_contention(error):
-        log.warning("database_contended", **fields)
-    else:
-        log.warning("database_unavailable", **fields)
 
 
 def _give_up(state: RetryCallState) -> None:

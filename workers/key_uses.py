@@ -18,6 +18,7 @@ class KeyUses:
     def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool
         self._uses: dict[tuple[str, str], KeyUse] = {}
+        self._failed = False  # the last time; it is logged once
 
     def note(self, deliveries: Sequence[Delivery]) -> None:
         """Counts the keys of applied deliveries."""
@@ -45,8 +46,11 @@ class KeyUses:
                 async with self._pool.acquire() as conn:
                     await note_uses(conn, uses)
             except DATABASE_ERRORS as error:
-                log.info("key_uses_not_stored", error=type(error).__name__)
+                if not self._failed:
+                    log.info("key_uses_not_stored", error=type(error).__name__)
+                self._failed = True
                 return 0
+            self._failed = False
             for use, count in written:
                 use.deliveries -= count
             self._uses = {key: use for key, use in self._uses.items() if use.deliveries}

@@ -8,13 +8,15 @@ import structlog
 
 from tillkeeper import clock
 from tillkeeper.accounts import LOOK_EVERY_S, Accounts
+from tillkeeper.counters_at_zero import start_notice_counters
 from tillkeeper.domain.order.notices import Audience
 from tillkeeper.loops import keep_running, start
-from tillkeeper.notices.channels import open_channels
+from tillkeeper.notices.channels import Channels, open_channels
 from tillkeeper.policy import PolicyFile
 from tillkeeper.schema_watch import SchemaWatch
 from tillkeeper.settings import Settings
 from tillkeeper.status_server import serving_status
+from tillkeeper.store.outbox.sending import MAIL
 from tillkeeper.store.postgres.pool import open_pool
 from tillkeeper.workers.database_retry import DatabaseRetry, Stopped, refuse_unfit
 from tillkeeper.workers.notify import NotifyLoop
@@ -34,7 +36,8 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
     accounts = Accounts(settings)  # the policy may name some, and accounts may be added while it runs
     policy = PolicyFile(settings.policy, accounts.gateways.keys())
     accounts.on_change(policy.read_again)
-    retry, schema = DatabaseRetry(stop), SchemaWatch()
+    schema = SchemaWatch()
+    retry = DatabaseRetry(stop, schema.outage)
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(serving_status(settings.notify, is_ready=lambda: schema.is_fit))
         try:
@@ -46,6 +49,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         channels = await stack.enter_async_context(
             open_channels(settings.notify, broker_url=settings.broker_url, broker_prefix=settings.broker_prefix)
         )
+        _start_counters(channels)
         log.info(
             "notify_started", mail=channels.mail is not None, merchant=[channel.name for channel in channels.merchant]
         )
@@ -71,3 +75,9 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         await stop.wait()
         await asyncio.wait(loops, timeout=STOP_S)
     log.info("notify_stopped")
+
+
+def _start_counters(channels: Channels) -> None:
+    start_notice_counters(Audience.PAYER, [MAIL] if channels.mail is not None else [])
+    start_notice_counters(Audience.MERCHANT, [channel.name for channel in channels.merchant])
+    start_notice_counters(Audience.OPS, [channel.name for level in channels.ops.values() for channel in level])

@@ -10,12 +10,14 @@ import structlog
 
 from tillkeeper import clock
 from tillkeeper.accounts import LOOK_EVERY_S, Accounts
+from tillkeeper.counters_at_zero import start_worker_counters
 from tillkeeper.domain.delivery import EnvelopeKeys
 from tillkeeper.lanes.base import Receiver
 from tillkeeper.lanes.rabbitmq_receiver import RabbitReceiver
 from tillkeeper.lanes.spool import SpoolReceiver
 from tillkeeper.lanes.topology import Topology
 from tillkeeper.loops import keep_running, start
+from tillkeeper.outage import lane_outage, notifications_outage
 from tillkeeper.policy import PolicyFile
 from tillkeeper.process import collect_garbage_seldom
 from tillkeeper.schema_watch import SchemaWatch
@@ -25,6 +27,7 @@ from tillkeeper.workers.apply import MESSAGES_MAX, ApplyLoop
 from tillkeeper.workers.database_retry import DatabaseRetry, refuse_unfit
 from tillkeeper.workers.delivery_limit import ParkLoop
 from tillkeeper.workers.key_uses import KeyUses
+from tillkeeper.workers.lane_gauges import DEPTH_EVERY_S, LAG_EVERY_S, LaneGauges
 
 log = structlog.get_logger()
 
@@ -42,7 +45,7 @@ async def serve(settings: Settings, stop: asyncio.Event, schema: SchemaWatch) ->
     accounts = Accounts(settings)  # the policy may name some, and accounts may be added while it runs
     policy = PolicyFile(settings.policy, accounts.gateways.keys())
     accounts.on_change(policy.read_again)
-    retry = DatabaseRetry(stop)
+    retry = DatabaseRetry(stop, schema.outage)
     async with AsyncExitStack() as stack:
         pool = await retry.until_available(
             lambda: open_pool(settings.database_url, max_size=POOL_CONNECTIONS, by_key=True)
@@ -50,6 +53,7 @@ async def serve(settings: Settings, stop: asyncio.Event, schema: SchemaWatch) ->
         stack.push_async_callback(pool.close)
         await refuse_unfit(pool, schema, retry)
         lanes = await _open_lanes(settings, pool, stack)
+        start_worker_counters()
         collect_garbage_seldom()
         log.info("worker_started", lanes=sorted({lane.name for lane in lanes}))
         loops = [
@@ -70,13 +74,14 @@ async def _open_lanes(settings: Settings, pool: asyncpg.Pool, stack: AsyncExitSt
     as batches of 400.
     """
     lanes: list[Receiver] = []
+    hints = notifications_outage()
     for priority in reversed(range(LOOPS_PER_LANE)):
         if settings.broker_url is not None:
             topology = Topology(prefix=settings.broker_prefix, shards=settings.broker_shards)
             lanes.append(
                 await RabbitReceiver.open(settings.broker_url, topology, prefetch=PREFETCH_MESSAGES, priority=priority)
             )
-        lanes.append(await SpoolReceiver.open(pool, settings.database_url))
+        lanes.append(await SpoolReceiver.open(pool, settings.database_url, hints=hints))
     for lane in lanes:
         stack.push_async_callback(lane.close)
     return lanes
@@ -98,6 +103,7 @@ def _loops(
         return name, keep_running(run_once, name=name, stop=stop, idle_s=idle_s)
 
     keys, envelope_keys = KeyUses(pool), EnvelopeKeys(settings.envelope_keys)
+    outages = {lane.name: lane_outage(lane.name) for lane in lanes}
     apply = [
         ApplyLoop(
             lane=lane,
@@ -108,16 +114,20 @@ def _loops(
             batch_events=settings.work.batch_events,
             keys=envelope_keys,
             note=keys.note,
+            outage=outages[lane.name],
         )
         for lane in lanes
     ]
     parks = {
         lane.name: ParkLoop(lane=lane, pool=pool, retry=retry, now=clock.now, keys=envelope_keys) for lane in lanes
     }
+    gauges = LaneGauges(apply, lanes, now=clock.now)
     return [
         *(forever(loop.run_once, f"apply {lane.name}", IDLE_S) for loop, lane in zip(apply, lanes, strict=True)),
         *(forever(park.run_once, f"park {name}", PARK_IDLE_S) for name, park in parks.items()),
         forever(keys.run_once, "keys", KEYS_IDLE_S),
+        forever(gauges.measure_lag, "lag", LAG_EVERY_S),
+        forever(gauges.measure_depth, "depth", DEPTH_EVERY_S),
         ("policy", policy.keep_looking(stop)),
         forever(accounts.look_once, "accounts", LOOK_EVERY_S),
     ]

@@ -17,6 +17,7 @@ from tillkeeper.accounts import Accounts
 from tillkeeper.api_client.client import ApiClient, open_api_client
 from tillkeeper.api_client.http import open_http
 from tillkeeper.api_client.key_fetching import KEY_SETTINGS, KeyFetcher, KeyRefreshers
+from tillkeeper.counters_at_zero import start_sweep_counters
 from tillkeeper.loops import keep_running, start
 from tillkeeper.policy import PolicyFile
 from tillkeeper.policy.file import LOOK_EVERY_S
@@ -26,7 +27,9 @@ from tillkeeper.status_server import serving_status
 from tillkeeper.store.deliveries.retention import forget_unsigned
 from tillkeeper.store.orders.policy_change import look_anew, take_policy
 from tillkeeper.store.postgres.pool import open_pool
+from tillkeeper.store.schema.weeks import make_weeks
 from tillkeeper.workers.backfill import Backfill
+from tillkeeper.workers.database_gauges import READ_EVERY_S, DatabaseGauges
 from tillkeeper.workers.database_retry import DatabaseRetry, Stopped, refuse_unfit
 from tillkeeper.workers.fetch import FetchLoop
 from tillkeeper.workers.follow_up import FollowUp
@@ -55,7 +58,8 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
     """Sweeps until `stop` is set, then finishes the running work."""
     accounts = Accounts(settings)
     policy = PolicyFile(settings.policy, accounts.gateways.keys())
-    retry, schema = DatabaseRetry(stop), SchemaWatch()
+    schema = SchemaWatch()
+    retry = DatabaseRetry(stop, schema.outage)
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(serving_status(settings.sweep, is_ready=lambda: schema.is_fit))
         try:
@@ -80,6 +84,7 @@ async def _keep_accounts_current(accounts: Accounts, api: ApiClient, policy: Pol
     stack.push_async_callback(refreshers.close)
 
     def follow_accounts() -> None:
+        start_sweep_counters(accounts.gateways)
         api.update_accounts()
         refreshers.update({name: KeyFetcher(gateway, send) for name, gateway in accounts.gateways.items()})
 
@@ -133,7 +138,13 @@ class _Loops:
             ("backfill", self._backfill().run_once, BACKFILL_IDLE_S),
             ("forget", deleting_old_data(self.pool, self.retry), FORGET_IDLE_S),
             ("words", words.run_once, WORDS_IDLE_S),
+            ("gauges", self._gauges().run_once, READ_EVERY_S),
         ]
+
+    def _gauges(self) -> DatabaseGauges:
+        return DatabaseGauges(
+            pool=self.pool, accounts=self.accounts.gateways.keys(), now=clock.now, outage=self.retry.outage
+        )
 
     def _sweep(self) -> Sweep:
         return Sweep(**self._shared, api_client=self._watched, settings=self.settings.sweep)
@@ -157,10 +168,11 @@ class _Loops:
 
 
 def deleting_old_data(pool: asyncpg.Pool, retry: DatabaseRetry) -> Callable[[], Awaitable[int]]:
-    """Returns a step that deletes old data of unsigned and refused deliveries."""
+    """Returns a step that deletes old data of unsigned and refused deliveries, and makes weeks for what comes."""
 
     async def run_once() -> int:
         try:
+            await retry.transact(pool, partial(make_weeks, now=clock.now()))
             forgotten = await retry.transact(pool, partial(forget_unsigned, limit=FORGOTTEN_MAX, now=clock.now()))
         except Stopped:
             return 0

@@ -12,6 +12,7 @@ import orjson
 import uvloop
 from rich.console import Console
 
+from tillkeeper.logs import set_up_logging
 from tillkeeper.sandbox.scenarios.lossy_day import lossy_day
 from tillkeeper.sandbox.scenarios.report import print_lossy_day, print_stuck
 from tillkeeper.sandbox.scenarios.run import Say, ScenarioOptions
@@ -19,7 +20,6 @@ from tillkeeper.sandbox.scenarios.stuck import stuck_at_gateway
 from tillkeeper.sandbox.servers import Postgres, ServerFailed
 from tillkeeper.sandbox.servers.memory import place_in_memory
 from tillkeeper.sandbox.traffic.command import DOES_NOT_HOLD, HOLDS, INTERRUPTED, OUT_OF_REACH, console_for, fail
-from tillkeeper.telemetry import set_up_logging
 
 
 class Ended(Protocol):

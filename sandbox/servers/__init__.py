@@ -1,7 +1,9 @@
-"""Private servers: a PostgreSQL and a RabbitMQ on loopback, in directories of their own, that end with this process."""
+"""Private servers: PostgreSQL, RabbitMQ and Prometheus on loopback, in directories of their own, that end with this
+process."""
 
 from tillkeeper.sandbox.servers.child import ServerFailed
-from tillkeeper.sandbox.servers.postgres import Postgres
+from tillkeeper.sandbox.servers.postgres import Backup, Postgres
+from tillkeeper.sandbox.servers.prometheus import Prometheus
 from tillkeeper.sandbox.servers.rabbitmq import RabbitMQ
 
-__all__ = ["Postgres", "RabbitMQ", "ServerFailed"]
+__all__ = ["Backup", "Postgres", "Prometheus", "RabbitMQ", "ServerFailed"]

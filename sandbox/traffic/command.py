@@ -19,6 +19,7 @@ import msgspec
 import orjson
 from rich.console import Console
 
+from tillkeeper.logs import mask
 from tillkeeper.loops import start
 from tillkeeper.sandbox.servers import RabbitMQ, ServerFailed
 from tillkeeper.sandbox.simulators.registry import DEFAULT_GATEWAYS, NoSuchGateway, parse_gateways
@@ -28,7 +29,6 @@ from tillkeeper.sandbox.traffic.summary import Summary, print_summary
 from tillkeeper.sandbox.traffic.target import CannotRun, Stopped, Target, own_target, running_target
 from tillkeeper.settings import BadSettings, load_settings
 from tillkeeper.store.postgres.sqlstates import DATABASE_ERRORS
-from tillkeeper.telemetry import mask
 
 HOLDS: Final = 0
 DOES_NOT_HOLD: Final = 1

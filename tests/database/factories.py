@@ -43,3 +43,11 @@ def a_delivery(*events, **fields):
 def a_registration(order_ref="A1", **fields):
     defaults = {"amount": 100, "currency": "CNY", "accounts": ("stripe-main", "alipay-main")}
     return Registration(order_ref=order_ref, **{**defaults, **fields})
+
+
+# Puts the bytes of all deliveries where 0.1.0 stored them.
+STORE_AS_BEFORE = """
+WITH moved AS (DELETE FROM delivery_bodies RETURNING *)
+UPDATE deliveries AS d SET body = m.body, headers = m.headers, query = m.query
+FROM moved AS m WHERE d.run = m.run AND d.number = m.number
+"""

@@ -132,7 +132,7 @@ async def test_what_names_a_contradicted_refund_alone_waits_for_a_word_that_does
         await registered(pool, ref)
     await told(pool, *A_CONTRADICTION[:4])
     refs = [(await show(pool, ref))["refunds"] for ref in ("A1", "A2")]
-    assert refs == [[], []]
+    assert refs == [(), ()]
     assert await pool.fetchval("SELECT outcome FROM inbox WHERE event_id = 'e4'") == "waiting"
 
 

@@ -47,7 +47,7 @@ async def test_a_payment_makes_its_order_paid(pool):
 async def test_the_raw_delivery_is_kept_byte_for_byte(pool):
     body = bytes(range(256)) * 20
     await applied(pool, a_delivery(an_event(), number=7, body=body, headers=(("x", "\xff"),)))
-    row = await pool.fetchrow("SELECT body, headers FROM deliveries WHERE number = 7")
+    row = await pool.fetchrow("SELECT body, headers FROM delivery_bodies WHERE number = 7")
     assert row["body"] == body
     assert msgspec.json.decode(row["headers"]) == [["x", "\xff"]]
 

@@ -5,14 +5,15 @@ from uuid import uuid4
 
 import pytest
 
-from tests.database.factories import NOON, a_delivery, an_event
+from tests.database.factories import NOON, STORE_AS_BEFORE, a_delivery, an_event
 from tests.database.sweeps import HOUR, MINUTE, POLICY, registered, topics, until
 from tests.personal_data import found_in
-from tillkeeper.domain.erasure import ErasureAct
+from tillkeeper.domain.erasure import Contacts, ErasureAct
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.order.registration import Contradiction, Payer
-from tillkeeper.store.apply.batch import apply_deliveries
+from tillkeeper.store.apply.batch import apply_deliveries, replay
 from tillkeeper.store.cases import acts as case_acts
+from tillkeeper.store.deliveries.parked import close_parked, park_event, park_unreadable
 from tillkeeper.store.erasure.order import NoSuchOrder, erase
 from tillkeeper.store.orders import acts as order_acts
 from tillkeeper.store.postgres.transactions import repeat_on_conflict
@@ -53,7 +54,8 @@ async def balances(pool):
 async def test_after_it_no_table_holds_what_tells_who_paid(pool):
     await an_order(pool)
     await paid(pool)
-    assert {"orders.terms", "deliveries.body", "deliveries.query", "outbox.payload"} <= (await found(pool)).keys()
+    held = {"orders.terms", "delivery_bodies.body", "delivery_bodies.query", "outbox.payload"}
+    assert held <= (await found(pool)).keys()
     done = await erased(pool)
     assert await found(pool) == {}
     assert (done.rows["terms"], done.rows["deliveries"], done.shared) == (1, 1, ())
@@ -154,6 +156,7 @@ async def test_a_late_webhook_counts_and_its_body_is_not_kept(pool):
     assert (await show(pool, "A1"))["status"] == "paid"
     assert await found(pool) == {}
     assert await pool.fetchval("SELECT body IS NULL AND headers = '[]' AND query = '' FROM deliveries")
+    assert await pool.fetchval("SELECT count(*) FROM delivery_bodies") == 0
     assert await balances(pool)
 
 
@@ -169,3 +172,75 @@ async def test_erasing_again_finds_nothing_and_each_time_is_an_act(pool):
 async def test_an_order_that_is_not_registered_is_said_so(pool):
     with pytest.raises(NoSuchOrder):
         await erased(pool, "NOBODY")
+
+
+async def test_what_an_earlier_version_stored_is_blanked_where_it_stands(pool):
+    await an_order(pool)
+    await paid(pool)
+    await pool.execute(STORE_AS_BEFORE)
+    assert "deliveries.body" in await found(pool)
+    assert (await erased(pool)).rows["deliveries"] == 1
+    assert await found(pool) == {}
+
+
+# --- what is parked -------------------------------------------------------------------------------------------------
+
+
+async def parked(pool, *, readable=True, outcome=None):
+    delivery = a_delivery(an_event(), run=uuid4(), number=1, body=BODY, query=f"mail={EMAIL}")
+
+    async def park(conn):
+        if readable:
+            await park_event(conn, delivery, delivery.events[0], reason="bad", error=f"no {EMAIL}", now=NOON)
+        else:
+            message = b"\xff" + BODY + b"A1"
+            await park_unreadable(conn, message, reason="unreadable", error="no envelope", now=NOON)
+        parked_id = await conn.fetchval("SELECT max(id) FROM parked")
+        if outcome:
+            await close_parked(conn, parked_id, outcome, by="li", note=f"told {EMAIL}", now=NOON)
+        return parked_id
+
+    return await repeat_on_conflict(pool, park)
+
+
+async def test_what_is_parked_loses_its_content_and_is_replayed_all_the_same(pool):
+    await an_order(pool)
+    parked_id = await parked(pool)
+    assert (await erased(pool)).rows["parked"] == 1
+    assert await found(pool) == {}
+    await repeat_on_conflict(pool, lambda conn: replay(conn, parked_id, by="li", note="", policy=POLICY, now=NOON))
+    assert (await show(pool, "A1"))["status"] == "paid"
+    assert await balances(pool)
+
+
+async def test_notes_and_errors_of_what_was_parked_lose_the_contacts(pool):
+    await an_order(pool)
+    await parked(pool, outcome="discarded")
+    await erased(pool)
+    assert await found(pool) == {}
+    assert await pool.fetchval("SELECT note FROM parked") == "told <erased>"
+
+
+async def test_a_message_that_nobody_can_read_goes_once_it_is_closed(pool):
+    await an_order(pool)
+    parked_id = await parked(pool, readable=False)
+    [left] = (await erased(pool)).left
+    assert left == f"parked message {parked_id} names it and is open: discard it, then erase again"
+    await repeat_on_conflict(
+        pool, lambda conn: close_parked(conn, parked_id, "discarded", by="li", note="a test", now=NOON)
+    )
+    assert (await erased(pool, contacts=Contacts.of(PAYER))).left == ()
+    assert await found(pool) == {}
+
+
+async def test_a_message_about_somebody_else_stays(pool):
+    await an_order(pool, "B-2001")
+    await registered(pool, "C-3001", payer=Payer(email="li@example.com"))
+    await parked(pool, readable=False, outcome="discarded")
+    assert (await erased(pool, "C-3001")).rows["parked"] == 0
+    assert "parked.body" in await found(pool)
+
+
+async def test_a_reference_that_is_a_contact_stays_and_is_said_so(pool):
+    await an_order(pool, f"of {EMAIL}")
+    assert (await erased(pool, f"of {EMAIL}")).left == (f"references stay, and hold a contact: of {EMAIL}",)

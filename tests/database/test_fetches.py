@@ -448,7 +448,7 @@ async def test_a_delivery_that_a_lane_hands_out_twice_requests_once(pool):
         await repeat_on_conflict(pool, lambda conn: apply_deliveries(conn, [delivery], policy=Policy(), now=NOON))
     told = await books(pool)
     assert (told.fetches["wanted"], told.balances) == (1, True)
-    assert await pool.fetchval("SELECT query FROM deliveries") == "a=b"
+    assert await pool.fetchval("SELECT query FROM delivery_bodies") == "a=b"
 
 
 @pytest.mark.parametrize("outcome", ["found", "not_found", "no_answer"])

@@ -18,6 +18,7 @@ from tillkeeper.store.schema.upgrading import ChangedMigration, upgrade
 from tillkeeper.store.schema.versions import schema_version
 
 NEXT = len(migrations()) + 1
+OLDEST = migrations()[-1].oldest_program
 ORDERS = """
 INSERT INTO orders (order_ref, amount_minor, currency, accounts, terms, registered_at, changed_at, phase_since)
 SELECT 'A' || n, 100, 'EUR', '{a}', '{}', now(), now(), now() FROM generate_series(1, 25) n
@@ -27,7 +28,7 @@ INDEX = "-- step: alone\nCREATE INDEX CONCURRENTLY IF NOT EXISTS orders_colour O
 FILL = "-- step: batches of 10 over orders.id\nUPDATE orders SET colour = 'grey' WHERE id > $1 AND id <= $2;\n"
 
 
-def known(*steps, oldest=NEXT - 1):
+def known(*steps, oldest=OLDEST):
     text = f"-- Orders have a colour.\n-- oldest program: {oldest}\n{''.join(steps)}"
     return [*migrations(), parse_migration(f"{NEXT:04}_colour.sql", text)]
 

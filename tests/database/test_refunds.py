@@ -80,7 +80,7 @@ async def test_a_refund_at_an_account_where_the_order_is_not_expected_is_a_contr
     await registered(pool)
     with pytest.raises(Contradiction, match="account"):
         await asked(pool, account="elsewhere")
-    assert (await show(pool, "A1"))["cases"] == []
+    assert (await show(pool, "A1"))["cases"] == ()
 
 
 async def test_the_gateways_amount_stands_and_the_merchants_word_stays_the_same(pool):
@@ -178,7 +178,7 @@ async def test_a_refund_that_the_merchant_took_back_has_not_failed(pool):
     await asked(pool)
     assert await withdraw_refund(pool, "A1", "re_1", policy=POLICY, now=NOON) == "withdrawn"
     order = await show(pool, "A1")
-    assert (order["status"], order["cases"], await letters(pool)) == ("paid", [], [])
+    assert (order["status"], order["cases"], await letters(pool)) == ("paid", (), [])
 
 
 async def test_asking_again_about_refunds_opens_and_closes_nothing(pool):

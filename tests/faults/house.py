@@ -124,7 +124,9 @@ class House:
         path = self._directory / f"{name}.toml"
         path.write_text(
             toml(
-                top | {"ingest": {"port": self.port, "metrics_port": self.metrics_port}, "accounts": account_settings()}
+                top
+                | {"ingest": {"port": self.port, "metrics_port": self.metrics_port}, "accounts": account_settings()}
+                | {role: {"metrics_port": 0} for role in ("work", "sweep", "notify")}
             )
         )
         return path

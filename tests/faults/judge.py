@@ -52,7 +52,7 @@ class Books:
 async def read_books(connection: asyncpg.Connection) -> Books:
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         inbox = await connection.fetch("SELECT account, event_id, outcome FROM inbox")
-        deliveries = await connection.fetch("SELECT sha256(body) AS digest, count(*) FROM deliveries GROUP BY 1")
+        deliveries = await connection.fetch("SELECT sha256(body) AS digest, count(*) FROM delivery_bodies GROUP BY 1")
         orders = await connection.fetch("SELECT order_ref, status, captured_minor, refunded_minor FROM orders")
         sums = await connection.fetchrow("SELECT sum(events)::bigint, sum(duplicates)::bigint FROM deliveries")
         parked = await connection.fetch(

@@ -91,7 +91,7 @@ ODD_URLS = [
 ]
 
 
-@pytest.mark.parametrize("url", ODD_URLS, ids=ascii)
+@pytest.mark.parametrize("url", ODD_URLS, ids=range(len(ODD_URLS)))
 def test_a_certificate_from_elsewhere_is_neither_believed_nor_fetched(url):
     gateway, request = a_learner(), with_header(signed(), "paypal-cert-url", [url])
     assert refused(gateway, request) is VerificationStep.KEY

@@ -3,10 +3,9 @@
 import re
 from pathlib import Path
 
-from tillkeeper.cli.filters import CASE_KINDS
 from tillkeeper.domain.fetching import FETCH_FAILED
 from tillkeeper.domain.order.case_reasons import REFUND_FAILED, UNMATCHED
-from tillkeeper.domain.order.cases import MONEY_UNCLEAR, SHOWN_BY_FACTS
+from tillkeeper.domain.order.cases import CASE_KINDS, MONEY_UNCLEAR, SHOWN_BY_FACTS
 from tillkeeper.domain.order.mismatch import Mismatch
 
 ROOT = Path(__file__).parents[2]

@@ -20,8 +20,11 @@ from tillkeeper.cli import app
 WITHIN_S = 60.0
 SERVE = ("run", "ingest", "work", "sweep", "notify", "fetch")  # they take signals, as only a program can
 CLOSED_PORT_URL = "postgresql://postgres@127.0.0.1:1/none"  # nobody listens on port 1
-# The tests' own environment says nothing about Tillkeeper.
-ENVIRON = {name: value for name, value in os.environ.items() if not name.startswith(("TILLKEEPER_", "PROMETHEUS_"))}
+# The tests' own environment says nothing about Tillkeeper, but that sweeps and senders take no port unasked.
+ENVIRON = {name: value for name, value in os.environ.items() if not name.startswith(("TILLKEEPER_", "PROMETHEUS_"))} | {
+    "TILLKEEPER_SWEEP__METRICS_PORT": "0",
+    "TILLKEEPER_NOTIFY__METRICS_PORT": "0",
+}
 
 
 class Ended(msgspec.Struct):
@@ -38,7 +41,13 @@ class Ended(msgspec.Struct):
         return json.loads(line)
 
 
-def toml(database_url: str | None = None, *, ingest: str = "port = 0", work: str = "", more: str = "") -> str:
+def toml(
+    database_url: str | None = None,
+    *,
+    ingest: str = "port = 0\nmetrics_port = 0",
+    work: str = "metrics_port = 0",
+    more: str = "",
+) -> str:
     return "\n".join(
         [
             f'database_url = "{database_url}"' if database_url else "",
@@ -62,7 +71,8 @@ async def tillkeeper(*arguments: object, told: bytes = b"", as_program: bool = F
 
     No command may ever show a trace.
     """
-    if as_program or (arguments[0] in SERVE and "--help" not in arguments):
+    serves = arguments[0] in SERVE and "--help" not in arguments and arguments[:2] != ("notify", "test")
+    if as_program or serves:
         return await as_a_program(*arguments, told=told, **environ)
     return await asyncio.to_thread(in_process, *arguments, told=told, **environ)
 

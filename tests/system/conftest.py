@@ -1,15 +1,33 @@
-"""A receiver listening on a free port, and a client of it."""
+"""A receiver listening on a free port, and a client of it; a configuration, and a database without a schema."""
 
+import secrets
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import aiohttp
 import asyncpg
 import pytest
 
+from tests.system.commands import toml, written
 from tests.system.receiving import some_settings
 from tillkeeper.ingest.server import receiver
 from tillkeeper.sandbox.accounts import new_signers
+from tillkeeper.sandbox.servers import Postgres
 from tillkeeper.sandbox.signer import Signer
+
+
+@pytest.fixture
+def config(tmp_path: Path, database: str) -> Path:
+    return written(tmp_path, toml(database))
+
+
+@pytest.fixture
+async def empty_database(postgres_server: Postgres) -> AsyncIterator[str]:
+    await postgres_server.start()
+    name = f"empty_{secrets.token_hex(4)}"
+    yield await postgres_server.create_database(name)
+    await postgres_server.start()  # for those who stopped it
+    await postgres_server.drop_database(name)
 
 
 @pytest.fixture

@@ -23,12 +23,13 @@ ACCOUNT = {"gateway": "stripe", "webhook_secrets": [SECRET]}
 
 
 def some_settings(database: str, **changes: object) -> Settings:
-    ingest = {"port": 0, **changes.pop("ingest", {})}
+    ingest = {"port": 0, "metrics_port": 0, **changes.pop("ingest", {})}
     told = {
         "database_url": database,
         "api_tokens": [TOKEN],
         "accounts": {"stripe-main": ACCOUNT},
         "ingest": ingest,
+        **{role: {"metrics_port": 0} for role in ("work", "sweep", "notify")},
     }
     return Settings.model_validate(told | changes)
 

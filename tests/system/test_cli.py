@@ -1,25 +1,15 @@
 """The programs as a person or a script starts them: what they print, do, and exit with."""
 
-import asyncio
 import json
-import os
-import secrets
-import signal
 import socket
 from datetime import timedelta
 from uuid import uuid4
 
-import aiohttp
 import pytest
 
-from tests.database.factories import NOON, a_delivery, a_registration, an_event
-from tests.system import receiving
+from tests.database.factories import NOON, a_registration
 from tests.system.commands import (
     CLOSED_PORT_URL,
-    WITHIN_S,
-    children_of,
-    gone,
-    serving,
     tillkeeper,
     toml,
     written,
@@ -28,22 +18,6 @@ from tillkeeper import __version__
 from tillkeeper.cli.options import seconds
 from tillkeeper.domain.policy import Policy
 from tillkeeper.store.apply.registration import register
-from tillkeeper.store.deliveries.parked import park_event, park_unreadable
-
-
-@pytest.fixture
-def config(tmp_path, database):
-    return written(tmp_path, toml(database))
-
-
-@pytest.fixture
-async def empty_database(postgres_server):
-    await postgres_server.start()
-    name = f"empty_{secrets.token_hex(4)}"
-    yield await postgres_server.create_database(name)
-    await postgres_server.start()
-    await postgres_server.drop_database(name)
-
 
 # --- help and wrong usage ---------------------------------------------------------------------------------------------
 
@@ -59,6 +33,7 @@ COMMANDS = [
     "order release",
     "order close",
     "order ask",
+    "events",
     "stuck",
     "words",
     "cases",
@@ -71,6 +46,10 @@ COMMANDS = [
     "parked show",
     "parked replay",
     "parked discard",
+    "notify test",
+    "refused list",
+    "refused show",
+    "refused retry",
     "policy check",
     "broker check",
     "policy show",
@@ -79,6 +58,8 @@ COMMANDS = [
     "erase",
     "audit",
     "sandbox",
+    "sandbox accounts",
+    "sandbox trigger",
 ]
 
 
@@ -301,209 +282,3 @@ async def test_a_missing_number_is_ticked_off_with_a_reason_and_by_a_name(config
     mistyped = await tillkeeper("audit", "--explain", str(uuid4()), "--note", "killed", "--config", config)
     assert mistyped.code == 2
     assert "is missing; `tillkeeper audit` names the runs" in mistyped.err
-
-
-# --- run --------------------------------------------------------------------------------------------------------------
-
-
-async def test_run_takes_a_webhook_to_its_order_and_stops_in_order(tmp_path, empty_database):
-    config = written(tmp_path, toml(empty_database))
-    async with serving("run", "--config", config) as run:
-        port = (await run.saw("ingest_listening"))["port"]
-        await run.saw("worker_started")
-        async with aiohttp.ClientSession(f"http://127.0.0.1:{port}", headers=receiving.AUTHORIZED) as client:
-            order = {"amount": 12900, "currency": "CNY", "accounts": ["stripe-main"]}
-            async with client.put("/orders/ORDER-1", json=order) as answer:
-                assert answer.status == 201
-            headers, body = receiving.a_delivery("evt_1", order_ref="ORDER-1")
-            async with client.post(receiving.PATH, data=body, headers=headers) as answer:
-                assert answer.status == 200
-            answered = await until_paid(client, "ORDER-1")
-        told = (await tillkeeper("order", "show", "ORDER-1", "--json", "--config", config)).json
-        history = told.pop("history")
-        assert told == answered
-        assert [(entry["event_id"], entry["evidence"], entry["outcome"]) for entry in history] == [
-            ("evt_1", "webhook", "applied")
-        ]
-        shown = (await tillkeeper("order", "show", "ORDER-1", TILLKEEPER_CONFIG=str(config))).out
-        assert "paid 已支付" in shown
-        assert "129.00 CNY" in shown
-        books = await tillkeeper("audit", "--json", "--grace", "0", "--config", config)
-        assert books.code == 0
-        assert (books.json["balances"], books.json["accepted"], books.json["outcomes"]) == (True, 1, {"applied": 1})
-        verdict = (await tillkeeper("audit", "--config", config)).out
-        assert verdict.endswith("The books balance.\n")
-        run.child.send_signal(signal.SIGINT)
-        await run.saw("ingest_stopped")
-        run.child.send_signal(signal.SIGINT)  # a person in a hurry
-        assert await run.ended() == 0
-    first, *then, last = run.events()[-5:]
-    assert (first, sorted(then), last) == (
-        "ingest_stopped",
-        ["notify_stopped", "sweep_stopped", "worker_stopped"],
-        "run_stopped",
-    )
-    assert run.other == [""]  # nothing but log lines, to the end
-
-
-async def until_paid(client, order_ref):
-    async with asyncio.timeout(WITHIN_S):
-        while True:
-            async with client.get(f"/orders/{order_ref}") as answer:
-                found = await answer.json()
-            if found["status"] == "paid":
-                return found
-            await asyncio.sleep(0.02)
-
-
-async def test_run_waits_for_the_database(tmp_path, database, postgres_server):
-    await postgres_server.stop()
-    async with serving("run", "--config", written(tmp_path, toml(database))) as run:
-        await run.saw("database_unavailable")
-        await postgres_server.start()
-        await run.saw("ingest_listening")
-        await run.saw("worker_started")
-
-
-async def test_run_can_be_stopped_while_it_waits(tmp_path):
-    async with serving("run", "--config", written(tmp_path, toml(CLOSED_PORT_URL))) as run:
-        await run.saw("database_unavailable")
-        run.child.send_signal(signal.SIGTERM)
-        assert await run.ended() == 0
-
-
-async def test_run_starts_a_child_again_and_its_children_end_with_it(config):
-    async with serving("run", "--config", config) as run:
-        await run.saw("ingest_listening")
-        await run.saw("worker_started")
-        (receiver,) = [pid for pid, command in children_of(run.pid).items() if " ingest " in command]
-        os.kill(receiver, signal.SIGKILL)
-        died = await run.saw("process_died")
-        assert (died["process"], died["pid"], died["code"]) == ("ingest", receiver, -signal.SIGKILL)
-        await run.saw("ingest_listening", times=2)
-        orphans = [os.pidfd_open(pid) for pid in children_of(run.pid)]
-        assert len(orphans) == 4  # ingest, work, sweep, notify
-        run.child.kill()
-        for orphan in orphans:
-            await gone(orphan)
-
-
-async def test_several_workers_share_their_figures_and_end_together(tmp_path, database):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    config = written(tmp_path, toml(database, work=f"metrics_port = {port}\nprocesses = 2"))
-    async with serving("work", "--config", config) as workers:
-        await workers.saw("worker_started", times=2)
-        async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as client:
-            async with client.get("/healthz") as answer:
-                assert (answer.status, await answer.json()) == (200, {"alive": True})
-            async with client.get("/metrics") as answer:
-                assert "tillkeeper_apply_batch_events_count" in await answer.text()
-        processes = [os.pidfd_open(pid) for pid in children_of(workers.pid)]
-        assert len(processes) == 2
-        workers.child.send_signal(signal.SIGTERM)
-        assert await workers.ended() == 0
-        assert workers.events().count("worker_stopped") == 2
-        for process in processes:
-            await gone(process)
-
-
-@pytest.mark.parametrize("role", ["ingest", "work", "sweep", "notify", "run"])
-async def test_a_hangup_ends_no_process(tmp_path, database, role):
-    began = {"ingest": "ingest_listening", "work": "worker_started", "run": "schema_ready"}
-    async with serving(role, "--config", written(tmp_path, toml(database))) as process:
-        await process.saw(began.get(role, f"{role}_started"))
-        process.child.send_signal(signal.SIGHUP)
-        await process.saw("sighup_ignored")
-        process.child.send_signal(signal.SIGTERM)
-        assert await process.ended() == 0
-
-
-# --- parked -----------------------------------------------------------------------------------------------------------
-
-
-async def parked(pool, *events):
-    """Parks each event with a delivery of its own; returns their numbers."""
-    async with pool.acquire() as conn:
-        for event in events:
-            delivery = a_delivery(event, run=uuid4(), number=1)
-            await park_event(conn, delivery, event, reason="cannot_be_applied", error="it\ndid not", now=NOON)
-        return [row["id"] for row in await conn.fetch("SELECT id FROM parked ORDER BY id")]
-
-
-async def test_parked_events_are_listed_and_shown(config, pool):
-    nothing = await tillkeeper("parked", "list", "--config", config)
-    assert (nothing.code, nothing.out) == (0, "Nothing is parked.\n")
-    first, second, third = await parked(pool, an_event(event_id="evt_a"), an_event(), an_event())
-    listed = (await tillkeeper("parked", "list", "--json", "--limit", "2", "--config", config)).json
-    assert [row["id"] for row in listed["parked"]] == [first, second]
-    assert listed["more"] is True
-    for_people = await tillkeeper("parked", "list", "--config", config)
-    assert "evt_a" in for_people.out
-    assert "it\\ndid not" in for_people.out
-    assert for_people.out.endswith("3 in all.\n")
-    told = (await tillkeeper("parked", "show", first, "--json", "--config", config)).json
-    assert (told["id"], told["reason"], told["delivery"]["events"][0]["event_id"]) == (
-        first,
-        "cannot_be_applied",
-        "evt_a",
-    )
-    shown = await tillkeeper("parked", "show", third, "--config", config)
-    assert shown.code == 0
-    assert '{"id": "evt"}' in shown.out
-    assert (await tillkeeper("parked", "show", third + 1, "--config", config)).code == 1
-
-
-async def test_replay_applies_what_it_can_and_says_why_the_rest_stays(config, pool):
-    await register(pool, a_registration("A1"), policy=Policy(), now=NOON)
-    good, alone, bad = await parked(
-        pool,
-        an_event(event_id="evt_good", order_ref="A1", payment_ref="p1"),
-        an_event(event_id="evt_alone", order_ref="A2", payment_ref="p2"),
-        an_event(event_id="evt_bad", order_ref="A1", payment_ref="p1", failure_code="\x00"),
-    )
-    async with pool.acquire() as conn:
-        await park_unreadable(conn, b"no envelope", reason="unreadable", error="garbled", now=NOON)
-    told = await tillkeeper("parked", "replay", "--all", "--by", "mei", "--note", "fixed", "--json", "--config", config)
-    assert told.code == 1
-    assert (told.json["done"], told.json["failed"]) == (2, 2)
-    outcomes = {each["id"]: (each["outcome"], each["event_outcomes"]) for each in told.json["results"]}
-    assert outcomes[good] == ("replayed", ["applied"])
-    assert outcomes[alone] == ("replayed", ["waiting"])
-    assert outcomes[bad] == ("still_parked", [])
-    assert outcomes[bad + 1] == ("still_parked", [])
-    row = (await tillkeeper("parked", "show", good, "--json", "--config", config)).json
-    assert (row["outcome"], row["closed_by"], row["note"]) == ("replayed", "mei", "fixed")
-    assert (await tillkeeper("order", "show", "A1", "--json", "--config", config)).json["status"] == "paid"
-    left = (await tillkeeper("parked", "list", "--json", "--config", config)).json["parked"]
-    assert [row["id"] for row in left] == [bad, bad + 1]
-    again = await tillkeeper("parked", "replay", good, "--config", config)
-    assert again.code == 1
-    assert "not open" in again.out
-
-
-async def test_an_event_that_came_again_meanwhile_is_superseded(config, pool):
-    event = an_event(event_id="evt_again", order_ref="A1", payment_ref="p1")
-    await register(pool, a_registration("A1"), policy=Policy(), now=NOON)
-    first, second = await parked(pool, event, event)
-    told = await tillkeeper("parked", "replay", second, first, second, "--json", "--config", config)
-    assert told.code == 0
-    assert [(each["id"], each["outcome"]) for each in told.json["results"]] == [
-        (second, "replayed"),
-        (first, "superseded"),
-    ]
-    books = await tillkeeper("audit", "--config", config)
-    assert books.code == 0, books.out
-
-
-async def test_discard_keeps_who_and_why_and_happens_once(config, pool):
-    first, _ = await parked(pool, an_event(), an_event())
-    arguments = ["parked", "discard", first, "--note", "a test of the gateway", "--config", config]
-    done = await tillkeeper(*arguments, LOGNAME="wei")
-    assert (done.code, done.out) == (0, f"{first}  discarded\n1 done, 0 not.\n")
-    row = (await tillkeeper("parked", "show", first, "--json", "--config", config)).json
-    assert (row["outcome"], row["closed_by"], row["note"]) == ("discarded", "wei", "a test of the gateway")
-    assert (await tillkeeper(*arguments)).code == 1
-    closed = await tillkeeper("parked", "list", "--all", "--config", config)
-    assert "a test of the gateway" in closed.out

@@ -21,11 +21,6 @@ from tillkeeper.store.postgres.transactions import repeat_on_conflict
 HOUR = timedelta(hours=1)
 
 
-@pytest.fixture
-def config(tmp_path, database):
-    return written(tmp_path, toml(database))
-
-
 async def registered(pool, order_ref="A-1", **fields):
     fields = {"accounts": ("stripe-main",), **fields}
     await register(pool, a_registration(order_ref, **fields), policy=Policy(), now=NOON)
@@ -182,7 +177,7 @@ async def test_a_bundle_is_one_new_file_for_its_owners_eyes(config, pool, tmp_pa
 
 async def test_a_body_that_retention_removed_is_said_to_be_gone(config, pool):
     await overpaid(pool)
-    await pool.execute("UPDATE deliveries SET body = NULL")
+    await pool.execute("DELETE FROM delivery_bodies")
     shown = await tillkeeper("case", "show", "1", "--raw", "--config", config)
     assert "not kept any more" in shown.out
 

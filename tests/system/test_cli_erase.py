@@ -6,23 +6,19 @@ import pytest
 
 from tests.database.factories import NOON, a_delivery, a_registration, an_event
 from tests.personal_data import found_in
-from tests.system.commands import tillkeeper, toml, written
+from tests.system.commands import tillkeeper
 from tillkeeper.domain.order.registration import Payer
 from tillkeeper.domain.policy import Policy
 from tillkeeper.store.apply.batch import apply_deliveries
 from tillkeeper.store.apply.registration import register
+from tillkeeper.store.deliveries.refused import RefusedDelivery, keep_refused
 from tillkeeper.store.postgres.transactions import repeat_on_conflict
 
 EMAIL = "ada.king@example.com"
 
 
-@pytest.fixture
-def config(tmp_path, database):
-    return written(tmp_path, toml(database))
-
-
-async def paid(pool, order_ref="A-1", number=1, email=EMAIL):
-    registration = a_registration(order_ref, payer=Payer(email=email))
+async def paid(pool, order_ref="A-1", email=EMAIL, *, phone=None, registered=True):
+    registration = a_registration(order_ref, payer=Payer(email=email, phone=phone) if registered else None)
     await register(pool, registration, policy=Policy(), now=NOON)
     event = an_event(order_ref=order_ref, payment_ref=f"pi_{order_ref}")
     delivery = a_delivery(event, run=uuid4(), number=1, body=f'{{"email": "{email}"}}'.encode())
@@ -72,9 +68,107 @@ async def test_nothing_is_erased_where_one_of_the_orders_is_not_registered(confi
 async def test_a_note_that_would_keep_the_contact_is_refused(config, pool):
     await paid(pool)
     told = await erase(config, "A-1", "--note", "ADA.KING@example.com asked for it")
-    assert (told.code, told.err) == (2, "tillkeeper: the note is kept: leave contacts out of it; nothing was erased\n")
+    assert (told.code, told.err) == (
+        2,
+        "tillkeeper: --note is kept: leave mail addresses and phone numbers out of it\n",
+    )
 
 
-@pytest.mark.parametrize("arguments", [(), ("--note", "why"), ("A-1", "--note", " "), ("A-1",)])
-async def test_an_order_and_a_reason_are_asked_for(config, arguments):
-    assert (await erase(config, *arguments)).code == 2
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        ("--note", "why"),
+        ("A-1", "--note", " "),
+        ("A-1",),
+        ("A-1", "--email", EMAIL, "--note", "why"),
+        ("--list", "--again", "x"),
+        ("A-1", "--in-deliveries", "--note", "why"),
+        ("--email", "ada", "--note", "why"),
+        ("--phone", "123", "--note", "why"),
+        ("--again", "/nowhere/list.json", "--note", "why"),
+        ("A-1", "--note", "why", "--by", "system"),
+    ],
+)
+async def test_wrong_usage_is_told_and_erases_nothing(config, pool, arguments):
+    await paid(pool)
+    told = await erase(config, *arguments)
+    assert told.code == 2
+    assert told.err
+    assert await found(pool)
+
+
+async def test_all_orders_of_a_payer_are_found_by_either_contact(config, pool):
+    await paid(pool)
+    await paid(pool, "A-2", email=EMAIL.upper())
+    await paid(pool, "A-3", email="li@example.com", phone="0086 (138) 1234-5678")
+    await paid(pool, "A-4", email="li@example.com", phone="+86 138 1234 5679")
+    by_mail = await erase(config, "--email", EMAIL, "--note", "request 17", "--json")
+    assert [each["order_ref"] for each in by_mail.json["erased"]] == ["A-1", "A-2"]
+    by_phone = await erase(config, "--phone", "+8613812345678", "--note", "request 18", "--json")
+    assert [each["order_ref"] for each in by_phone.json["erased"]] == ["A-3"]
+    assert await found(pool) == {}
+    nobody = await erase(config, "--email", EMAIL, "--note", "request 17")
+    assert (nobody.code, nobody.err) == (1, "tillkeeper: no order is known with this contact\n")
+
+
+async def test_orders_whose_deliveries_alone_name_the_payer_are_found_if_asked_for(config, pool):
+    await paid(pool, email=EMAIL, registered=False)
+    assert (await erase(config, "--email", EMAIL, "--note", "request 17")).code == 1
+    done = await erase(config, "--email", EMAIL, "--in-deliveries", "--note", "request 17", "--json")
+    assert [each["order_ref"] for each in done.json["erased"]] == ["A-1"]
+    assert await found(pool) == {}
+
+
+async def test_refused_deliveries_that_name_the_order_or_its_payer_go_and_others_stay(config, pool):
+    await paid(pool)
+    async with pool.acquire() as conn:
+        for body in (f"to={EMAIL}", '{"order": "A-1001"}', "somebody else's", f"to={EMAIL.replace('@', '%40')}"):
+            refused = RefusedDelivery(
+                account="stripe-main",
+                received_at=NOON,
+                step="signature",
+                finding="wrong_secret",
+                reason="no signature matches",
+                detail="",
+                query="",
+                headers=(),
+                body=body.encode(),
+            )
+            await keep_refused(conn, refused)
+    done = await erase(config, "A-1", "--note", "request 17", "--json")
+    assert done.json["erased"][0]["rows"]["refused"] == 2
+    assert await pool.fetchval("SELECT count(*) FROM refused") == 2
+    assert await found(pool) == {}
+
+
+async def test_after_an_older_backup_is_restored_the_list_erases_again(config, pool, tmp_path):
+    await paid(pool)
+    before = await pool.fetchval("SELECT terms FROM orders")
+    await erase(config, "A-1", "--note", "request 17", "--by", "mei")
+    listed = await erase(config, "--list", "--json")
+    assert [(each["order_ref"], each["by"], each["note"]) for each in listed.json["erasures"]] == [
+        ("A-1", "mei", "request 17")
+    ]
+    assert "request 17" in (await erase(config, "--list")).out
+    kept = tmp_path / "erasures.json"
+    kept.write_text(listed.out)
+    await pool.execute("UPDATE orders SET terms = $1", before)  # as an older backup has it
+    again = await erase(config, "--again", kept, "--note", "restored", "--by", "li", "--json")
+    assert (again.code, again.json["not_registered"]) == (0, [])
+    assert await found(pool) == {}
+    shown = (await tillkeeper("order", "show", "A-1", "--config", config, "--json")).json
+    assert [each["by"] for each in shown["history"] if each["kind"] == "order.erase"] == ["mei", "li"]
+    assert shown["erased_at"] == listed.json["erasures"][0]["at"]
+
+
+async def test_of_a_list_what_is_not_registered_here_is_told(config, pool, tmp_path):
+    kept = tmp_path / "erasures.json"
+    kept.write_text('{"erasures": [{"order_ref": "A-9", "by": "mei", "note": "x", "at": "2026-11-30T12:00:00Z"}]}')
+    told = await erase(config, "--again", kept, "--note", "restored")
+    assert (told.code, told.out) == (1, "A-9  is not registered here\n")
+    kept.write_text("[]")
+    told = await erase(config, "--again", kept, "--note", "restored")
+    assert told.code == 2
+    assert "is no list as `erase --list --json` prints it" in told.err
+    assert (await erase(config, "--list")).out == "Nothing was erased.\n"

@@ -88,8 +88,8 @@ class Image:
                 ignored = shutil.ignore_patterns("__pycache__")
                 shutil.copytree(ROOT / source, self.workdir / target, ignore=ignored, symlinks=True)
             else:
-                if "/" in target.rstrip("/"):  # COPY makes the directories of its target
-                    (self.workdir / target).parent.mkdir(exist_ok=True)
+                into = self.workdir / target  # COPY makes the directories of its target
+                (into if target.endswith("/") else into.parent).mkdir(exist_ok=True)
                 shutil.copy(ROOT / source, self.workdir / target)
 
     def run(self, command: str) -> None:
@@ -124,14 +124,6 @@ def started_in(image: Image, **more: str) -> dict[str, str]:
     path = image.within(own.pop("PATH")).replace("$PATH", os.environ["PATH"])
     kept = {name: value for name, value in image.environ.items() if not name.startswith(("UV_", "TILLKEEPER_"))}
     return {**kept, **own, "PATH": path, **more}
-
-
-@pytest.fixture
-async def empty_database(postgres_server):
-    await postgres_server.start()
-    name = "deploy"
-    yield await postgres_server.create_database(name)
-    await postgres_server.drop_database(name)
 
 
 @pytest.mark.timeout(180)

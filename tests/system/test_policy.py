@@ -218,6 +218,14 @@ async def test_show_draws_what_is_in_force_at_an_account(path, config):
     ]
 
 
+@pytest.mark.parametrize("method", ["nope", "SEPA_DEBIT"])
+async def test_a_method_that_the_policy_does_not_know_is_an_error(path, config, method):
+    path.write_text('[accounts.stripe-main.methods.sepa_debit.paid]\nquery = "10d"')
+    shown = await tillkeeper("policy", "show", "--account", "stripe-main", "--method", method, "--config", config)
+    assert (shown.code, shown.out) == (2, "")
+    assert f"the policy knows no method {method!r} at stripe-main; there are: sepa_debit" in shown.err
+
+
 async def test_show_tells_programs_what_is_in_force_for_a_method(path, config):
     path.write_text('[accounts.stripe-main.methods.sepa_debit.paid]\nquery = "10d"')
     place = ("--account", "stripe-main", "--method", "sepa_debit", "--status", "paid")

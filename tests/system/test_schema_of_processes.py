@@ -28,11 +28,6 @@ async def owner(database):
     await connection.close()
 
 
-@pytest.fixture
-def config(tmp_path, database):
-    return written(tmp_path, toml(database))
-
-
 @pytest.mark.parametrize("role", ROLES)
 async def test_no_process_starts_on_an_older_schema(config, owner, role):
     await owner.execute(OLDER)

@@ -10,8 +10,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from tillkeeper.logs import mask
 from tillkeeper.settings import BadSettings, Settings, load_settings
-from tillkeeper.telemetry import mask
 
 SECRET = "whsec_kept_somewhere_safe"
 FILE = """
@@ -203,7 +203,7 @@ def test_passwords_are_masked_in_logs(said, shown):
 
 LOGGING = """
 import logging, structlog
-from tillkeeper.telemetry import set_up_logging
+from tillkeeper.logs import set_up_logging
 set_up_logging("test")
 structlog.get_logger().warning("refused", reason="half \\ud800", number=2**70, url="amqp://u:hunter2@mq", raw=b"\\xff")
 logging.getLogger("some.library").error("lost %s", "postgresql://u:hunter2@db")

@@ -55,12 +55,14 @@ FULL = "tillkeeper: standard output cannot be written: No space left on device\n
 PRINTING = [
     "db init",
     "db status",
+    "db roles",
     "db upgrade",
     "order show A-1",
     "order hold A-1 2h --note x",
     "order ask A-2",
     "order release A-3 --note x",
     "order close A-4 --note x",
+    "events",
     "stuck --status unpaid",
     "cases",
     "case show 1",
@@ -74,20 +76,25 @@ PRINTING = [
     "parked discard 2 --note x",
     "refused list",
     "refused show 1",
+    "refused retry 9 --note x",
     "keys",
     "words",
     "policy check",
     "policy show",
     "inspect nowhere.json",
+    "erase A-5 --note x",
+    "check",
     "audit",
 ]
-NEED_OTHERS = {"backfill", "broker check", "sandbox"}  # a gateway, a broker, a directory
+NEED_OTHERS = {"backfill", "broker check", "init", "notify test", "sandbox"}  # a gateway, a broker, a directory
 
 
 def leaves(group, *names):
     """Every command of the tree by its words."""
     for name, command in group.commands.items():
         if isinstance(command, typer.core.TyperGroup):
+            if command.invoke_without_command:
+                yield " ".join((*names, name))
             yield from leaves(command, *names, name)
         else:
             yield " ".join((*names, name))
@@ -136,6 +143,7 @@ async def test_no_command_takes_lost_words_for_an_answer(furnished):
         ["--version"],
         ["db", "-h"],
         ["sandbox", "-h"],
+        ["init", str(furnished.parent / "till"), "--gateway", "stripe", "--yes"],
         ["sandbox", "--capture", str(furnished.parent / "captured"), "--gateways", "stripe"],
     ]
     await all_are_unsaid(furnished, "/dev/full", [*map(str.split, PRINTING), *others], FULL)

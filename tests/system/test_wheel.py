@@ -69,7 +69,9 @@ def test_every_file_of_the_packages_is_in_the_wheel(wheel):
     files = {path for path in listed.split() if not (ROOT / path).is_symlink()}
     expected = {path if path.startswith("tillkeeper/") else f"tillkeeper/{path}" for path in files}
     expected |= {"tillkeeper/schema.sql", "tillkeeper/policy.toml"}
+    expected |= {f"tillkeeper/deploy/{name}" for name in ("accounts.toml", "roles.sql", "tillkeeper.toml")}
     expected |= {f"tillkeeper/{path.relative_to(ROOT)}" for path in (ROOT / "migrations").iterdir()}
+    expected |= {f"tillkeeper/deploy/systemd/{path.name}" for path in (ROOT / "deploy" / "systemd").iterdir()}
     with ZipFile(wheel) as archive:
         assert expected - {*archive.namelist()} == set()
 
@@ -97,6 +99,27 @@ print([name for name in ("ingest", "workers", "sandbox") if importlib.util.find_
     assert int(found) == len([*(ROOT / "migrations").iterdir()])
     assert int(characters) == len((ROOT / "schema.sql").read_text())
     assert second == "[]"
+
+
+def test_an_installation_begins_away_from_the_repository(installed, tmp_path):
+    tillkeeper, directory = installed / "tillkeeper", tmp_path / "till"
+    run(tillkeeper, "init", directory, "--gateway", "stripe", "--yes", within=tmp_path)
+    explained = (directory / "tillkeeper.toml").read_text().splitlines()[0].removeprefix("# Every key is explained in ")
+    assert Path(explained.rstrip(",")).is_relative_to(installed.parent)
+    assert Path(explained.rstrip(",")).read_text() == (ROOT / "deploy" / "tillkeeper.toml").read_text()
+    assert run(tillkeeper, "db", "roles", within=tmp_path) == (ROOT / "deploy" / "roles.sql").read_text()
+    told = subprocess.run(
+        [tillkeeper, "check", "--config", directory / "tillkeeper.toml", "--json"],
+        cwd=tmp_path,
+        env=ENVIRON,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert told.returncode == 1
+    lines = json.loads(told.stdout)["lines"]
+    assert [line["says"] for line in lines if line["what"] == "policy"] == [f"{directory}/policy.toml"]
 
 
 def test_the_commands_work_away_from_the_repository(installed, tmp_path):

@@ -38,8 +38,11 @@ FRESH_S: Final = 10.0  # an answer this recent is not asked for again when anoth
 REMEMBERED_ANSWERS_MAX: Final = 1_000  # answers that are remembered; a forgotten one costs one query
 PAGES_MAX: Final = 10_000  # a million of Stripe's events; a list that does not end is no list
 
-# A query that every gateway with its credentials can make.
-A_QUERY: Final = Query(about="payment", order_ref="any", payment_ref="pi_any")
+# Each gateway with its credentials can make one of these: some know their references by how they begin, and others have
+# no underscore in any.
+ANY_QUERIES: Final = tuple(
+    Query(about="payment", order_ref="any", payment_ref=reference) for reference in ("pi_any", "tr_any", "ANY")
+)
 
 
 class _Account(msgspec.Struct, frozen=True):
@@ -88,10 +91,12 @@ class ApiClient:
         """Returns whether the account can be queried: its gateway has an API for that, and we have credentials."""
         if account not in self._accounts:
             return False
-        known = self._accounts[account]
+        return any(self._can_make(self._accounts[account], query) for query in ANY_QUERIES)
+
+    def _can_make(self, known: _Account, query: Query) -> bool:
         try:
             known.tokens.needed()
-            known.gateway.query_request(A_QUERY, now=self._environment.now(), nonce=self._environment.nonce())
+            known.gateway.query_request(query, now=self._environment.now(), nonce=self._environment.nonce())
         except CannotQuery:
             return False
         return True

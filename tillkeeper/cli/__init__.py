@@ -14,9 +14,12 @@ from tillkeeper.cli import (
     backfill,
     broker,
     cases,
+    check,
     db,
     erase,
+    events,
     handover,
+    init,
     inspection,
     keys,
     order,
@@ -47,7 +50,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},  # commands inherit it
 )
 SUBJECTS = (
-    *(run, roles, db, order, stuck, cases, handover, backfill),
+    *(init, check, run, roles),
+    *(db, order, events, stuck, cases, handover, backfill),
     *(parked, refused, keys, words, policy, broker, inspection, erase, audit),
 )
 for subject in SUBJECTS:

@@ -63,7 +63,7 @@ def backfill_command(
     with reported(as_json=as_json):
         settings = serving_settings_from(config)
         from tillkeeper.cli.database import ask
-        from tillkeeper.telemetry import set_up_logging
+        from tillkeeper.logs import set_up_logging
 
         if account not in settings.accounts:
             known = ", ".join(sorted(settings.accounts)) or "none"

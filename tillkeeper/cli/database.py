@@ -8,6 +8,7 @@ from typing import Final, TypeVar
 import asyncpg
 
 from tillkeeper.cli.errors import SCHEMA_UNFIT, UNAVAILABLE, WRONG, CommandError
+from tillkeeper.logs import mask
 from tillkeeper.settings import Settings
 from tillkeeper.store.postgres.pool import open_pool
 from tillkeeper.store.postgres.sqlstates import (
@@ -19,7 +20,6 @@ from tillkeeper.store.postgres.sqlstates import (
     is_passing,
 )
 from tillkeeper.store.schema.versions import refuse_unfit
-from tillkeeper.telemetry import mask
 
 Result = TypeVar("Result")
 

@@ -33,8 +33,8 @@ def init_command(config: Config = None, as_json: AsJson = False) -> None:
         settings = settings_from(config)
         from tillkeeper.cli.database import database_failures
         from tillkeeper.cli.output import print_json
+        from tillkeeper.logs import mask
         from tillkeeper.store.schema.creating import create_schema
-        from tillkeeper.telemetry import mask
 
         with database_failures(settings):
             created = asyncio.run(create_schema(settings.database_url))
@@ -92,9 +92,23 @@ def upgrade_command(
             print(f"created {len(created)} tables")
         elif done:
             print(f"done: the schema has version {done[-1].version}; now replace the programs")
-            print("where each process has a role of its own, run deploy/roles.sql again")
+            print("where each process has a role of its own, run the SQL of `tillkeeper db roles` again")
         else:
             print("nothing to do: the schema is the one that this version needs")
+
+
+@commands.command(
+    "roles",
+    epilog=exits(
+        needs_servers=False,
+        example="tillkeeper db roles | psql OWNER_URL --set ON_ERROR_STOP=1 --single-transaction",
+    ),
+)
+def roles_command() -> None:
+    """Print the SQL that makes a group for each process, with the rights that it needs and no others."""
+    from tillkeeper.packaged import packaged
+
+    print(packaged("roles.sql").read_text(), end="")
 
 
 def _create(settings: "Settings") -> list[str]:
@@ -145,7 +159,7 @@ def _told(migration: "Migration") -> dict[str, Any]:
 
 def _print_status(settings: "Settings", status: "SchemaStatus", *, as_json: bool) -> None:
     from tillkeeper.cli.output import print_facts, print_json, print_table
-    from tillkeeper.telemetry import mask
+    from tillkeeper.logs import mask
 
     found, where = status.found, mask(settings.database_url)
     if as_json:

@@ -7,29 +7,6 @@ from tillkeeper.cli.errors import WRONG, CommandError
 
 NAMES_SHOWN: Final = 30
 
-CASE_KINDS: Final = frozenset(
-    {
-        "answer_not_applied",
-        "close_in_doubt",
-        "disputed",
-        "event_id_reused",
-        "fetch_failed",
-        "notice_undeliverable",
-        "overpaid",
-        "paid_after_closing",
-        "paid_twice",
-        "payment_reversed",
-        "reference_conflict",
-        "refund_failed",
-        "refund_unknown",
-        "refunded_more_than_captured",
-        "stuck",
-        "unexpected_account",
-        "unmatched_payment",
-        "wrong_currency",
-    }
-)
-
 
 def refuse_unknown(what: str, name: str | None, known: Iterable[str], *, found: Collection[object]) -> None:
     """Raises CommandError where nothing was found and the filter names nothing that is known."""

@@ -92,6 +92,7 @@ def show_command(
             policy = load_policy(path, accounts)
         except BadPolicy as error:
             raise CommandError(*error.problems, code=WRONG) from None
+        _check_method(policy, account, method)
         _print(policy, statuses, account, method, as_json=as_json)
 
 
@@ -112,6 +113,21 @@ def _check_place(account: str | None, method: str | None, accounts: Collection[s
         raise CommandError("--method is one at an account: name it with --account", code=WRONG)
     if account is not None and accounts is not None and account not in accounts:
         raise CommandError(f"no account {account!r} is configured; known are {', '.join(sorted(accounts))}", code=WRONG)
+
+
+def _check_method(policy: "Policy", account: str | None, method: str | None) -> None:
+    """Raises CommandError for a method that the policy does not name at the account: its ladder would be another's."""
+    if account is None or method is None:
+        return
+    at_account = policy.accounts.get(account)
+    known = sorted(at_account.methods) if at_account is not None else []
+    if method not in known:
+        names = ", ".join(known) or "none"
+        raise CommandError(
+            f"the policy knows no method {method!r} at {account}; there are: {names}; any other has the account's "
+            "ladders, which are shown without --method",
+            code=WRONG,
+        )
 
 
 def _statuses(name: str | None) -> "tuple[Status, ...]":

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from tillkeeper.cli.errors import NO, CommandError, reported
-from tillkeeper.cli.options import AsJson, Config, exits, settings_from
+from tillkeeper.cli.options import AsJson, By, Config, Note, exits, person, reason, settings_from
 
 if TYPE_CHECKING:
     from asyncpg import Pool
 
+    from tillkeeper.cli.refused_retry import Retried
     from tillkeeper.store.deliveries.refused import RefusedDelivery, Tallied
 
 app = typer.Typer()
@@ -65,7 +66,10 @@ def list_command(
 
 @commands.command("show", epilog=exits(no="there is none of this number", example="tillkeeper refused show 17"))
 def show_command(number: Id, config: Config = None, as_json: AsJson = False) -> None:
-    """Show one refused delivery: at which step, why, what to do, and the request itself."""
+    """Show one refused delivery: at which step, why, what to do, and the request itself.
+
+    Once the key is put right, `refused retry` takes it in.
+    """
     with reported(as_json=as_json):
         settings = settings_from(config)
         from tillkeeper.cli.database import ask
@@ -89,6 +93,62 @@ def show_command(number: Id, config: Config = None, as_json: AsJson = False) -> 
         for name, value in found.headers:
             print(f"{name}: {shown(value)}")
         print("the body was too large to be kept" if found.body is None else _body(found.body))
+
+
+Ids = Annotated[list[int], typer.Argument(metavar="ID", min=1, max=ID_MAX, help="Their numbers.")]
+
+
+@commands.command(
+    "retry",
+    epilog=exits(
+        yes="all are taken in",
+        no="one is still refused, or is not there any more",
+        example='tillkeeper refused retry 17 18 --note "the webhook secret was replaced"',
+    ),
+)
+def retry_command(ids: Ids, note: Note, by: By = None, config: Config = None, as_json: AsJson = False) -> None:
+    """Take in refused deliveries after all, once the key that they were signed with stands in the configuration.
+
+    Each is verified anew with the present keys, as of the moment it was received, and then goes the usual way: workers
+    apply it.  It is taken in once; where the gateway has sent it again meanwhile, its events are duplicates.  Who and
+    why are kept with the delivery.
+    """
+    who, why = person(by), reason(note)
+    with reported(as_json=as_json):
+        settings = settings_from(config)
+        from tillkeeper.cli.database import ask
+        from tillkeeper.cli.output import print_json
+        from tillkeeper.cli.refused_retry import retry
+        from tillkeeper.domain.delivery import EnvelopeKeys
+
+        gateways, keys = settings.build_gateways(), EnvelopeKeys(settings.envelope_keys)
+        results = ask(settings, lambda pool: retry(pool, gateways, ids, keys, by=f"{who}: {why}"))
+        if as_json:
+            print_json({"results": [_as_fields(result) for result in results]})
+        else:
+            for result in results:
+                _print_retried(result)
+        if not all(result.taken for result in results):
+            raise typer.Exit(NO)
+
+
+def _print_retried(result: "Retried") -> None:
+    from tillkeeper.cli.output import shown
+
+    if not result.taken:
+        print(f"{result.id}  not taken in: {shown(result.error)}")
+        return
+    print(f"{result.id}  taken in, verified by {result.key}; workers apply it")
+    for event in result.events:
+        print(f"    {event['kind']}  {shown(event['event_id'])}  order {shown(event.get('order_ref') or 'not named')}")
+    if result.queries:
+        print("    it says only that something happened; its gateway is asked")
+
+
+def _as_fields(result: "Retried") -> dict[str, Any]:
+    import msgspec
+
+    return msgspec.structs.asdict(result)
 
 
 def _body(body: bytes) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import typer
 
+from tillkeeper.cli import notify_trial
 from tillkeeper.cli.errors import WRONG, CommandError, reported
 from tillkeeper.cli.options import AsJson, Config, Tied, exits, serving_settings_from
 
@@ -55,13 +56,24 @@ def work_command(config: Config = None, as_json: AsJson = False, tied: Tied = Fa
         _serve("work", settings, serve, ((settings.work.metrics_host, settings.work.metrics_port),), tied=tied)
 
 
-@app.command("notify", epilog=exits(yes="stopped in good order", example="tillkeeper notify --config tillkeeper.toml"))
-def notify_command(config: Config = None, as_json: AsJson = False, tied: Tied = False) -> None:
+notify = typer.Typer()
+app.add_typer(notify, name="notify")
+notify.command("test", epilog=notify_trial.HELP)(notify_trial.try_channels_command)
+
+
+@notify.callback(
+    invoke_without_command=True,
+    epilog=exits(yes="stopped in good order", example="tillkeeper notify --config tillkeeper.toml"),
+)
+def notify_command(context: typer.Context, config: Config = None, as_json: AsJson = False, tied: Tied = False) -> None:
     """Send what the outbox holds to payers, to the merchant's systems and to ops, until SIGTERM or Ctrl-C.
 
-    Any number may run.  Whom nothing is configured for is told nothing, and the row says so.  Logs are JSON lines on
+    Any number may run.  Whom nothing is configured for is told nothing, and the row says so.  `notify test` tries the
+    channels.  Logs are JSON lines on
     standard error; notify.metrics_port serves /metrics, /healthz and /readyz.
     """
+    if context.invoked_subcommand is not None:
+        return
     with reported(as_json=as_json):
         settings = serving_settings_from(config)
         if settings.notify.ops:
@@ -100,9 +112,9 @@ def _serve(
     import structlog
 
     from tillkeeper.cli.database import database_failures
+    from tillkeeper.logs import set_up_logging
     from tillkeeper.process import loop_factory, run_until_stopped
     from tillkeeper.supervise import ChildRefused
-    from tillkeeper.telemetry import set_up_logging
 
     set_up_logging(role)
     for doubt in settings.doubts():

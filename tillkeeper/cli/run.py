@@ -27,9 +27,9 @@ def run_command(config: Config = None, as_json: AsJson = False, tied: Tied = Fal
     """
     with reported(as_json=as_json):
         settings = serving_settings_from(config)
+        from tillkeeper.logs import set_up_logging
         from tillkeeper.process import run_until_stopped
         from tillkeeper.supervise import ChildRefused
-        from tillkeeper.telemetry import set_up_logging
 
         set_up_logging("run")
         try:

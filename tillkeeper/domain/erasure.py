@@ -6,7 +6,7 @@ references, amounts, statuses, times     ──> stay: the books need them, and 
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from functools import cached_property
 from typing import Final
@@ -22,6 +22,9 @@ ERASED: Final = "<erased>"
 # With fewer digits a number is no phone number of anybody, and would be found everywhere.
 PHONE_DIGITS_MIN: Final = 7
 PHONE_DIGITS_COMPARED: Final = 10  # the last ones: a country code may be written or not
+# A shorter reference stands in many texts that are not about its order; such orders are found by events alone.
+REF_CHARS_MIN: Final = 6
+_SEPARATORS: Final = r"[ ()./-]{0,2}"
 _NEVER: Final = re.compile(r"(?!)")
 _ESCAPE: Final = re.compile(r"\\u([0-9a-fA-F]{4})")
 
@@ -56,8 +59,8 @@ class Contacts(msgspec.Struct, frozen=True, dict=True):
     @cached_property
     def pattern(self) -> re.Pattern[str]:
         """Matches each of them however it is written: in any case, with or without country code and separators."""
-        parts = [re.escape(email) for email in sorted(self.emails)]
-        parts += [part for phone in sorted(self.phones) if (part := _phone_pattern(phone))]
+        parts = [rf"(?<![\w.+-]){re.escape(email)}(?![\w-]|\.\w)" for email in sorted(self.emails)]
+        parts += [_phone_pattern(digits) for digits in sorted(map(digits_of, self.phones)) if digits]
         return re.compile("|".join(parts), re.IGNORECASE) if parts else _NEVER
 
     def are_named_in(self, text: str) -> bool:
@@ -81,12 +84,33 @@ class Contacts(msgspec.Struct, frozen=True, dict=True):
                 return value
 
 
-def _phone_pattern(phone: str) -> str:
-    digits = [char for char in phone if char.isdigit()]
-    if len(digits) < PHONE_DIGITS_MIN:
-        return ""
-    compared = r"[ ()./-]{0,2}".join(digits[-PHONE_DIGITS_COMPARED:])
-    return rf"(?<!\d)\+?(?:\d[ ()./-]{{0,2}}){{0,5}}{compared}(?!\d)"
+def digits_of(phone: str) -> str:
+    """Returns the digits by which a phone number is compared; none of one that is too short to be somebody's."""
+    digits = "".join(char for char in phone if char in "0123456789")
+    return digits[-PHONE_DIGITS_COMPARED:] if len(digits) >= PHONE_DIGITS_MIN else ""
+
+
+def _phone_pattern(digits: str) -> str:
+    return rf"(?<!\d)\+?(?:\d{_SEPARATORS}){{0,5}}{_SEPARATORS.join(digits)}(?!\d)"
+
+
+class Subject(msgspec.Struct, frozen=True, kw_only=True, dict=True):
+    """What names an order and its payer, where nothing says to which order a text belongs."""
+
+    references: frozenset[str]  # the order's own, and those of its payments, refunds and disputes
+    contacts: Contacts
+
+    @cached_property
+    def pattern(self) -> re.Pattern[str]:
+        """Matches a reference of it that stands alone."""
+        parts = [re.escape(ref) for ref in sorted(self.references) if len(ref) >= REF_CHARS_MIN]
+        return re.compile(rf"(?<![A-Za-z0-9])(?:{'|'.join(parts)})(?![A-Za-z0-9])") if parts else _NEVER
+
+    def is_named_by(self, references: Iterable[str | None], texts: Iterable[str]) -> bool:
+        """Returns True if one of these references is its own, or one of these texts names it or its payer."""
+        if not self.references.isdisjoint(references):
+            return True
+        return any(self.pattern.search(text) or self.contacts.are_named_in(text) for text in texts)
 
 
 def readings_of(content: bytes) -> Iterator[str]:

@@ -10,6 +10,7 @@ class About(msgspec.Struct, frozen=True, kw_only=True):
 
     `uncovered` says what of a delivery is not signed, and what protects instead; it is empty where all is signed.
     `refunds_seen` says what an answer about a payment shows of refunds whose webhooks are missing.
+    `set_up_with` names the optional settings that a new account should have: what verifies, and what queries need.
     `checked` says what the gateway is tested against: the provider's official package, or documents only.
     """
 
@@ -22,6 +23,7 @@ class About(msgspec.Struct, frozen=True, kw_only=True):
     queries: str = ""
     refunds_seen: str
     checked: str
+    set_up_with: tuple[str, ...] = ()
     sources: tuple[str, ...]
 
 

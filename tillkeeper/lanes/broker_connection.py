@@ -88,7 +88,10 @@ class BrokerConnection:
                 failures = 0
             except LaneUnavailable as error:
                 failures += 1
-                log.warning("broker_unreachable", connection=self._name, host=url.host, port=url.port, error=str(error))
+                if failures <= len(self._urls):  # of each host once; `broker_connected` tells the end
+                    log.warning(
+                        "broker_unreachable", connection=self._name, host=url.host, port=url.port, error=str(error)
+                    )
             await pause(self._stop, self._backoff_s(failures // len(self._urls)))
 
     def _backoff_s(self, rounds: int) -> float:

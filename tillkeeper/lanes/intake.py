@@ -26,6 +26,7 @@ from tillkeeper.lanes.base import LaneUnavailable, Sender
 from tillkeeper.lanes.broker_breaker import BrokerBreaker
 from tillkeeper.lanes.envelope import ENVELOPE_BODY_BYTES_MAX, ENVELOPE_DELIVERIES_MAX
 from tillkeeper.lanes.group_commit import GroupCommit
+from tillkeeper.outage import intake_outage
 
 log = structlog.get_logger()
 
@@ -84,6 +85,7 @@ class Intake:
         self._last_number = 0
         self._void: deque[int] = deque()
         self._spool_breaker = Breaker(failures_max=1, cooldown=SPOOL)
+        self._outage = intake_outage()
         self._measure = msgspec.msgpack.Encoder().encode
 
     @property
@@ -172,15 +174,17 @@ class Intake:
                 _add(self.counters.failures, self._broker.name, 1)
                 self._breaker.open(str(error))
             else:
+                self._outage.recovered(self)
                 return self._broker.name
         try:
             await self._spool.put(body, shard=shard)
         except LaneUnavailable as error:
             _add(self.counters.failures, self._spool.name, 1)
             self._spool_breaker.failed(self._monotonic_s())
-            log.warning("no_lane_available", error=str(error))
+            self._outage.failed(self, error)
             raise
         self._spool_breaker.succeeded()
+        self._outage.recovered(self)
         return self._spool.name
 
     async def _probe(self) -> None:

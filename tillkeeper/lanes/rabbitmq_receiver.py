@@ -134,6 +134,15 @@ class RabbitReceiver:
         self._stop.set()
         await self._connection.close()
 
+    @property
+    def held(self) -> int:
+        """The messages that are here and not acknowledged."""
+        return len(self._session.unacknowledged) if self._session is not None else 0
+
+    async def ready(self) -> int:
+        """Returns the number of messages that wait in the queues.  Raises LaneUnavailable."""
+        return await bounded(self._ready(self._connected()), timeout_s=CALL_S, what="looking at the queues")
+
     async def watch_once(self) -> int:
         """Reconnects when messages wait in a queue and none has come since the last check.  Returns 0."""
         session = self._session

@@ -15,6 +15,7 @@ from tillkeeper.lanes.base import LaneMessage, LaneUnavailable
 from tillkeeper.lanes.bounded import bounded
 from tillkeeper.lanes.spool_scan import COST_FACTOR, SpoolScan
 from tillkeeper.loops import keep_running, pause, start
+from tillkeeper.outage import Outage, notifications_outage
 from tillkeeper.store.jobs import spool
 from tillkeeper.store.postgres.connections import is_pooled
 from tillkeeper.store.postgres.pool import Conn
@@ -67,7 +68,9 @@ class SpoolReceiver:
 
     name: Final = "spool"
 
-    def __init__(self, pool: asyncpg.Pool, database_url: str, *, lease_s: float = LEASE_S) -> None:
+    def __init__(
+        self, pool: asyncpg.Pool, database_url: str, *, lease_s: float = LEASE_S, hints: Outage | None = None
+    ) -> None:
         self._pool = pool
         self._database_url = database_url
         self._lease_s = lease_s
@@ -76,14 +79,15 @@ class SpoolReceiver:
         self._scan = SpoolScan()
         self._parked_look_at_s = float("-inf")
         self._hint = asyncio.Event()
+        self._hints = hints or notifications_outage()
         self._stop = asyncio.Event()
         self._listening_over = asyncio.Event()  # set when the listening connection ends
         self._listener: asyncio.Task[None] | None = None
 
     @classmethod
-    async def open(cls, pool: asyncpg.Pool, database_url: str) -> "SpoolReceiver":
+    async def open(cls, pool: asyncpg.Pool, database_url: str, *, hints: Outage | None = None) -> "SpoolReceiver":
         """Opens a receiver that takes through the pool, and listens for notifications on a connection of its own."""
-        receiver = cls(pool, database_url)
+        receiver = cls(pool, database_url, hints=hints)
         receiver._listener = start(
             keep_running(receiver.listen_once, name="spool hints", stop=receiver._stop, idle_s=POLL_S),
             name="spool hints",
@@ -193,22 +197,20 @@ class SpoolReceiver:
                 self._database_url, timeout=PUT_S, command_timeout=PUT_S, statement_cache_size=0
             )
         except DATABASE_ERRORS as error:
-            log.info("spool_notifications_unavailable", error=repr(error))
+            self._hints.failed(self, error)
             return 0
         connection.add_termination_listener(lambda _: over.set())
         try:
             if await is_pooled(connection):
-                log.info(
-                    "spool_notifications_unavailable",
-                    error="a pooler hands each transaction another server; the poll finds messages",
-                )
+                self._hints.failed(self, "a pooler hands each transaction another server; the poll finds messages")
                 await self._stop.wait()
                 return 0
             await connection.add_listener(spool.CHANNEL, self._on_notification)
+            self._hints.recovered(self)
             if not self._stop.is_set():
                 await over.wait()
         except DATABASE_ERRORS as error:
-            log.info("spool_notifications_unavailable", error=repr(error))
+            self._hints.failed(self, error)
         finally:
             connection.terminate()
         return 0

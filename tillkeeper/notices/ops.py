@@ -26,6 +26,7 @@ TITLES: Final = {
     "account.unanswering": Words("支付渠道查询无应答", "An account does not answer queries"),
     "account.answering": Words("支付渠道查询已恢复", "An account answers queries again"),
     "account.unknown_word": Words("支付渠道发来未知状态", "A gateway sent a word that is not known"),
+    "notice.test": Words("测试通知", "A test notice"),
     "webhook.gone": Words("商户系统已停用通知", "A receiver of notices says that it is gone"),
 }
 # These come first; the others follow in the payload's order.

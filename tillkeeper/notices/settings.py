@@ -133,7 +133,7 @@ class NotifySettings(BaseModel):
     allow_private_addresses: bool = False
     allow_plain_http: bool = False
     metrics_host: str = "127.0.0.1"
-    metrics_port: Port = 0  # 0: no metrics over HTTP
+    metrics_port: Port = 9500  # 0: no metrics over HTTP; unless it is named, the first free one of ten from there
     smtp: SmtpSettings | None = None
     webhooks: Annotated[dict[Annotated[str, Field(pattern=NAME)], WebhookSettings], Field(max_length=WEBHOOKS_MAX)] = (
         Field(default_factory=dict)

@@ -48,6 +48,19 @@ class SmtpChannel:
             finally:
                 await _leave(client)
 
+    async def look(self, *, sender: str) -> str | None:
+        """Logs in and names the sender, as for a mail, and leaves; returns why the server does not have it, or None."""
+        client = self._client(sender)
+        try:
+            async with asyncio.timeout(2 * self._settings.timeout_s):
+                await client.connect()
+                await client.mail(sender)
+        except _BEFORE_DATA as error:
+            return _reason(error)
+        finally:
+            await _leave(client)
+        return None
+
     def _client(self, sender: str) -> aiosmtplib.SMTP:
         settings = self._settings
         return aiosmtplib.SMTP(

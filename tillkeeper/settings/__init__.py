@@ -2,14 +2,22 @@
 
     file ──┐
            ├─ merge (environment wins) ──> resolve env:NAME and file:PATH ──> validate ──> Settings
-    TILLKEEPER_* ┘
+    TILLKEEPER_* ┘      (from the env file as well, where the environment has no such variable)
 
 A key of the file is overridden by its path in capitals: `ingest.port` by TILLKEEPER_INGEST__PORT, `api_key` of the
 account stripe-main by TILLKEEPER_ACCOUNTS__STRIPE_MAIN__API_KEY.  Lists are written as JSON: '["one", "two"]'.
 """
 
+from tillkeeper.settings.errors import BadSettings
 from tillkeeper.settings.fields import ACCOUNT_NAME
-from tillkeeper.settings.loading import load_accounts, load_policy_settings, load_settings, secret_files
+from tillkeeper.settings.loading import (
+    Look,
+    load_accounts,
+    load_policy_settings,
+    load_settings,
+    look_at_settings,
+    secret_files,
+)
 from tillkeeper.settings.models import (
     Accounts,
     IngestSettings,
@@ -19,7 +27,7 @@ from tillkeeper.settings.models import (
     build_gateways,
     doubts_of,
 )
-from tillkeeper.settings.sources import CONFIG_VARIABLE, PREFIX, BadSettings
+from tillkeeper.settings.sources import CONFIG_VARIABLE, PREFIX
 
 __all__ = [
     "ACCOUNT_NAME",
@@ -28,6 +36,7 @@ __all__ = [
     "Accounts",
     "BadSettings",
     "IngestSettings",
+    "Look",
     "Settings",
     "SweepSettings",
     "WorkSettings",
@@ -36,5 +45,6 @@ __all__ = [
     "load_accounts",
     "load_policy_settings",
     "load_settings",
+    "look_at_settings",
     "secret_files",
 ]

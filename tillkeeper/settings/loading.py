@@ -5,11 +5,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+import msgspec
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from tillkeeper.settings.errors import BadSettings
 from tillkeeper.settings.models import STRICT, Accounts, Settings
-from tillkeeper.settings.sources import BadSettings, config_path, old_names, resolve, settings_tree
+from tillkeeper.settings.sources import config_path, env_file, full_environ, old_names, resolve, settings_tree
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
@@ -35,22 +37,67 @@ def load_settings(path: Path | None = None, environ: Mapping[str, str] = os.envi
 
     Raises BadSettings.
     """
+    environ = full_environ(path, environ)
     return _validated(Settings, settings_tree(path, environ), environ).with_old_names(old_names(path, environ))
+
+
+class Look(msgspec.Struct, frozen=True, kw_only=True):
+    """What file and environment say, as far as they can be used."""
+
+    settings: Settings | None  # without the accounts that cannot be used; None where other settings cannot
+    missing: tuple[str, ...] = ()  # a line for each secret that is not where the settings say
+    wrong: tuple[str, ...] = ()  # a line for each other problem
+
+
+def look_at_settings(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> Look:
+    """Loads what can be used, and says what is wrong with the rest."""
+    missing: list[str] = []
+    try:
+        environ = full_environ(path, environ)
+        tree = resolve(settings_tree(path, environ), (), environ, missing)
+        former = old_names(path, environ)
+    except BadSettings as error:
+        return Look(settings=None, wrong=error.problems)
+    wrong = [line for line in _problems(tree) if not _follows(line, missing)]
+    unusable = {line.split(".")[1].split(":")[0] for line in (*missing, *wrong) if line.startswith("accounts.")}
+    rest = tree
+    if isinstance(accounts := tree.get("accounts"), dict):
+        rest = {**tree, "accounts": {name: account for name, account in accounts.items() if name not in unusable}}
+    settings = None if _problems(rest) else Settings.model_validate(rest).with_old_names(former)
+    return Look(settings=settings, missing=tuple(missing), wrong=tuple(wrong))
+
+
+def _problems(tree: dict[str, Any]) -> list[str]:
+    try:
+        Settings.model_validate(tree)
+    except ValidationError as error:
+        return list(_lines(error))
+    return []
+
+
+def _follows(line: str, missing: list[str]) -> bool:
+    """Returns whether a problem is only that a secret is missing."""
+    key = line.split(": ", maxsplit=1)[0]
+    return any(other.startswith((f"{key}:", f"{key}.")) for other in missing)
 
 
 def load_accounts(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> Accounts:
     """Loads the accounts alone, as file and environment have them now.  Raises BadSettings."""
+    environ = full_environ(path, environ)
     return _validated(_Accounts, {"accounts": settings_tree(path, environ).get("accounts", {})}, environ).accounts
 
 
 def secret_files(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> tuple[Path, ...]:
-    """Returns the configuration file and every readable file that the accounts' settings name."""
+    """Returns the configuration file, its env file, and every readable file that the accounts' settings name."""
     path = config_path(path, environ)
+    named: str | None = None
     try:
-        accounts = settings_tree(path, environ).get("accounts", {})
+        named = env_file(path, environ)
+        accounts = settings_tree(path, full_environ(path, environ)).get("accounts", {})
     except BadSettings:
         accounts = {}
-    return ((path,) if path else ()) + tuple(Path(name) for name in _named_files(accounts))
+    files = (str(path) if path else None, named, *_named_files(accounts))
+    return tuple(Path(name) for name in files if name)
 
 
 def _named_files(value: Any) -> Iterator[str]:

@@ -30,6 +30,7 @@ class IngestSettings(BaseModel):
 
     host: str = "127.0.0.1"  # behind a reverse proxy; 0.0.0.0 in a container
     port: Port = 8080
+    public_url: Annotated[str, url_of("https", "http")] | None = None  # nothing but `tillkeeper check` needs to know it
     max_body_bytes: BodyBytes = 256 * 1024  # the largest real delivery seen is 38 KiB; an account may take more
     # Their X-Forwarded-For is trusted: unsigned deliveries are limited by the address that sent them.
     trusted_proxies: Annotated[tuple[IPvAnyNetwork, ...], Field(max_length=100)] = (
@@ -38,7 +39,7 @@ class IngestSettings(BaseModel):
     )
     processes: Processes = 1
     metrics_host: str = "127.0.0.1"  # not `host`: whoever can post webhooks must not read the metrics
-    metrics_port: Port = 0  # 0: no metrics over HTTP
+    metrics_port: Port = 9470  # 0: no metrics over HTTP; unless it is named, the first free one of ten from there
 
 
 class WorkSettings(BaseModel):
@@ -49,7 +50,7 @@ class WorkSettings(BaseModel):
     batch_events: Annotated[int, Field(ge=1, le=5000)] = 400
     processes: Processes = 1
     metrics_host: str = "127.0.0.1"
-    metrics_port: Port = 0  # 0: no metrics over HTTP
+    metrics_port: Port = 9480
 
 
 class SweepSettings(BaseModel):
@@ -60,7 +61,7 @@ class SweepSettings(BaseModel):
     orders_at_once: Annotated[int, Field(ge=1, le=1000)] = 100
     ask_within_s: Annotated[float, Field(ge=1, le=600)] = 40.0
     metrics_host: str = "127.0.0.1"
-    metrics_port: Port = 0  # 0: no metrics over HTTP
+    metrics_port: Port = 9490
 
 
 class Settings(BaseModel):
@@ -68,6 +69,7 @@ class Settings(BaseModel):
 
     model_config = STRICT
 
+    env_file: Path | None = None  # variables beside the environment's: sources.py reads it
     database_url: Annotated[str, url_of("postgresql", "postgres"), Field(repr=False)]
     broker_url: Annotated[str, url_of("amqp", "amqps")] | None = Field(default=None, repr=False)  # None: no broker
     broker_prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")] = "tillkeeper"

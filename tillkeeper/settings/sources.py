@@ -2,24 +2,31 @@
 
 import json
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from tillkeeper.settings.env_file import with_env_file
+from tillkeeper.settings.errors import BadSettings
 from tillkeeper.settings.models import Settings
 from tillkeeper.settings.old_names import RENAMED, by_new_names, contradictions, new_name
 
 PREFIX: Final = "TILLKEEPER_"
 CONFIG_VARIABLE: Final = "TILLKEEPER_CONFIG"
+ENV_FILE_VARIABLE: Final = "TILLKEEPER_ENV_FILE"
 SECRET_FILE_BYTES_MAX: Final = 64 * 1024  # a certificate chain is under 10 KB
 
 
-class BadSettings(Exception):
-    """The settings cannot be used; each problem is a readable line that names the key and never its value."""
+def full_environ(path: Path | None, environ: Mapping[str, str]) -> Mapping[str, str]:
+    """Returns the environment, with the variables of the env file where it has none of its own.  Raises BadSettings."""
+    return with_env_file(env_file(path, environ), environ)
 
-    def __init__(self, problems: Iterable[str]) -> None:
-        self.problems = tuple(problems)
-        super().__init__("\n".join(self.problems))
+
+def env_file(path: Path | None, environ: Mapping[str, str]) -> str | None:
+    """Returns the env file that the environment or the configuration names.  Raises BadSettings."""
+    path = config_path(path, environ)
+    named = environ.get(ENV_FILE_VARIABLE) or (_from_file(path).get("env_file") if path else None)
+    return named if isinstance(named, str) else None
 
 
 def settings_tree(path: Path | None, environ: Mapping[str, str]) -> dict[str, Any]:
@@ -106,9 +113,12 @@ def _merge(below: Any, above: Any) -> Any:
 
 
 def resolve(value: Any, path: tuple[str, ...], environ: Mapping[str, str], problems: list[str]) -> Any:
-    """Replaces every env:NAME and file:PATH in the tree by what it names."""
+    """Replaces every env:NAME and file:PATH in the tree, names of keys among them, by what it names."""
     if isinstance(value, dict):
-        return {name: resolve(inner, (*path, str(name)), environ, problems) for name, inner in value.items()}
+        return {
+            resolve(name, path, environ, problems): resolve(inner, (*path, str(name)), environ, problems)
+            for name, inner in value.items()
+        }
     if isinstance(value, list):
         return [resolve(inner, (*path, str(at)), environ, problems) for at, inner in enumerate(value)]
     if not isinstance(value, str):

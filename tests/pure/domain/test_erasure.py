@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.database.factories import a_registration
 from tillkeeper.domain.decoding import decoded_base64
-from tillkeeper.domain.erasure import Contacts, readings_of
+from tillkeeper.domain.erasure import Contacts, Subject, readings_of
 from tillkeeper.domain.order.registration import Contradiction, Payer, refuse_difference
 
 EMAIL, PHONE = "ada.king@example.com", "+86 138 1234 5678"
@@ -94,3 +94,29 @@ def test_an_erased_order_differs_by_nothing_that_was_erased():
         assert refused.value.field == field
     with pytest.raises(Contradiction):
         refuse_difference(again, known)
+
+
+def subject(*references, contacts=ADA):
+    return Subject(references=frozenset(references), contacts=contacts)
+
+
+def test_an_order_is_named_by_its_references_where_they_stand_alone_and_by_its_payer():
+    order = subject("A-1001", "pi_3Nabc", "7")
+    assert order.is_named_by([None, "pi_3Nabc"], [])
+    assert order.is_named_by(["7"], [])
+    for text in ('{"out_trade_no": "A-1001"}', "re A-1001, please", f"for {EMAIL}"):
+        assert order.is_named_by([None], ["nothing", text])
+    for text in ("A-10010", "XA-1001", "7", "", "pi_3"):
+        assert not order.is_named_by(["B-1"], [text])
+
+
+def test_an_order_with_short_references_and_no_contact_is_named_by_events_alone():
+    order = subject("7", contacts=Contacts())
+    assert not order.is_named_by(["8"], ["7", EMAIL])
+    assert order.is_named_by(["7"], [])
+
+
+def test_another_address_that_ends_or_begins_alike_is_somebody_elses():
+    for other in ("not-ada.king@example.com", "x.ada.king@example.com", "ada.king@example.community"):
+        assert not ADA.are_named_in(other)
+    assert ADA.are_named_in("ada.king@example.com.")

@@ -76,6 +76,13 @@ def test_after_the_deadline_nobody_is_asked_to_pay(topic):
     assert verdict(topic, expires_at=NOON + DAY) == SendNow()
 
 
+def test_why_a_mail_is_dropped_is_said_in_words():
+    [topic, *_] = ASKS_TO_PAY - OF_MONEY
+    assert verdict(topic, expires_at=NOON) == Dropped(why="the order's time to pay is over")
+    assert verdict(topic, an_order(closed=True)) == Dropped(why="the order is closed")
+    assert verdict(topic, an_order(held=True)) == Dropped(why="the order is on hold")
+
+
 @pytest.mark.parametrize("topic", Topic)
 def test_who_began_to_pay_just_now_is_not_asked_to_by_a_mail_that_was_written_before(topic):
     under_way = an_order(under_way=True)

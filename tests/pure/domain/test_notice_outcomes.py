@@ -6,6 +6,7 @@ import pytest
 
 from tests.database.factories import NOON
 from tillkeeper.domain.backoff import NOTICE
+from tillkeeper.domain.order.case_reasons import CaseReason
 from tillkeeper.domain.order.notice_outcomes import (
     GONE,
     RETRY_AFTER_MAX,
@@ -21,7 +22,7 @@ from tillkeeper.domain.order.notice_outcomes import (
     state_of,
     undeliverable,
 )
-from tillkeeper.domain.order.notices import Audience
+from tillkeeper.domain.order.notices import Audience, Notice
 
 DAY = timedelta(days=1)
 
@@ -39,7 +40,8 @@ def failing(count, *, give_up_after=DAY, wait=None):
 def test_failures_wait_longer_and_longer_and_then_are_given_up():
     assert [failing(number).next_at - failing(number).at for number in range(1, 8)] == list(NOTICE.pauses)
     last = failing(1000)
-    assert (last.outcome, last.at) == (ChannelState.DEAD, NOON + DAY)
+    assert (last.outcome, last.at, last.since) == (ChannelState.DEAD, NOON + DAY, NOON)
+    assert last.why == f"given up after {last.failures} tries: no"
 
 
 def test_the_last_try_is_at_the_end_of_its_time_not_after_it():
@@ -104,6 +106,13 @@ def test_a_row_is_pending_until_its_last_channel_is_done_and_due_with_the_first(
     assert (state.state, state.due_at) == ("pending", min(told["x"].next_at, told["y"].next_at))
 
 
+def test_a_row_tells_the_latest_error_of_its_channels():
+    told = {"x": failing(3), **entries(ChannelState.DEAD, at=NOON + DAY)}
+    assert state_of(told).last_error == "dead"
+    assert state_of({"x": failing(1)}).last_error == "no"
+    assert state_of({"x": ChannelEntry(outcome=ChannelState.SENT, at=NOON)}).last_error is None
+
+
 @pytest.mark.parametrize(
     ("audience", "subject"),
     [(Audience.PAYER, "notice:k1"), (Audience.MERCHANT, "c0 2026-11-22"), (Audience.OPS, "c0 2026-11-22")],
@@ -114,7 +123,8 @@ def test_each_payer_who_cannot_be_told_is_a_case_and_of_a_channel_that_takes_not
         "before": ChannelEntry(outcome=ChannelState.DEAD, at=NOON - DAY),
     }
     [reason] = undeliverable(told, key="k1", audience=audience, topic="t", now=NOON)
-    assert (reason.kind, reason.subject, reason.details["channel"]) == ("notice_undeliverable", subject, "c0")
+    details = {"channel": "c0", "topic": "t", "notice": "k1", "why": "dead"}
+    assert reason == CaseReason(kind="notice_undeliverable", subject=subject, details=details)
 
 
 def test_ops_hear_once_a_day_of_a_receiver_that_is_gone():
@@ -123,8 +133,9 @@ def test_ops_hear_once_a_day_of_a_receiver_that_is_gone():
         "shop": ChannelEntry(outcome=ChannelState.DROPPED, at=NOON, why=GONE),
     }
     [notice] = gone_receivers(told, now=NOON)
-    assert (notice.key, notice.audience, notice.payload["channel"]) == (
-        "webhook.gone/shop/2026-11-22",
-        Audience.OPS,
-        "shop",
+    assert notice == Notice(
+        key="webhook.gone/shop/2026-11-22",
+        audience=Audience.OPS,
+        topic="webhook.gone",
+        payload={"channel": "shop", "level": 1, "text": GONE},
     )

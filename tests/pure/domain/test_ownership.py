@@ -69,6 +69,33 @@ def contradicts(order_ref):
             ["A1"],
             [A1, A1],
         ),
+        # And with that whose the payment's own events are.
+        (
+            [named(Kind.REFUND_PENDING, 0, "A1", payment_ref=None, refund_ref="r1"), named(BACK, 1, refund_ref="r1"),
+             named(PENDING, 2)],
+            ["A1"],
+            [A1, A1, A1],
+        ),
+        (
+            [named(Kind.DISPUTE_OPENED, 0, "A1", payment_ref=None, dispute_ref="d1"),
+             named(Kind.DISPUTE_LOST, 1, dispute_ref="d1"), named(PENDING, 2)],
+            ["A1"],
+            [A1, A1, A1],
+        ),
+        # An event of the same account that is about neither says nothing of it.
+        (
+            [named(Kind.REFUND_PENDING, 0, "A1", payment_ref=None, refund_ref="r2"), named(BACK, 1, refund_ref="r1"),
+             named(PENDING, 2)],
+            ["A1"],
+            [A1, WAITS, WAITS],
+        ),
+        # A refund belongs where its payment does, whatever a later event without the payment says.
+        (
+            [named(PAID, 0, "A2"), named(BACK, 1, refund_ref="r1"),
+             named(BACK, 5, "A1", payment_ref=None, refund_ref="r1")],
+            ["A1", "A2"],
+            [A2, A2, contradicts("A2")],
+        ),
     ],
 )  # fmt: skip
 def test_each_event_has_its_place(events, registered, expected):
@@ -78,8 +105,9 @@ def test_each_event_has_its_place(events, registered, expected):
 def test_a_refund_of_the_same_name_at_another_account_says_nothing():
     elsewhere = named(Kind.REFUND_PENDING, 0, "A1", payment_ref=None, refund_ref="r1", account="alipay-main")
     back = named(BACK, 1, refund_ref="r1", event_id="back")
-    placement = place([elsewhere, back], registered=["A1"], claims={})
-    assert placement.events["stripe-main", "back"] == WAITS
+    pending = named(PENDING, 2, event_id="pending")
+    placement = place([elsewhere, back, pending], registered=["A1"], claims={})
+    assert placement.events["stripe-main", "back"] == placement.events["stripe-main", "pending"] == WAITS
 
 
 def test_what_the_merchant_claims_is_its_own():

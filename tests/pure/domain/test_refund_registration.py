@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import msgspec
 import pytest
 
-from tillkeeper.domain.events import Kind
+from tillkeeper.domain.events import Evidence, Kind
 from tillkeeper.domain.order.facts import WITHDRAWN
 from tillkeeper.domain.order.refund_registration import (
     BEFORE_GATEWAYS,
@@ -50,8 +50,10 @@ def test_which_of_the_merchants_requests_it_is(refund, number):
 
 
 def test_a_number_is_not_used_for_ever():
-    with pytest.raises(Contradiction):
+    with pytest.raises(Contradiction) as refused:
         request_number(known(REQUESTS_MAX - 1, failure_code=WITHDRAWN))
+    assert refused.value.field == "refund_ref"
+    assert request_number(known(REQUESTS_MAX - 2, failure_code=WITHDRAWN)) == REQUESTS_MAX - 1
 
 
 def test_the_same_again_is_registered_and_nothing_before_is_not():
@@ -98,6 +100,8 @@ def test_a_withdrawal_follows_the_request_that_it_takes_back_and_only_the_mercha
     assert (asked.event_id, event_id_of(ASKED, 0)) == ("merchant:refund2:re_1", "merchant:refund:re_1")
     assert (taken_back.event_id, taken_back.kind) == ("merchant:undone3:re_1", Kind.REFUND_FAILED)
     assert taken_back.occurred_at - asked.occurred_at == REQUEST_GAP
+    assert (taken_back.order_ref, taken_back.payment_ref, taken_back.refund_ref) == ("A1", "p1", "re_1")
+    assert (taken_back.evidence, taken_back.failure_code) == (Evidence.OPERATOR, WITHDRAWN)
     assert withdrawal_event("A1", "re_1", known(3, failure_code=WITHDRAWN)) is None
     with pytest.raises(GatewayKnowsRefund):
         withdrawal_event("A1", "re_1", known(told_at=BY_GATEWAY))

@@ -26,6 +26,30 @@ STUCK: Final = "stuck"
 REFERENCE_CONFLICT: Final = "reference_conflict"
 PAID_AFTER_CLOSING: Final = "paid_after_closing"
 
+# Every kind, of whichever part: what people filter by, and what is counted.
+CASE_KINDS: Final = frozenset(
+    {
+        "answer_not_applied",
+        "close_in_doubt",
+        "disputed",
+        "event_id_reused",
+        "fetch_failed",
+        "notice_undeliverable",
+        "overpaid",
+        "paid_after_closing",
+        "paid_twice",
+        "payment_reversed",
+        "reference_conflict",
+        "refund_failed",
+        "refund_unknown",
+        "refunded_more_than_captured",
+        "stuck",
+        "unexpected_account",
+        "unmatched_payment",
+        "wrong_currency",
+    }
+)
+
 # While such a case is open, there may be money that does not count: no payer is asked to pay, and no order closes.
 MONEY_UNCLEAR: Final = frozenset({UNAPPLIED, REFERENCE_CONFLICT, "unexpected_account", "wrong_currency"})
 

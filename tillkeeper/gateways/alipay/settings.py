@@ -97,6 +97,7 @@ ABOUT: Final = About(
     queries="trades by trade number or order reference; refunds by request number, for a trade tells of them only once "
     "all went back; answers' signatures are verified, in the writing that was signed: Alipay may escape slashes later",
     refunds_seen="that all went back; of a part nothing, for it is asked about by its request number alone",
+    set_up_with=("alipay_public_key", "app_private_key"),
     checked="the package `alipay-sdk-python` signs",
     sources=(
         "the package `alipay-sdk-python`, `SignatureUtils`",

@@ -31,6 +31,7 @@ ABOUT: Final = About(
     queries="payments by their ids or by the order reference in `reference`, with what was captured, is still held and "
     "was given back; refunds by their action's id; that a payer's bank took a payment back is told by webhook alone",
     refunds_seen="what went back in all",
+    set_up_with=("secret_key",),
     checked="documents only",
     sources=(
         'checkout.com/docs, "Set up your webhook receiver", "Event types", "API response codes"',

@@ -56,6 +56,7 @@ ABOUT: Final = About(
     acknowledges="200 without a body",
     queries="charges (v3: transactions) by id, and by the reference that the merchant gave them; refunds by id",
     refunds_seen="nothing: a refund is asked about by its number; register it",
+    set_up_with=("client_id", "client_secret"),
     checked="documents only; unsure are the events and statuses of refunds and chargebacks in v4",
     sources=("Flutterwave's pages on webhooks, verification, refunds and authentication, of v3 and of v4",),
 )

@@ -77,9 +77,30 @@ SHAPES: Final = (
     ),
     Shape(r"(acct|we|acc|merchant)_[A-Za-z0-9]+\Z", "an id and no secret", public=True),
     Shape(r"https?://", "an address and no secret", public=True),
-    Shape(r"-----BEGIN (RSA )?PUBLIC KEY-----", "a public key and no secret", public=True),
-    Shape(r"-----BEGIN CERTIFICATE-----", "a certificate and no secret", public=True),
-    Shape(r"-----BEGIN [A-Z ]*PRIVATE KEY-----", "a private key in PEM"),
+    Shape(
+        r"-----BEGIN (RSA )?PUBLIC KEY-----",
+        "a public key and no secret",
+        public=True,
+        belongs=frozenset({"shengpay.shengpay_public_key"}),
+    ),
+    Shape(
+        r"-----BEGIN CERTIFICATE-----",
+        "a certificate and no secret",
+        public=True,
+        belongs=frozenset({"lakala.platform_cert"}),
+    ),
+    Shape(
+        r"-----BEGIN [A-Z ]*PRIVATE KEY-----",
+        "a private key in PEM",
+        belongs=frozenset(
+            {
+                "alipay.app_private_key",
+                "lakala.merchant_private_key",
+                "shengpay.mch_private_key",
+                "wechatpay.merchant_private_key",
+            }
+        ),
+    ),
     Shape(
         r"sk_\w",
         "a secret API key (sk_)",
@@ -150,7 +171,7 @@ def weakness(gateway: str, setting: str, secret: str) -> str | None:
     if "..." in secret or "<" in secret or ">" in secret:
         return "is a placeholder; put the secret in its place"
     shape = _shape_of(secret)
-    if shape is not None and shape.public:
+    if shape is not None and shape.public and f"{gateway}.{setting}" not in shape.belongs:
         return f"is {shape.what}; here belongs {_right(gateway, setting)}"
     if is_guessable(secret):
         return f"can be guessed; here belongs {_right(gateway, setting)}, drawn at random"

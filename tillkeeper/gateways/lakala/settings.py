@@ -55,6 +55,7 @@ ABOUT: Final = About(
     "order.  Answers' signatures are verified.  Needs `app_id`, `merchant_serial`, `merchant_private_key`",
     refunds_seen="that all went back, or that a part did: then refunds that are known are asked about, or a case "
     "tells it",
+    set_up_with=("term_no", "app_id", "merchant_serial", "merchant_private_key"),
     checked="documents only, for no registry has an official package; the shape of the official sample is a test.  "
     "Unsure: codes of errors (only words are used), whether the time is signed anew, what a refund's notice of the "
     "aggregated payments carries (its own amount is taken from `refund_amount` alone), the meaning of REVOKED",

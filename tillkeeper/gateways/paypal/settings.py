@@ -76,6 +76,7 @@ ABOUT: Final = About(
     "`authorization-ID`, sales of the first API as `sale-ID`; refunds by their ids; not by the order reference; that "
     "PayPal took a payment back is told by webhook alone",
     refunds_seen="each refund where the order is asked about, that all went back where the capture is",
+    set_up_with=("client_id", "client_secret"),
     checked="the text to be signed is made by the package `paypalrestsdk`; all else by documents",
     sources=(
         'PayPal\'s pages "Integrate webhooks" and "Webhook event names"; its references of Orders, Payments, Disputes',

@@ -48,6 +48,7 @@ ABOUT: Final = About(
     acknowledges="200 without a body",
     queries="payments and refunds by their ids; payments by the receipt of their order, or by Razorpay's own order id",
     refunds_seen="what went back in all",
+    set_up_with=("key_id", "key_secret"),
     checked="the package `razorpay` verifies and asks",
     sources=(
         "the package `razorpay`, `utility/utility.py`",

@@ -51,6 +51,7 @@ ABOUT: Final = About(
     queries="payments by ShengPay's number or the order reference, refunds by `outRefundNo`, once `app_id` and "
     "`mch_private_key` are set; answers' signatures are verified",
     refunds_seen="that something went back: refunds that are known are asked about, or a case tells it",
+    set_up_with=("app_id", "mch_private_key"),
     checked="documents only, for there is no official package; two writings of the signature are held against each "
     "other.  Unsure: whether a failed payment has a notice, a notice's content type, and the production address in "
     "`api_base`, which ShengPay tells each merchant",

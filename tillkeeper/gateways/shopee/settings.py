@@ -43,6 +43,7 @@ ABOUT: Final = About(
     acknowledges="200 without a body, also for the push that tests the URL",
     queries="orders by their number, which is the payment's as well; each push is asked about, for it tells no amount",
     refunds_seen="that the order was cancelled, which gives all back",
+    set_up_with=("access_token",),
     checked="documents only",
     sources=(
         "minchao/shopee-php, `SignatureGenerator` and `examples/webhook`",

@@ -39,6 +39,7 @@ ABOUT: Final = About(
     acknowledges="200 without a body",
     queries="payments and refunds by their ids",
     refunds_seen="what went back in all, and each refund",
+    set_up_with=("access_token",),
     checked="the package `squareup` verifies and asks",
     sources=(
         "the package `squareup`, `utils/webhooks_helper.py` and its types",

@@ -50,6 +50,7 @@ ABOUT: Final = About(
     queries="intents, charges, checkout sessions, refunds and disputes by their ids; intents by the order reference in "
     "their metadata, and the session in which one was paid; the list of events of the last 30 days",
     refunds_seen="what went back in all",
+    set_up_with=("api_key",),
     checked="the package `stripe` signs",
     sources=("the package `stripe`, `_webhook.py`", "Stripe's API reference, pages on decline codes and on currencies"),
 )

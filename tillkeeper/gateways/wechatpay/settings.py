@@ -86,6 +86,7 @@ ABOUT: Final = About(
     "query for all refunds of a payment; answers' signatures are verified.  A service provider asks in the name "
     "of one sub-merchant after the other; abroad (apihk.mch.weixin.qq.com) the paths are those of the API there",
     refunds_seen="that something went back: refunds that are known are asked about, or a case tells it",
+    set_up_with=("public_keys", "merchant_serial", "merchant_private_key"),
     checked="the package `wechatpayv3` signs",
     sources=(
         "wechatpay-go `core/notify`",

@@ -21,7 +21,6 @@ from tillkeeper.domain.batch import (
     Item,
     KnownEvent,
     ambiguous_in,
-    erased_among,
     find_orders,
     give_ids_of_their_own,
     hand_over,
@@ -34,6 +33,7 @@ from tillkeeper.domain.order.state import OrderState
 from tillkeeper.domain.policy import Policy
 from tillkeeper.domain.references import Bindings, Reference, references_of
 from tillkeeper.store.apply.ambiguous_payments import load_ambiguous, named_with, write_ambiguous
+from tillkeeper.store.apply.erased import erased_deliveries
 from tillkeeper.store.cases.writing import close_agreed, close_matched, open_cases
 from tillkeeper.store.deliveries.inbox import (
     count_duplicate,
@@ -95,7 +95,9 @@ async def apply_deliveries(
         Item(event=event, delivery=(delivery.run, delivery.number)) for delivery in fresh for event in delivery.events
     ]
     loaded = await load(conn, items)
-    await insert_deliveries(conn, fresh, loaded.batch.duplicates, without_content=erased_among(items, loaded.orders))
+    await insert_deliveries(
+        conn, fresh, loaded.batch.duplicates, without_content=await erased_deliveries(conn, fresh, items, loaded.orders)
+    )
     tally = await write(conn, loaded, policy=policy, now=now)
     tally.dropped = await request_fetches(conn, fresh, now=now)
     await insert_void(conn, set(void))

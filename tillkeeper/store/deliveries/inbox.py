@@ -29,18 +29,25 @@ async def known_deliveries(conn: Conn, deliveries: Sequence[Delivery]) -> set[De
     return {(row["run"], row["number"]) for row in rows}
 
 
-# Bodies travel as an array beside the rows: in JSON they would be hexadecimal.  The statement also counts each
+# Bodies travel as an array beside the rows: in JSON they would be hexadecimal.  The rows are read twice, for what stays
+# for ever and for the bytes: read once for both, they would be written down in between.  The statement also counts each
 # account's activity (store/accounts/health.py reads it).
 INSERT_DELIVERIES = """
 WITH kept AS (
-    INSERT INTO deliveries (run, number, account, received_at, key, headers, body, events, duplicates, query, fetches)
-    SELECT run, number, account, received_at, key, headers, body, events, duplicates, query, fetches
-    FROM ROWS FROM (
-        json_to_recordset($1::json) AS (run uuid, number bigint, account text, received_at timestamptz, key text,
-                                        headers jsonb, events int, duplicates int, query text, fetches int),
-        unnest($2::bytea[])
-    ) AS w (run, number, account, received_at, key, headers, events, duplicates, query, fetches, body)
+    INSERT INTO deliveries (run, number, account, received_at, key, headers, events, duplicates, fetches)
+    SELECT run, number, account, received_at, key, '[]', events, duplicates, fetches
+    FROM json_to_recordset($1::json) AS w (run uuid, number bigint, account text, received_at timestamptz, key text,
+                                           events int, duplicates int, fetches int)
     RETURNING account, received_at
+), bytes AS (
+    INSERT INTO delivery_bodies (run, number, received_at, proven, headers, query, body)
+    SELECT run, number, received_at, key <> 'unsigned', headers, query, body
+    FROM ROWS FROM (
+        json_to_recordset($1::json) AS (run uuid, number bigint, received_at timestamptz, key text, headers jsonb,
+                                        query text),
+        unnest($2::bytea[])
+    ) AS w (run, number, received_at, key, headers, query, body)
+    WHERE body IS NOT NULL
 ), counted AS (
     INSERT INTO activity AS h (account, hour, backend, minutes, deliveries, last_at)
     SELECT account, date_trunc('hour', received_at, 'UTC'), pg_backend_pid(),

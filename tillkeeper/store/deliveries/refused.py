@@ -149,6 +149,14 @@ async def show_refused(conn: Conn, number: int) -> RefusedDelivery | None:
     return None if row is None else _delivery(dict(row))
 
 
+REMOVE = "DELETE FROM refused WHERE id = $1"
+
+
+async def remove_refused(conn: Conn, number: int) -> bool:
+    """Removes the refusal of that number, whose delivery is taken in; returns False where there is none any more."""
+    return rows_of(await conn.execute(REMOVE, number)) == 1
+
+
 def _delivery(row: dict[str, object]) -> RefusedDelivery:
     headers = msgspec.json.decode(str(row["headers"]), type=tuple[tuple[str, str], ...])
     return RefusedDelivery(**{**row, "headers": headers})  # type: ignore[arg-type]

@@ -3,23 +3,28 @@
     terms                payer and pay_url go; who erased them, when and why stand there instead
     notices to payers    none leaves any more; links and what mail servers answered go
     deliveries           bodies, headers and queries go, of those that brought its events and of others that name it
-    cases, acts, parked  the payer's contacts in texts of people and of errors are replaced
+    parked, refused      likewise; what is parked and open keeps its event, and can be replayed
+    cases, acts          the payer's contacts in texts of people and of errors are replaced
 
 Amounts, references, statuses, times, digests and the inbox stay: audit and dedupe go on.
 """
 
-from collections.abc import Collection
-from datetime import datetime
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Final
 
 import asyncpg
 import msgspec
 
 from tillkeeper.domain.batch import DeliveryKey
-from tillkeeper.domain.erasure import Contacts, ErasureAct
+from tillkeeper.domain.erasure import Contacts, ErasureAct, Subject
 from tillkeeper.domain.order.registration import Payer
 from tillkeeper.store.erasure.deliveries import blank_deliveries, deliveries_of
+from tillkeeper.store.erasure.parked import erase_parked
 from tillkeeper.store.erasure.texts import erase_from_texts
 from tillkeeper.store.postgres.pool import Conn, rows_of
+
+EARLIER: Final = timedelta(days=1)  # than the first that is known of an order nothing about it came in
 
 
 class NoSuchOrder(Exception):
@@ -33,6 +38,7 @@ class Erased(msgspec.Struct, frozen=True, kw_only=True):
     at: datetime
     rows: dict[str, int]
     shared: tuple[str, ...] = ()  # other orders, whose events came in deliveries that were blanked
+    left: tuple[str, ...] = ()  # what could not be erased, and what would help
 
     @property
     def is_nothing(self) -> bool:
@@ -40,11 +46,19 @@ class Erased(msgspec.Struct, frozen=True, kw_only=True):
         return not any(self.rows.values())
 
 
+class Naming(msgspec.Struct, frozen=True, kw_only=True):
+    """What names an order and its payer, although no row says so: raw deliveries, and refused ones."""
+
+    deliveries: frozenset[DeliveryKey] = frozenset()
+    refused: frozenset[int] = frozenset()
+
+
 class _Terms(msgspec.Struct, frozen=True):
-    """What terms hold of a payer."""
+    """What terms hold of a payer, and who erased it."""
 
     payer: Payer | None = None
     pay_url: str | None = None
+    erased: tuple[ErasureAct, ...] = ()
 
 
 class OrderToErase(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,20 +66,30 @@ class OrderToErase(msgspec.Struct, frozen=True, kw_only=True):
 
     id: int
     order_ref: str
-    accounts: tuple[str, ...]
+    accounts: tuple[str, ...]  # where its payment is expected, and where it was told of
+    references: frozenset[str]  # its own, and those of its payments, refunds and disputes
     contacts: Contacts
     in_terms: bool  # whether the terms still hold a contact or a link
-    erased_at: datetime | None
+    acts: tuple[ErasureAct, ...]  # the erasures so far
+    since: datetime  # nothing about it came in before
+
+    def subject(self, contacts: Contacts) -> Subject:
+        """Returns what names it, with what else is known of its payer."""
+        return Subject(references=self.references, contacts=self.contacts | contacts)
 
 
 ORDER = """
-SELECT id, order_ref, accounts, terms, (terms -> 'erased' -> 0 ->> 'at')::timestamptz AS erased_at
-FROM orders WHERE order_ref = $1
+SELECT id, order_ref, terms,
+       ARRAY (SELECT unnest(accounts) UNION SELECT account FROM inbox x WHERE x.order_id = o.id) AS accounts,
+       least(registered_at, (SELECT min(recorded_at) FROM inbox x WHERE x.order_id = o.id),
+             (SELECT min(d.received_at) FROM inbox x JOIN deliveries d USING (run, number) WHERE x.order_id = o.id)
+       ) AS since,
+       ARRAY (SELECT payment_ref FROM payments WHERE order_id = o.id UNION
+              SELECT refund_ref FROM refunds WHERE order_id = o.id UNION
+              SELECT dispute_ref FROM disputes WHERE order_id = o.id) AS objects
+FROM orders o WHERE order_ref = $1
 """
-LOCK_ORDER = """
-SELECT id, order_ref, accounts, terms, (terms -> 'erased' -> 0 ->> 'at')::timestamptz AS erased_at
-FROM orders WHERE order_ref = $1 FOR NO KEY UPDATE
-"""
+LOCK = "SELECT FROM orders WHERE order_ref = $1 FOR NO KEY UPDATE"
 
 
 async def order_to_erase(conn: Conn, order_ref: str) -> OrderToErase:
@@ -81,48 +105,64 @@ def _order_in(row: asyncpg.Record | None) -> OrderToErase:
         id=row["id"],
         order_ref=row["order_ref"],
         accounts=tuple(row["accounts"]),
+        references=frozenset({row["order_ref"], *row["objects"]}),
         contacts=Contacts.of(terms.payer),
         in_terms=terms.payer is not None or terms.pay_url is not None,
-        erased_at=row["erased_at"],
+        acts=terms.erased,
+        since=row["since"] - EARLIER,
     )
 
 
 async def erase(
     conn: Conn,
     order_ref: str,
-    act: ErasureAct,
-    *,
+    *acts: ErasureAct,
     contacts: Contacts = Contacts(),  # noqa: B008 - immutable
-    naming: Collection[DeliveryKey] = (),
+    naming: Naming = Naming(),  # noqa: B008 - immutable
 ) -> Erased:
-    """Erases an order's personal data; `contacts` are known besides its own, `naming` further deliveries that name it.
+    """Erases an order's personal data, and writes down the acts; `contacts` are known besides its own.
 
     Raises NoSuchOrder.
     """
-    order = _order_in(await conn.fetchrow(LOCK_ORDER, order_ref))
-    keys = {*await deliveries_of(conn, order.id), *naming}
+    await conn.execute(LOCK, order_ref)
+    order = await order_to_erase(conn, order_ref)
+    subject = order.subject(contacts)
+    keys = {*await deliveries_of(conn, order.id), *naming.deliveries}
     blanked, shared = await blank_deliveries(conn, keys, order.id)
+    parked, open_ones = await erase_parked(conn, order.id, subject)
+    await _erase_terms(conn, order, acts)
     rows = {
-        "terms": await _erase_terms(conn, order, act),
-        "notices_dropped": rows_of(await conn.execute(DROP_NOTICES, order.id, act.at, NOT_SENT)),
+        "terms": int(order.in_terms),
+        "notices_dropped": rows_of(await conn.execute(DROP_NOTICES, order.id, acts[-1].at, NOT_SENT)),
         "links": rows_of(await conn.execute(ERASE_LINKS, order.id)),
         "deliveries": blanked,
-        **await erase_from_texts(conn, order.id, order.contacts | contacts),
+        "parked": parked,
+        "refused": rows_of(await conn.execute(DELETE_REFUSED, sorted(naming.refused))) if naming.refused else 0,
+        **await erase_from_texts(conn, order.id, subject.contacts),
     }
-    return Erased(order_ref=order_ref, at=act.at, rows=rows, shared=shared)
+    left = tuple(_left(order, subject, open_ones))
+    return Erased(order_ref=order_ref, at=acts[-1].at, rows=rows, shared=shared, left=left)
 
 
+def _left(order: OrderToErase, subject: Subject, open_ones: Sequence[int]) -> Sequence[str]:
+    """Says what stays although it tells of the payer."""
+    left = [f"parked message {number} names it and is open: discard it, then erase again" for number in open_ones]
+    named = sorted(ref for ref in order.references if subject.contacts.are_named_in(ref))
+    if named:
+        left.append(f"references stay, and hold a contact: {', '.join(named)}")
+    return left
+
+
+# A restored database may lack acts of before: they are written down as well.
 ERASE_TERMS = """
-UPDATE orders SET terms = (terms - 'payer' - 'pay_url') || jsonb_build_object(
-    'erased', coalesce(terms -> 'erased', '[]') || jsonb_build_array($2::jsonb))
-WHERE id = $1
+UPDATE orders SET terms = (terms - 'payer' - 'pay_url') || jsonb_build_object('erased', $2::jsonb) WHERE id = $1
 """
 
 
-async def _erase_terms(conn: Conn, order: OrderToErase, act: ErasureAct) -> int:
-    """Removes the contact, and writes down who did it: an act of a person, in the order's history."""
-    await conn.execute(ERASE_TERMS, order.id, msgspec.json.encode(act).decode())
-    return int(order.in_terms)
+async def _erase_terms(conn: Conn, order: OrderToErase, acts: Sequence[ErasureAct]) -> None:
+    """Removes the contact, and writes down who did it: acts of people, in the order's history."""
+    known = list(dict.fromkeys([*order.acts, *acts]))
+    await conn.execute(ERASE_TERMS, order.id, msgspec.json.encode(known).decode())
 
 
 NOT_SENT = "the payer's data was erased"
@@ -142,3 +182,45 @@ ERASE_LINKS = """
 UPDATE outbox SET payload = payload - 'pay_url'
 WHERE order_id = $1 AND audience = 'payer' AND payload -> 'pay_url' IS NOT NULL
 """
+
+DELETE_REFUSED = "DELETE FROM refused WHERE id = ANY($1::bigint[])"
+
+
+# --- which orders -----------------------------------------------------------------------------------------------------
+
+# Both read every order: nobody looks payers up by contact but for this.
+BY_EMAIL = "SELECT order_ref FROM orders WHERE lower(terms -> 'payer' ->> 'email') = lower($1) ORDER BY id"
+BY_PHONE = """
+SELECT order_ref FROM orders
+WHERE right(regexp_replace(terms -> 'payer' ->> 'phone', '[^0-9]', '', 'g'), length($1)) = $1 ORDER BY id
+"""
+
+
+async def orders_by_email(conn: Conn, email: str, within_s: float) -> list[str]:
+    """Returns the references of the orders that were registered with a mail address."""
+    return [row["order_ref"] for row in await conn.fetch(BY_EMAIL, email, timeout=within_s)]
+
+
+async def orders_by_phone(conn: Conn, digits: str, within_s: float) -> list[str]:
+    """Returns the references of the orders that were registered with a number that ends in these digits."""
+    return [row["order_ref"] for row in await conn.fetch(BY_PHONE, digits, timeout=within_s)]
+
+
+REGISTERED = "SELECT order_ref FROM orders WHERE order_ref = ANY($1::text[])"
+
+
+async def registered_among(conn: Conn, refs: Sequence[str]) -> set[str]:
+    """Returns those of the references that are orders'."""
+    return {row["order_ref"] for row in await conn.fetch(REGISTERED, list(refs))}
+
+
+ERASURES = """
+SELECT o.order_ref, act ->> 'by' AS by, act ->> 'note' AS note, (act ->> 'at')::timestamptz AS at
+FROM orders o CROSS JOIN jsonb_array_elements(o.terms -> 'erased') AS act
+ORDER BY 4, 1
+"""
+
+
+async def erasures(conn: Conn, *, within_s: float) -> list[dict[str, object]]:
+    """Reads every erasure, the oldest first: what must be done again where an older backup is restored."""
+    return [dict(row) for row in await conn.fetch(ERASURES, timeout=within_s)]

@@ -133,9 +133,11 @@ def _event_of(subject: str) -> tuple[str, str]:
     return account, event_id
 
 
-# The deliveries of the order's events, of the case's event, and of the event that differed.
+# The deliveries of the order's events, of the case's event, and of the event that differed.  OFFSET 0 makes the body a
+# lookup for each delivery in its own week: a join could read all weeks whole.
 DELIVERIES = """
-SELECT d.run, d.number, d.account, d.received_at, d.key, d.events, d.duplicates, octet_length(d.body) AS body_bytes
+SELECT d.run, d.number, d.account, d.received_at, d.key, d.events, d.duplicates,
+       octet_length(coalesce(b.body, d.body)) AS body_bytes
 FROM (
     SELECT run, number FROM inbox WHERE order_id = $1 AND number IS NOT NULL
     UNION
@@ -143,6 +145,10 @@ FROM (
     UNION
     SELECT $4::uuid, $5::bigint
 ) AS named JOIN deliveries d USING (run, number)
+LEFT JOIN LATERAL (
+    SELECT body FROM delivery_bodies
+    WHERE received_at = d.received_at AND run = d.run AND number = d.number OFFSET 0
+) b ON true
 ORDER BY d.received_at, d.run, d.number LIMIT $6
 """
 
@@ -160,9 +166,13 @@ def _delivery_of(details: dict[str, Any]) -> tuple[UUID | None, int | None]:
 
 
 RAW = """
-SELECT d.headers, d.query, d.body
+SELECT coalesce(b.headers, d.headers) AS headers, coalesce(b.query, d.query) AS query, coalesce(b.body, d.body) AS body
 FROM unnest($1::uuid[], $2::bigint[]) WITH ORDINALITY AS w (run, number, i)
 JOIN deliveries d ON d.run = w.run AND d.number = w.number
+LEFT JOIN LATERAL (
+    SELECT headers, query, body FROM delivery_bodies
+    WHERE received_at = d.received_at AND run = d.run AND number = d.number OFFSET 0
+) b ON true
 ORDER BY w.i
 """
 

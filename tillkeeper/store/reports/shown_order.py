@@ -14,6 +14,7 @@ from tillkeeper.domain.failures import FailureClass
 from tillkeeper.domain.order.view import Minor
 from tillkeeper.domain.statuses import Status
 
+Moment = Annotated[datetime, Meta(tz=True)]
 Account = Annotated[str, Meta(description="The configured account.")]
 Currency = Annotated[str | None, Meta(description="ISO 4217, as the gateway said; null where it did not.")]
 
@@ -69,9 +70,9 @@ class ShownCase(msgspec.Struct, frozen=True, kw_only=True):
     details: Annotated[dict[str, Any], Meta(description="What there is to know, by the kind of case.")]
     level: Annotated[int, Meta(ge=1, le=9, description="Its urgency: 1 when it opens, one more for each escalation.")]
     owner: Annotated[str | None, Meta(description="Who has taken it over.")]
-    opened_at: Annotated[datetime, Meta(description="When it was opened, or opened again.")]
-    follow_up_at: Annotated[datetime | None, Meta(description="When it is looked at next; null once it is closed.")]
-    closed_at: Annotated[datetime | None, Meta(description="When it was closed; null while it is open.")]
+    opened_at: Annotated[Moment, Meta(description="When it was opened, or opened again.")]
+    follow_up_at: Annotated[Moment | None, Meta(description="When it is looked at next; null once it is closed.")]
+    closed_at: Annotated[Moment | None, Meta(description="When it was closed; null while it is open.")]
     closed_by: Annotated[str | None, Meta(description="A person, or `system` where its cause is gone.")]
     outcome: Annotated[str | None, Meta(description="How it ended, in words.")]
 
@@ -80,14 +81,14 @@ class OrderDetails(msgspec.Struct, frozen=True, kw_only=True):
     """What is shown of an order beside its status and sums."""
 
     version: Annotated[int, Meta(ge=1, description="Grows with every change; notices carry it, too.")]
-    registered_at: Annotated[datetime, Meta(description="When you registered it.")]
-    changed_at: Annotated[datetime, Meta(description="When anything of it changed last.")]
-    expires_at: Annotated[datetime | None, Meta(description="Until when it may be paid, as registered.")]
-    stands_since: Annotated[datetime, Meta(description="When its money moved last; its ladder counts from here.")]
-    swept_next_at: Annotated[datetime | None, Meta(description="When the sweep looks at it next; null: never.")]
-    held_until: Annotated[datetime | None, Meta(description="A person has the sweep leave it alone until then.")]
-    closed_at: Annotated[datetime | None, Meta(description="When it was closed: no payment is expected any more.")]
-    erased_at: Annotated[datetime | None, Meta(description="When its payer's personal data was erased on request.")]
+    registered_at: Annotated[Moment, Meta(description="When you registered it.")]
+    changed_at: Annotated[Moment, Meta(description="When anything of it changed last.")]
+    expires_at: Annotated[Moment | None, Meta(description="Until when it may be paid, as registered.")]
+    stands_since: Annotated[Moment, Meta(description="When its money moved last; its ladder counts from here.")]
+    swept_next_at: Annotated[Moment | None, Meta(description="When the sweep looks at it next; null: never.")]
+    held_until: Annotated[Moment | None, Meta(description="A person has the sweep leave it alone until then.")]
+    closed_at: Annotated[Moment | None, Meta(description="When it was closed: no payment is expected any more.")]
+    erased_at: Annotated[Moment | None, Meta(description="When its payer's personal data was erased on request.")]
     payments: Annotated[tuple[ShownPayment, ...], Meta(description="By account and reference.")]
     refunds: Annotated[tuple[ShownRefund, ...], Meta(description="By account and reference.")]
     disputes: Annotated[tuple[ShownDispute, ...], Meta(description="By account and reference.")]
@@ -102,9 +103,9 @@ class HistoryEntry(msgspec.Struct, frozen=True, kw_only=True):
         str,
         Meta(description="Of an event: payment.succeeded and so on; of an act: order.hold; of a step: sweep.query."),
     ]
-    recorded_at: Annotated[datetime, Meta(description="When it was recorded, by our clock; entries are sorted by it.")]
+    recorded_at: Annotated[Moment, Meta(description="When it was recorded, by our clock; entries are sorted by it.")]
     occurred_at: Annotated[
-        datetime,
+        Moment,
         Meta(description="When it happened: an event at its gateway, a step in its ladder."),
     ]
     evidence: Annotated[Evidence | None, Meta(description="Where an event came from.")]

@@ -6,6 +6,7 @@ from tillkeeper.store.postgres.pool import COMMAND_S, CONNECT_S, refuse_unsafe
 from tillkeeper.store.schema.exclusive import exclusively
 from tillkeeper.store.schema.files import newest_version, schema_sql
 from tillkeeper.store.schema.versions import schema_version, unfitness
+from tillkeeper.store.schema.weeks import make_weeks, server_time
 
 TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = current_schema() ORDER BY tablename"
 
@@ -23,7 +24,9 @@ async def create_schema(database_url: str) -> list[str]:
             found = await schema_version(conn)
             if found.version == 0:
                 await conn.execute(schema_sql())  # which is one transaction
-                return [row["tablename"] for row in await conn.fetch(TABLES)]
+                created = [row["tablename"] for row in await conn.fetch(TABLES)]
+                await make_weeks(conn, now=await server_time(conn))
+                return created
             if (unfit := unfitness(found, made_for=newest_version())) is not None:
                 raise unfit
             return []

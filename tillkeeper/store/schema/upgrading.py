@@ -22,6 +22,7 @@ from tillkeeper.store.schema.exclusive import Exclusive, exclusively
 from tillkeeper.store.schema.files import Migration, Step, left_to_do
 from tillkeeper.store.schema.progress import watched_index
 from tillkeeper.store.schema.versions import FIRST, schema_version, unfitness
+from tillkeeper.store.schema.weeks import make_weeks, server_time
 
 LOCK_WAIT_S: Final = 2.0  # for as long, others queue behind a step that waits for its locks
 NOTICE_S: Final = 3.0  # processes look at the version every second: those that may not go on have stopped by then
@@ -111,6 +112,7 @@ async def upgrade(
             watched_as = watched_as and max(watched_as, migration.oldest_program)
         if (unfit := unfitness(await schema_version(conn), made_for=known[-1].version)) is not None:
             raise unfit  # a later program was here
+        await make_weeks(conn, now=await server_time(conn))
         return left
 
 

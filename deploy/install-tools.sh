@@ -1,0 +1,18 @@
+#!/bin/bash
+# Installs from apt what the tests of deploy/ need, where that needs no question, and starts nothing: nginx, which stands
+# before the receiver, and systemd-analyze, which reads the units.  What cannot be installed is said in one line.
+set -euo pipefail
+. "$(dirname "$0")/apt.sh"
+
+# provide PROGRAM PACKAGE SERVICE
+provide() {
+    command -v "$1" >/dev/null && return
+    if can_install; then
+        echo "Installing $2 with apt (once; no service is started) ..."
+        (install_quietly "$2" "$3") || true
+    fi
+    command -v "$1" >/dev/null || echo "$1 is not installed and cannot be installed here: the tests that need it are skipped."
+}
+
+provide nginx nginx-light nginx.service
+provide systemd-analyze systemd systemd-networkd.service

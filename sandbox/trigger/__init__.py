@@ -1,0 +1,1 @@
+"""One delivery on demand, against a receiver that runs: `tillkeeper sandbox accounts` and `sandbox trigger`."""

@@ -1,0 +1,1 @@
+"""What `tillkeeper check` looks at, a module for each subject.  Nothing is changed, and no secret is shown."""

@@ -1,0 +1,33 @@
+"""Looks at everything, one subject after the other, and collects the lines."""
+
+from collections.abc import AsyncIterator
+
+from tillkeeper.cli.readiness import accounts, broker, configuration, database, notices, public_url
+from tillkeeper.cli.readiness.finding import Finding
+from tillkeeper.settings import Look, Settings, look_at_settings
+
+
+async def findings(*, live: bool, management: str | None) -> AsyncIterator[Finding]:
+    """Yields all lines, in the order in which things are set up."""
+    look = look_at_settings()
+    for finding in (*configuration.configuration(look), *configuration.secrets(look)):
+        yield finding
+    if look.settings is not None:
+        async for finding in _rest(look.settings, look, live=live, management=management):
+            yield finding
+
+
+async def _rest(settings: Settings, look: Look, *, live: bool, management: str | None) -> AsyncIterator[Finding]:
+    yield configuration.policy(settings, look)
+    async for finding in database.database(settings):
+        yield finding
+    async for finding in broker.broker(settings, management=management):
+        yield finding
+    async for finding in accounts.accounts(settings, live=live):
+        yield finding
+    yield await public_url.public_url(settings)
+    async for finding in notices.mail(settings.notify):
+        yield finding
+    yield notices.webhooks(settings.notify)
+    for finding in notices.ops(settings.notify):
+        yield finding

@@ -1,0 +1,131 @@
+"""Takes refused deliveries in after all, once the keys that verify them stand in the configuration.
+
+read ─> verify with the present keys, as of when it was received ─> parse ─> in one transaction: its row goes, and its
+envelope stands in the PostgreSQL lane, from which workers apply it as any other
+"""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from typing import Any, Final
+from uuid import uuid4
+
+import asyncpg
+import msgspec
+
+from tillkeeper.api_client.http import open_http
+from tillkeeper.api_client.key_fetching import KEY_SETTINGS, KeyFetcher, KeyUnavailable
+from tillkeeper.api_client.key_store import KeyStore
+from tillkeeper.domain.delivery import Delivery, Envelope, EnvelopeKeys
+from tillkeeper.gateways.base import Gateway
+from tillkeeper.gateways.errors import BadSignature, Refused, VerificationStep
+from tillkeeper.gateways.fetching import fetches_of
+from tillkeeper.gateways.kit.unknown_words import unknown_words
+from tillkeeper.gateways.messages import Request, Verified
+from tillkeeper.store.deliveries.refused import RefusedDelivery, remove_refused, show_refused
+from tillkeeper.store.jobs import spool
+from tillkeeper.store.postgres.pool import COMMAND_S
+
+RETRIED: Final = "tillkeeper-retry"  # beside the delivery's own headers: who took it in, and why
+
+
+class CannotTake(Exception):
+    """The delivery is still refused, or is not there; the text says why."""
+
+
+class Retried(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of one refused delivery."""
+
+    id: int
+    taken: bool
+    account: str | None = None
+    key: str | None = None  # the one that verified it
+    events: tuple[dict[str, Any], ...] = ()
+    queries: int = 0  # to its gateway, where it says only that something happened
+    error: str | None = None
+
+
+async def retry(
+    pool: asyncpg.Pool, gateways: Mapping[str, Gateway], numbers: Sequence[int], keys: EnvelopeKeys, *, by: str
+) -> list[Retried]:
+    """Retries each by itself, so that one that is still refused holds up no other.  `by` says who and why."""
+    found: list[Retried] = []
+    for number in dict.fromkeys(numbers):
+        try:
+            found.append(await _retry_one(pool, gateways, number, keys, by))
+        except CannotTake as error:
+            found.append(Retried(id=number, taken=False, error=str(error)))
+    return found
+
+
+async def _retry_one(
+    pool: asyncpg.Pool, gateways: Mapping[str, Gateway], number: int, keys: EnvelopeKeys, by: str
+) -> Retried:
+    async with pool.acquire() as conn:
+        refused = await show_refused(conn, number)
+    if refused is None:
+        raise CannotTake("there is no refused delivery of this number, or none any more")
+    if refused.body is None:
+        raise CannotTake("its body was not kept; only the gateway can send it again")
+    gateway = gateways.get(refused.account)
+    if gateway is None:
+        raise CannotTake(f"no account {refused.account!r} is configured any more")
+    delivery = await _delivery(pool, gateway, refused, refused.body, by)
+    async with pool.acquire() as conn, conn.transaction():
+        if not await remove_refused(conn, number):
+            raise CannotTake("somebody else has just taken it in")
+        message = keys.seal(Envelope(run=delivery.run, deliveries=(delivery,)))
+        await spool.put(conn, message_id=uuid4(), shard=0, body=message, timeout_s=COMMAND_S)
+    return Retried(
+        id=number,
+        taken=True,
+        account=refused.account,
+        key=delivery.key,
+        events=tuple(msgspec.to_builtins(event) for event in delivery.events),
+        queries=len(delivery.fetches),
+    )
+
+
+async def _delivery(pool: asyncpg.Pool, gateway: Gateway, refused: RefusedDelivery, body: bytes, by: str) -> Delivery:
+    request = Request(_by_name(refused.headers), body, refused.query)
+    try:
+        verified = await _verified(pool, gateway, request, refused)
+        with unknown_words() as words:
+            events, fetches = gateway.parse(verified), fetches_of(gateway, verified)
+    except KeyUnavailable as error:
+        raise CannotTake(f"the key that it names cannot be fetched now: {error}") from None
+    except Refused as error:
+        raise CannotTake(f"it is still refused: {error.reason}") from None
+    return Delivery(
+        run=uuid4(),  # of its own, in which audit misses no other number
+        number=1,
+        account=refused.account,
+        received_at=refused.received_at,
+        key=verified.key,
+        headers=(*refused.headers, (RETRIED, by)),
+        body=body,
+        events=tuple(events),
+        fetches=tuple(fetches),
+        query=refused.query,
+        unknown=tuple((unknown.field, unknown.word) for unknown in words),
+    )
+
+
+async def _verified(pool: asyncpg.Pool, gateway: Gateway, request: Request, refused: RefusedDelivery) -> Verified:
+    """Verifies it as of its receipt, for a signature may be stale by now.  Raises Refused, or KeyUnavailable."""
+    try:
+        return gateway.verify(request, refused.received_at)
+    except BadSignature as error:
+        if error.step is not VerificationStep.KEY:
+            raise
+        async with AsyncExitStack() as stack:
+            send = await stack.enter_async_context(open_http(KEY_SETTINGS))
+            if not await KeyFetcher(gateway, send, key_store=KeyStore(pool)).fetch_for(request):
+                raise
+        return gateway.verify(request, refused.received_at)
+
+
+def _by_name(headers: Sequence[tuple[str, str]]) -> dict[str, tuple[str, ...]]:
+    found: dict[str, tuple[str, ...]] = {}
+    for name, value in headers:
+        found[name] = (*found.get(name, ()), value)
+    return found

@@ -1,0 +1,41 @@
+"""Puts together the files of a plan, and the commands that come next, for each way to run."""
+
+from pathlib import Path
+
+from tillkeeper.scaffold import systemd
+from tillkeeper.scaffold.configuration import CONFIG, ENV_FILE, configuration
+from tillkeeper.scaffold.plan import File, Plan
+
+Commands = list[tuple[str, str]]
+
+
+def files_of(plan: Plan) -> list[File]:
+    """Returns all files of a new installation."""
+    return configuration(plan) + (systemd.units(plan) if plan.target == "systemd" else [])
+
+
+def remarks(plan: Plan) -> list[str]:
+    """Returns what stands in the way of running it so."""
+    return systemd.remarks(plan) if plan.target == "systemd" else []
+
+
+def next_commands(plan: Plan) -> Commands:
+    """Returns three commands, each with what it is for."""
+    config, env_file = plan.config_directory / CONFIG, plan.config_directory / ENV_FILE
+    commands = [
+        (f"$EDITOR {env_file}", "fill in what has no value yet; it says what each is"),
+        (f"tillkeeper check --config {config}", "what is ready, and what is left to do"),
+    ]
+    return [*commands, _start_by_systemd(plan.directory) if plan.target == "systemd" else _start(config)]
+
+
+def _start(config: Path) -> tuple[str, str]:
+    return f"tillkeeper run --config {config}", "everything in one process tree; it makes the database's schema"
+
+
+def _start_by_systemd(directory: Path) -> tuple[str, str]:
+    copied = f"cp {directory}/systemd/* /etc/systemd/system/ && systemctl daemon-reload"
+    return (
+        f"{copied} && systemctl start tillkeeper-upgrade && systemctl enable --now tillkeeper.target",
+        "as root: the database's schema, then every role, now and at each boot",
+    )

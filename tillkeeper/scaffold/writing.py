@@ -1,0 +1,27 @@
+"""Writes the files of a new installation, and leaves alone what is there already."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from tillkeeper.scaffold.plan import File
+
+
+def write(files: Sequence[File]) -> tuple[list[Path], list[Path]]:
+    """Writes what is missing; returns what was written, and what was there before.  Raises OSError."""
+    written, kept = list[Path](), list[Path]()
+    for file in files:
+        file.path.parent.mkdir(parents=True, exist_ok=True)
+        (written if _write(file) else kept).append(file.path)
+    return written, kept
+
+
+def _write(file: File) -> bool:
+    """Returns False where the file exists.  Nobody else can read a secret between its making and its mode."""
+    try:
+        descriptor = os.open(file.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, file.mode)
+    except FileExistsError:
+        return False
+    with open(descriptor, "w", encoding="utf-8") as opened:  # noqa: PTH123 - Path.open takes no descriptor
+        opened.write(file.text)
+    return True

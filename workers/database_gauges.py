@@ -1,0 +1,109 @@
+"""Reads what is open in the database for the gauges, at intervals and never because somebody scrapes.
+
+While the database is away the gauges keep what was read last, and the time of that reading says how old they are.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from datetime import datetime
+from typing import Final
+
+import asyncpg
+from prometheus_client import Gauge
+
+from tillkeeper import clock, telemetry
+from tillkeeper.domain.order.cases import CASE_KINDS
+from tillkeeper.domain.order.notices import Audience
+from tillkeeper.outage import Outage
+from tillkeeper.store.postgres.pool import POOL_ACQUIRE_S
+from tillkeeper.store.postgres.sqlstates import DATABASE_ERRORS
+from tillkeeper.store.reports.gauges import Count, OpenWork, read_open_work
+from tillkeeper.telemetry import OTHER
+
+READ_EVERY_S: Final = 15.0  # as often as Prometheus usually looks
+NONE: Final = Count(count=0)
+
+
+class DatabaseGauges:
+    """Sets the gauges of what is open."""
+
+    def __init__(
+        self, *, pool: asyncpg.Pool, accounts: Collection[str], now: Callable[[], datetime], outage: Outage
+    ) -> None:
+        self._pool = pool
+        self._accounts = accounts
+        self._now = now
+        self._outage = outage
+
+    async def run_once(self) -> int:
+        """Reads once.  It has nothing to handle."""
+        began_s, now = clock.monotonic_s(), self._now()
+        try:
+            async with self._pool.acquire(timeout=POOL_ACQUIRE_S) as conn, conn.transaction(readonly=True):
+                work = await read_open_work(
+                    conn, ages_s=list(telemetry.STUCK_AGES_S.values()), limit=telemetry.COUNTED_MAX, now=now
+                )
+        except DATABASE_ERRORS as error:
+            self._outage.failed(self, error)
+            return 0
+        self._outage.recovered(self)
+        show(work, accounts=self._accounts, now=now)
+        telemetry.DATABASE_READ_AT.set(now.timestamp())
+        telemetry.DATABASE_READ_SECONDS.set(clock.monotonic_s() - began_s)
+        return 0
+
+
+def show(work: OpenWork, *, accounts: Iterable[str], now: datetime) -> None:
+    """Sets every gauge of the database; what is no longer there is 0."""
+    _show_cases(work.cases, now)
+    _show_stuck(work.stuck)
+    telemetry.ORDERS_DUE.set(work.orders_due.count)
+    telemetry.SWEEP_LAG_SECONDS.set(_age_s(work.orders_due, now))
+    telemetry.EVENTS_WAITING.set(work.waiting.count)
+    telemetry.EVENTS_WAITING_SECONDS.set(_age_s(work.waiting, now))
+    _show_words(telemetry.EVENTS_MISMATCHED, work.mismatched, telemetry.MISMATCHES)
+    _show_words(telemetry.PARKED_OPEN, work.parked, telemetry.PARK_REASONS)
+    telemetry.LANE_MESSAGES.labels("spool").set(work.spool.count)
+    telemetry.LANE_OLDEST_SECONDS.labels("spool").set(_age_s(work.spool, now))
+    for audience in Audience:
+        pending = work.outbox.get(audience, NONE)
+        telemetry.OUTBOX_PENDING.labels(audience).set(pending.count)
+        telemetry.OUTBOX_OVERDUE_SECONDS.labels(audience).set(_age_s(pending, now))
+        telemetry.OUTBOX_DEAD.labels(audience).set(work.dead.get(audience, NONE).count)
+    telemetry.FETCHES_OPEN.clear()  # accounts come and go
+    _show_words(telemetry.FETCHES_OPEN, work.fetches, (*accounts, OTHER))
+    telemetry.FETCHES_OVERDUE_SECONDS.set(max((_age_s(each, now) for each in work.fetches.values()), default=0))
+
+
+def _show_cases(cases: Mapping[tuple[str, str], Count], now: datetime) -> None:
+    kinds: dict[tuple[str, str], int] = {}
+    oldest_s = dict.fromkeys(telemetry.CASE_LEVELS, 0.0)
+    for (kind, level), count in cases.items():
+        known = kind if kind in CASE_KINDS else OTHER
+        kinds[known, level] = kinds.get((known, level), 0) + count.count
+        oldest_s[level] = max(oldest_s[level], _age_s(count, now))
+    telemetry.CASES_OPEN.clear()  # of every kind and level there would be 171
+    for kind in (*sorted(CASE_KINDS), OTHER):
+        telemetry.CASES_OPEN.labels(kind, telemetry.CASE_LEVELS[0]).set(0)
+    for labels, number in kinds.items():
+        telemetry.CASES_OPEN.labels(*labels).set(number)
+    for level, age_s in oldest_s.items():
+        telemetry.CASES_OLDEST_SECONDS.labels(level).set(age_s)
+
+
+def _show_stuck(stuck: Mapping[tuple[str, int], Count]) -> None:
+    for status in telemetry.STUCK_STATUSES:
+        for number, age in enumerate(telemetry.STUCK_AGES_S):
+            telemetry.ORDERS_STUCK.labels(status, age).set(stuck.get((status, number), NONE).count)
+
+
+def _show_words(gauge: Gauge, counts: Mapping[str, Count], words: Collection[str]) -> None:
+    """Sets a gauge of one label; what is none of its words counts as `other`, the last of them."""
+    shown = dict.fromkeys(words, 0)
+    for word, count in counts.items():
+        shown[word if word in shown else OTHER] += count.count
+    for word, number in shown.items():
+        gauge.labels(word).set(number)
+
+
+def _age_s(count: Count, now: datetime) -> float:
+    return 0.0 if count.oldest is None else max(0.0, (now - count.oldest).total_seconds())
