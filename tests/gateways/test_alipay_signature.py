@@ -164,8 +164,9 @@ def test_a_signature_is_taken_in_one_writing_only(gateway, keys):
     last = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".index(sign[-3])
     other = sign[:-3] + "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"[last + 1] + "=="
     for written in (other, sign + "\n", f"{sign[:76]}\n{sign[76:]}"):
-        with pytest.raises(BadSignature):
+        with pytest.raises(BadSignature) as refused:
             gateway.verify(request_of(alipay_form(list(FIELDS.items()), written, "utf-8")), NOW)
+        assert refused.value.step is VerificationStep.HEADER
 
 
 def test_a_form_without_sign_is_refused(gateway):
@@ -293,6 +294,12 @@ def test_the_app_private_key_may_be_bare_in_both_formats(keys, pkcs1):
 def test_an_app_private_key_that_is_none_is_refused(keys, text):
     with pytest.raises(ValidationError):
         settings(alipay_public_key=public_pem(keys.own), app_private_key=text)
+
+
+@pytest.mark.parametrize("spoil", [lambda _: "no key", "!{}".format, "{}\u200b".format])
+def test_what_is_wrong_with_an_app_private_key_is_said(keys, spoil):
+    with pytest.raises(ValidationError, match="error, app_private_key is neither PEM nor the base64 of a private key "):
+        settings(alipay_public_key=public_pem(keys.own), app_private_key=spoil(bare(private_pem(keys.own))))
 
 
 @pytest.mark.parametrize("text", ["", " ", "no key", "AAAA"])

@@ -24,7 +24,7 @@ def run(*command: object, within: Path) -> str:
         env=ENVIRON,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -114,7 +114,7 @@ def test_an_installation_begins_away_from_the_repository(installed, tmp_path):
         env=ENVIRON,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
     assert told.returncode == 1
