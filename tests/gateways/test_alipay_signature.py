@@ -335,8 +335,9 @@ def test_a_certificate_out_of_its_time_is_refused(leaf, class_2, root, signed, s
     mode = settings(alipay_cert=leaf.pem + class_2.pem, alipay_root_cert=root.pem)
     gateway = Alipay("alipay-main", mode)
     assert gateway.verify(signed(FIELDS), NOW)
-    with pytest.raises(BadSignature, match="not valid at this time"):
+    with pytest.raises(BadSignature, match="not valid at this time") as refused:
         gateway.verify(signed(FIELDS), NOW + shift)
+    assert refused.value.step is VerificationStep.KEY
 
 
 @pytest.mark.parametrize(
