@@ -176,7 +176,7 @@ CREATE TABLE void_numbers (
 
 -- Queries that deliveries request, because they say only that something changed.  One row for each object that can be
 -- queried, open while a request is not answered: many requests make one query, and one that comes while the query is
--- running leads to one more.
+-- running leads to one more.  What retention removed is added up in a row without references, one for each account.
 CREATE TABLE fetches (
     id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     account      text NOT NULL,
@@ -208,6 +208,8 @@ CREATE TABLE fetches (
     CONSTRAINT answered_once CHECK (requests >= found + not_found + given_up)
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
 CREATE INDEX fetches_due ON fetches (due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX fetches_finished ON fetches (finished_at)
+WHERE due_at IS NULL AND num_nonnulls(payment_ref, refund_ref, order_ref) > 0;  -- for retention
 CREATE INDEX fetches_unfound ON fetches (account, requested_at)
 WHERE due_at IS NOT NULL AND NOT proven AND found = 0;
 CREATE INDEX fetches_unasked ON fetches (requested_at, number)
@@ -389,7 +391,7 @@ CREATE TABLE outbox (
     version      bigint,  -- the order's, so that receivers can sort notices
     audience     text NOT NULL CHECK (audience IN ('merchant', 'payer', 'ops')),
     topic        text NOT NULL,
-    payload      jsonb NOT NULL,
+    payload      jsonb NOT NULL,  -- {} once retention removed it
     created_at   timestamptz NOT NULL,
     due_at       timestamptz,  -- when to try next; null: finished
     attempts     integer NOT NULL DEFAULT 0,
@@ -404,6 +406,8 @@ CREATE TABLE outbox (
 CREATE INDEX outbox_due ON outbox (due_at) WHERE due_at IS NOT NULL;
 CREATE INDEX outbox_dead ON outbox (finished_at) WHERE state = 'dead';
 CREATE INDEX outbox_of_order ON outbox (order_id) WHERE audience = 'payer';
+CREATE INDEX outbox_with_content ON outbox (finished_at)
+WHERE state IN ('sent', 'uncertain', 'dropped') AND payload <> '{}';  -- for retention
 
 -- The PostgreSQL lane.  A row is an envelope; the id comes from the sender, so that putting it twice is harmless.
 CREATE TABLE spool (
@@ -426,7 +430,8 @@ CREATE TABLE parked (
     number     bigint,
     account    text,
     event_id   text,
-    body       bytea NOT NULL,  -- an envelope of this one event's delivery; or the whole message, if it cannot be read
+    body       bytea NOT NULL,  -- an envelope of this one event's delivery; or the whole message, if it cannot be read.  Empty once
+                               -- retention removed it, which it does of closed rows alone
     readable   boolean NOT NULL,
     reason     text NOT NULL,
     error      text NOT NULL,
@@ -441,6 +446,7 @@ CREATE TABLE parked (
     UNIQUE (run, number, event_id),
     CONSTRAINT closed_whole CHECK ((outcome IS NULL) = (closed_at IS NULL))
 );
+CREATE INDEX parked_with_body ON parked (closed_at) WHERE outcome IS NOT NULL AND octet_length(body) > 0;  -- for retention
 CREATE INDEX parked_open ON parked (account, event_id) WHERE outcome IS NULL;
 CREATE INDEX parked_of_order ON parked (order_ref) WHERE outcome IS NULL;
 CREATE INDEX parked_of_payment ON parked (account, payment_ref) WHERE outcome IS NULL;
@@ -584,6 +590,7 @@ INSERT INTO schema_versions (version, name, oldest_program, finished_at) VALUES
     (2, 'names', 2, now()),
     (3, 'bodies', 2, now()),
     (4, 'due_orders', 2, now()),
-    (5, 'audit_in_time', 2, now());
+    (5, 'retention', 2, now()),
+    (6, 'audit_in_time', 2, now());
 
 COMMIT;

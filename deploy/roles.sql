@@ -65,12 +65,14 @@ GRANT DELETE ON payments, refunds, disputes TO tillkeeper_work;
 GRANT SELECT, INSERT, UPDATE, DELETE ON spool, due_orders TO tillkeeper_work;
 GRANT INSERT ON delivery_bodies TO tillkeeper_work;
 
--- The sweep asks gateways, and applies what they answer; it forgets what nobody signed.
+-- The sweep asks gateways, and applies what they answer; it removes what was kept for long enough.
 GRANT SELECT, UPDATE ON orders, deliveries, parked TO tillkeeper_sweep;
 GRANT SELECT, INSERT, UPDATE ON fetches, inbox, payments, refunds, disputes, steps, cases, unknown_words, policy_in_force, account_health,
       silences, backfills TO tillkeeper_sweep;
 GRANT INSERT ON acts, case_entries TO tillkeeper_sweep;
 GRANT DELETE ON payments, refunds, disputes TO tillkeeper_sweep;
+GRANT DELETE ON fetches TO tillkeeper_sweep;  -- retention, as what follows but activity
+GRANT UPDATE (payload) ON outbox TO tillkeeper_sweep;
 GRANT SELECT, INSERT ON outbox, named_elsewhere TO tillkeeper_sweep;
 GRANT SELECT, DELETE ON refused, delivery_bodies, delivery_bodies_other TO tillkeeper_sweep;
 GRANT EXECUTE ON FUNCTION make_body_week(date), drop_body_week(date) TO tillkeeper_sweep;  -- bodies by weeks
