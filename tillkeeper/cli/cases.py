@@ -311,8 +311,9 @@ def _print_case(found: dict[str, Any], *, raw: bool) -> None:
         ),
     )
     if raw:
+        erased_at = order and order["erased_at"]
         for delivery in found["deliveries"]:
-            _print_raw(delivery)
+            _print_raw(delivery, erased_at)
 
 
 AMOUNTS: Final = frozenset({"amount", "due", "paid", "captured", "refunding", "refunded", "proposed_refund"})
@@ -333,6 +334,7 @@ def _print_order(order: dict[str, Any]) -> None:
             "swept next": order["swept_next_at"],
             "held until": order["held_until"],
             "closed": order["closed_at"],
+            "erased": order["erased_at"],
         }
     )
     print()
@@ -375,14 +377,14 @@ def _further_details(row: dict[str, Any]) -> str:
             return ", ".join(text for text in refs if text)
 
 
-def _print_raw(delivery: dict[str, Any]) -> None:
+def _print_raw(delivery: dict[str, Any], erased_at: datetime | None) -> None:
     from tillkeeper.cli.output import print_facts, shown
 
     print(f"{delivery['run']} {delivery['number']}")
     print_facts({f"  {name}": value for name, value in delivery["headers"]})
     body = delivery.get("body", delivery.get("body_b64"))
     if body is None:
-        print("  (its body is not kept any more)")
+        print(f"  (erased at {shown(erased_at)})" if erased_at else "  (its body is not kept any more)")
     else:
         print("\n".join(shown(line) for line in body[:BODY_CHARS_SHOWN].splitlines()))
         if len(body) > BODY_CHARS_SHOWN:
