@@ -306,13 +306,21 @@ def _print(found: dict[str, Any], *, raw: bool) -> None:
         "Deliveries; --raw shows them" if not raw else "Deliveries",
         columns,
         (
-            cells(delivery, "run", "number", "account", "received_at", "key", "events", "body_bytes")
+            cells({**delivery, "body_bytes": _size_of_body(delivery)}, *DELIVERY_CELLS)
             for delivery in found["deliveries"]
         ),
     )
     if raw:
         for delivery in found["deliveries"]:
             _print_raw(delivery)
+
+
+DELIVERY_CELLS: Final = ("run", "number", "account", "received_at", "key", "events", "body_bytes")
+
+
+def _size_of_body(delivery: dict[str, Any]) -> object:
+    """Returns the bytes of a body, or says that retention or an erasure removed it."""
+    return "not kept" if delivery["body_bytes"] is None else delivery["body_bytes"]
 
 
 AMOUNTS: Final = frozenset({"amount", "due", "paid", "captured", "refunding", "refunded", "proposed_refund"})
@@ -382,7 +390,9 @@ def _print_raw(delivery: dict[str, Any]) -> None:
     print_facts({f"  {name}": value for name, value in delivery["headers"]})
     body = delivery.get("body", delivery.get("body_b64"))
     if body is None:
-        print("  (its body is not kept any more)")
+        print(
+            "  (what came of it is not kept any more: its days of [retention] are over, or its payer's data was erased)"
+        )
     else:
         print("\n".join(shown(line) for line in body[:BODY_CHARS_SHOWN].splitlines()))
         if len(body) > BODY_CHARS_SHOWN:
