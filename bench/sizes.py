@@ -19,6 +19,7 @@ class Sizes(msgspec.Struct, frozen=True, kw_only=True):
     claimed_orders: int = 500  # at once
     empty_polls: int = 200
     memory_events: int = 60_000
+    confirmed_messages: int = 8_000  # 1.2 GB: two logs and more
 
 
 MINIATURE: Final = Sizes(
@@ -33,4 +34,5 @@ MINIATURE: Final = Sizes(
     claimed_orders=50,
     empty_polls=2,
     memory_events=1_000,
+    confirmed_messages=20,
 )
