@@ -72,6 +72,9 @@ abuse: setup  ## A good client beside each attack of an outsider, and what refus
 	@$(BIN)/python -m bench.unsigned
 	@$(BIN)/python -m bench.abuse $(ARGS)
 
+retention: setup  ## Retention on 5,000,000 deliveries while a worker applies events; takes 30 GB of disk for a while
+	@$(BIN)/python -m bench.retention $(ARGS)
+
 faults: setup rabbitmq  ## Everything that kills, hangs and restarts things, the long run of 20,000 deliveries too
 	@$(BIN)/python -m pytest tests/faults -m "" $(ARGS)
 
