@@ -24,6 +24,7 @@ app = typer.Typer()
 LIMIT_MAX: Final = 10_000
 LOOK_EVERY_S: Final = 0.5
 REST: Final = 9  # looking takes a tenth of the time at most, however long one look takes
+TONES: Final = {"mismatched": "bold red", "waiting": "yellow", "no_change": "dim"}
 OUTCOMES: Final = ("applied", "no_change", "waiting", "mismatched")
 
 Follow = Annotated[bool, typer.Option("--follow", "-f", help="Go on with what comes, until Ctrl-C.")]
@@ -152,13 +153,13 @@ async def _follow(pool: "Pool", tail: Any, sought: "EventFilter", *, as_json: bo
 def _print(events: "Collection[RecordedEvent]", *, as_json: bool) -> None:
     import msgspec
 
-    from tillkeeper.cli.output import print_json
+    from tillkeeper.cli.output import Tone, print_json, print_toned
 
     for event in events:
         if as_json:
             print_json(msgspec.structs.asdict(event))
         else:
-            print(_line(event))
+            print_toned(_line(event), Tone(TONES.get(event.outcome, "")))
     sys.stdout.flush()
 
 
