@@ -4,6 +4,7 @@
 --   deliveries ──< inbox >── orders ──< payments, refunds, disputes
 --      ├─── delivery_bodies (their bytes, until retention drops them)
 --      └──< fetches (what to ask its gateway)
+--                              ├────  due_orders (when the sweep looks at it next)
 --                              ├────< steps (what the sweep did), acts (what people did)
 --                              └────< cases ──< case_entries      outbox (notices to send)
 --   spool (the PostgreSQL lane)      parked (what could not be applied)
@@ -36,14 +37,14 @@ CREATE TABLE orders (
     -- The present phase: from one movement of the order's money to the next.  The sweep takes its ladder's steps (domain/ladder.py).
     phase            bigint NOT NULL DEFAULT 1,  -- the version at which it began
     phase_since      timestamptz NOT NULL,
-    due_at           timestamptz,  -- when the sweep advances it next; null: never
+    due_at           timestamptz,  -- for 0.1.0, whose sweep looks here: never later than in due_orders
     ask_at           timestamptz,  -- a query is requested for then, whatever the ladder says
     held_until       timestamptz,  -- a person put it on hold until then
     closed_at        timestamptz,  -- no payment is expected any more
     -- Nobody's order shows paid for less than its amount.
     CONSTRAINT paid_means_covered CHECK (status <> 'paid' OR captured_minor + discount_minor >= amount_minor)
 ) WITH (fillfactor = 80);  -- status changes stay on their page
-CREATE INDEX orders_due ON orders (due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX orders_due ON orders (due_at) WHERE due_at IS NOT NULL;  -- for 0.1.0
 -- What a gap in an account's webhooks may have missed: orders whose money may move at any time, however old they are, and
 -- those that could be paid within it.
 CREATE INDEX orders_moving ON orders (phase_since)
@@ -53,6 +54,30 @@ WHERE closed_at IS NULL AND status IN ('unpaid', 'failed');
 -- For lists of stuck and held orders, which do not read finished ones.
 CREATE INDEX orders_failed ON orders (phase_since) WHERE closed_at IS NULL AND status = 'failed';
 CREATE INDEX orders_held ON orders (held_until) WHERE held_until IS NOT NULL;
+
+-- When the sweep advances an order next: one narrow row for each that it will look at again.  It looks at each order many
+-- times, and most looks change nothing else: in `orders`, each would write a wide row and an entry in every index of it.
+CREATE TABLE due_orders (
+    order_id      bigint PRIMARY KEY REFERENCES orders,
+    due_at        timestamptz NOT NULL,
+    accounts_key  text NOT NULL  -- the order's accounts with blanks between, for an account that is left alone meanwhile
+) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
+CREATE INDEX due_orders_due ON due_orders (due_at);
+-- What 0.1.0 writes comes here, too; later programs say that they write both.  This goes with the release after 0.2.0.
+CREATE FUNCTION follow_orders_due_at() RETURNS trigger LANGUAGE plpgsql
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF NEW.due_at IS NULL THEN
+        EXECUTE format('DELETE FROM %I.due_orders WHERE order_id = $1', TG_TABLE_SCHEMA) USING NEW.id;
+    ELSE
+        EXECUTE format('INSERT INTO %I.due_orders (order_id, due_at, accounts_key) VALUES ($1, $2, $3)
+                        ON CONFLICT (order_id) DO UPDATE SET due_at = excluded.due_at', TG_TABLE_SCHEMA)
+        USING NEW.id, NEW.due_at, array_to_string(NEW.accounts, ' ');
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER orders_due_at_followed AFTER INSERT OR UPDATE OF due_at ON orders FOR EACH ROW
+WHEN (current_setting('tillkeeper.due_orders', true) IS DISTINCT FROM 'written') EXECUTE FUNCTION follow_orders_due_at();
 
 -- One request of a gateway: what dedupe and audit need of it for ever.  (run, number) is given by the receiver process and
 -- has no gaps.  Its bytes are in delivery_bodies; headers, body and query here are those of deliveries that 0.1.0 stored.
@@ -150,7 +175,7 @@ CREATE TABLE void_numbers (
 
 -- Queries that deliveries request, because they say only that something changed.  One row for each object that can be
 -- queried, open while a request is not answered: many requests make one query, and one that comes while the query is
--- running leads to one more.
+-- running leads to one more.  What retention removed is added up in a row without references, one for each account.
 CREATE TABLE fetches (
     id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     account      text NOT NULL,
@@ -182,6 +207,8 @@ CREATE TABLE fetches (
     CONSTRAINT answered_once CHECK (requests >= found + not_found + given_up)
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
 CREATE INDEX fetches_due ON fetches (due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX fetches_finished ON fetches (finished_at)
+WHERE due_at IS NULL AND num_nonnulls(payment_ref, refund_ref, order_ref) > 0;  -- for retention
 CREATE INDEX fetches_unfound ON fetches (account, requested_at)
 WHERE due_at IS NOT NULL AND NOT proven AND found = 0;
 CREATE INDEX fetches_unasked ON fetches (requested_at, number)
@@ -362,7 +389,7 @@ CREATE TABLE outbox (
     version      bigint,  -- the order's, so that receivers can sort notices
     audience     text NOT NULL CHECK (audience IN ('merchant', 'payer', 'ops')),
     topic        text NOT NULL,
-    payload      jsonb NOT NULL,
+    payload      jsonb NOT NULL,  -- {} once retention removed it
     created_at   timestamptz NOT NULL,
     due_at       timestamptz,  -- when to try next; null: finished
     attempts     integer NOT NULL DEFAULT 0,
@@ -377,6 +404,8 @@ CREATE TABLE outbox (
 CREATE INDEX outbox_due ON outbox (due_at) WHERE due_at IS NOT NULL;
 CREATE INDEX outbox_dead ON outbox (finished_at) WHERE state = 'dead';
 CREATE INDEX outbox_of_order ON outbox (order_id) WHERE audience = 'payer';
+CREATE INDEX outbox_with_content ON outbox (finished_at)
+WHERE state IN ('sent', 'uncertain', 'dropped') AND payload <> '{}';  -- for retention
 
 -- The PostgreSQL lane.  A row is an envelope; the id comes from the sender, so that putting it twice is harmless.
 CREATE TABLE spool (
@@ -399,7 +428,8 @@ CREATE TABLE parked (
     number     bigint,
     account    text,
     event_id   text,
-    body       bytea NOT NULL,  -- an envelope of this one event's delivery; or the whole message, if it cannot be read
+    body       bytea NOT NULL,  -- an envelope of this one event's delivery; or the whole message, if it cannot be read.  Empty once
+                               -- retention removed it, which it does of closed rows alone
     readable   boolean NOT NULL,
     reason     text NOT NULL,
     error      text NOT NULL,
@@ -414,6 +444,7 @@ CREATE TABLE parked (
     UNIQUE (run, number, event_id),
     CONSTRAINT closed_whole CHECK ((outcome IS NULL) = (closed_at IS NULL))
 );
+CREATE INDEX parked_with_body ON parked (closed_at) WHERE outcome IS NOT NULL AND octet_length(body) > 0;  -- for retention
 CREATE INDEX parked_open ON parked (account, event_id) WHERE outcome IS NULL;
 CREATE INDEX parked_of_order ON parked (order_ref) WHERE outcome IS NULL;
 CREATE INDEX parked_of_payment ON parked (account, payment_ref) WHERE outcome IS NULL;
@@ -555,6 +586,8 @@ GRANT SELECT ON schema_versions TO PUBLIC;  -- whoever serves it must know what 
 INSERT INTO schema_versions (version, name, oldest_program, finished_at) VALUES
     (1, 'first', 1, now()),
     (2, 'names', 2, now()),
-    (3, 'bodies', 2, now());
+    (3, 'bodies', 2, now()),
+    (4, 'due_orders', 2, now()),
+    (5, 'retention', 2, now());
 
 COMMIT;

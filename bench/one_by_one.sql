@@ -27,8 +27,9 @@ ON CONFLICT (account, payment_ref) DO UPDATE
 SET status = excluded.status, facts = excluded.facts, amount_minor = excluded.amount_minor,
     currency = excluded.currency, captured_minor = excluded.captured_minor;
 UPDATE orders SET status = 'paid', captured_minor = 12900, version = version + 1, changed_at = now(), phase = version + 1,
-    phase_since = now(), due_at = NULL
+    phase_since = now()
 WHERE id = :order_id;
+DELETE FROM due_orders WHERE order_id = :order_id;
 \else
 INSERT INTO inbox (account, event_id, run, number, kind, evidence, order_ref, payment_ref, amount_minor, currency,
                    occurred_at, recorded_at, digest, outcome, order_id, status_after)
@@ -42,8 +43,10 @@ ON CONFLICT (account, payment_ref) DO UPDATE
 SET status = excluded.status, facts = excluded.facts, amount_minor = excluded.amount_minor,
     currency = excluded.currency, captured_minor = excluded.captured_minor;
 UPDATE orders SET status = 'processing', version = version + 1, changed_at = now(), phase = version + 1,
-    phase_since = now(), due_at = now() + interval '2 minutes'
+    phase_since = now()
 WHERE id = :order_id;
+INSERT INTO due_orders (order_id, due_at, accounts_key) VALUES (:order_id, now() + interval '2 minutes', 'stripe-main')
+ON CONFLICT (order_id) DO UPDATE SET due_at = excluded.due_at;
 \endif
 INSERT INTO outbox (key, order_id, version, audience, topic, payload, created_at, due_at)
 VALUES ('order/' || :order_id || '/' || :version + 1 || '/order.status_changed', :order_id, :version + 1, 'merchant',

@@ -50,6 +50,7 @@ GRANT SELECT, UPDATE ON deliveries, parked TO tillkeeper_ingest;
 GRANT SELECT, INSERT ON acts, outbox, spool, named_elsewhere TO tillkeeper_ingest;
 GRANT INSERT ON case_entries TO tillkeeper_ingest;
 GRANT SELECT ON steps, case_entries TO tillkeeper_ingest;  -- an order's history
+GRANT SELECT, INSERT, UPDATE, DELETE ON due_orders TO tillkeeper_ingest;
 GRANT DELETE ON payments, refunds, disputes TO tillkeeper_ingest;  -- what turns out to be another order's moves
 GRANT SELECT, INSERT, DELETE ON refused TO tillkeeper_ingest;
 GRANT SELECT, INSERT, UPDATE, DELETE ON learnt_keys, hints TO tillkeeper_ingest;
@@ -61,19 +62,21 @@ GRANT SELECT, INSERT, UPDATE ON deliveries, fetches, inbox, payments, refunds, d
 GRANT SELECT, INSERT ON void_numbers, outbox, named_elsewhere TO tillkeeper_work;
 GRANT INSERT ON acts, case_entries TO tillkeeper_work;
 GRANT DELETE ON payments, refunds, disputes TO tillkeeper_work;
-GRANT SELECT, INSERT, UPDATE, DELETE ON spool TO tillkeeper_work;
+GRANT SELECT, INSERT, UPDATE, DELETE ON spool, due_orders TO tillkeeper_work;
 GRANT INSERT ON delivery_bodies TO tillkeeper_work;
 
--- The sweep asks gateways, and applies what they answer; it forgets what nobody signed.
+-- The sweep asks gateways, and applies what they answer; it removes what was kept for long enough.
 GRANT SELECT, UPDATE ON orders, deliveries, parked TO tillkeeper_sweep;
 GRANT SELECT, INSERT, UPDATE ON fetches, inbox, payments, refunds, disputes, steps, cases, unknown_words, policy_in_force, account_health,
       silences, backfills TO tillkeeper_sweep;
 GRANT INSERT ON acts, case_entries TO tillkeeper_sweep;
 GRANT DELETE ON payments, refunds, disputes TO tillkeeper_sweep;
+GRANT DELETE ON fetches TO tillkeeper_sweep;  -- retention, as what follows but activity
+GRANT UPDATE (payload) ON outbox TO tillkeeper_sweep;
 GRANT SELECT, INSERT ON outbox, named_elsewhere TO tillkeeper_sweep;
 GRANT SELECT, DELETE ON refused, delivery_bodies, delivery_bodies_other TO tillkeeper_sweep;
 GRANT EXECUTE ON FUNCTION make_body_week(date), drop_body_week(date) TO tillkeeper_sweep;  -- bodies by weeks
-GRANT SELECT, INSERT, UPDATE, DELETE ON activity TO tillkeeper_sweep;
+GRANT SELECT, INSERT, UPDATE, DELETE ON activity, due_orders TO tillkeeper_sweep;
 GRANT SELECT (position, put_at) ON spool TO tillkeeper_sweep;  -- it counts what waits, for the gauges
 
 -- The sender reads what is to be told, and opens a case where nobody could be told.  To lock an order it needs the right to
@@ -90,6 +93,7 @@ GRANT SELECT, INSERT, UPDATE ON orders, deliveries, fetches, inbox, payments, re
       backfills TO tillkeeper_ops;
 GRANT SELECT, INSERT ON void_numbers, acts, case_entries, outbox, handovers, named_elsewhere TO tillkeeper_ops;
 GRANT INSERT ON delivery_bodies TO tillkeeper_ops;  -- of what is replayed
+GRANT SELECT, INSERT, UPDATE, DELETE ON due_orders TO tillkeeper_ops;
 GRANT DELETE ON payments, refunds, disputes TO tillkeeper_ops;
 GRANT INSERT ON spool TO tillkeeper_ops;  -- refused deliveries that are taken in after all
 GRANT DELETE ON refused TO tillkeeper_ops;
@@ -108,8 +112,8 @@ GRANT DELETE ON refused, delivery_bodies TO tillkeeper_erase;
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO tillkeeper_read;
 
 -- The audit adds up; whom an order is for, and what a gateway wrote, is no business of its.
-GRANT SELECT ON void_numbers, fetches, inbox, named_elsewhere, payments, refunds, disputes, cases, steps, acts, silences
-TO tillkeeper_audit;
+GRANT SELECT ON void_numbers, fetches, inbox, named_elsewhere, payments, refunds, disputes, cases, steps, acts, silences,
+      due_orders TO tillkeeper_audit;
 GRANT SELECT (run, number, account, received_at, key, events, duplicates, fetches, dropped) ON deliveries TO tillkeeper_audit;
 GRANT SELECT (id, run, number, account, event_id, readable, reason, parked_at, outcome, closed_at) ON parked
 TO tillkeeper_audit;

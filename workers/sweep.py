@@ -29,7 +29,8 @@ from tillkeeper.gateways.messages import Call
 from tillkeeper.loops import start
 from tillkeeper.settings import SweepSettings
 from tillkeeper.store.apply.batch import apply_found
-from tillkeeper.store.jobs.sweeping import accounts_key, due_now, postpone, settle, take_due, take_one
+from tillkeeper.store.due_orders import accounts_key
+from tillkeeper.store.jobs.sweeping import due_now, postpone, settle, take_due, take_one
 from tillkeeper.store.postgres.lease import lease_over
 from tillkeeper.store.postgres.sqlstates import DATABASE_ERRORS, is_contention, is_outage
 from tillkeeper.store.postgres.transactions import repeat_on_conflict

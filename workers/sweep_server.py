@@ -24,15 +24,14 @@ from tillkeeper.policy.file import LOOK_EVERY_S
 from tillkeeper.schema_watch import SchemaWatch
 from tillkeeper.settings import Settings
 from tillkeeper.status_server import serving_status
-from tillkeeper.store.deliveries.retention import forget_unsigned
 from tillkeeper.store.orders.policy_change import look_anew, take_policy
 from tillkeeper.store.postgres.pool import open_pool
-from tillkeeper.store.schema.weeks import make_weeks
 from tillkeeper.workers.backfill import Backfill
 from tillkeeper.workers.database_gauges import READ_EVERY_S, DatabaseGauges
 from tillkeeper.workers.database_retry import DatabaseRetry, Stopped, refuse_unfit
 from tillkeeper.workers.fetch import FetchLoop
 from tillkeeper.workers.follow_up import FollowUp
+from tillkeeper.workers.retention import Retention
 from tillkeeper.workers.silence import Silence
 from tillkeeper.workers.sweep import Sweep
 from tillkeeper.workers.unknown_words import UnknownWords
@@ -46,8 +45,7 @@ FETCH_IDLE_S: Final = 0.5  # a payer waits for it; a check costs as little
 FOLLOW_IDLE_S: Final = 5.0
 SILENCE_IDLE_S: Final = 10.0  # minutes matter, not seconds
 BACKFILL_IDLE_S: Final = 5.0
-FORGET_IDLE_S: Final = 3600.0  # days matter, not hours
-FORGOTTEN_MAX: Final = 1_000  # deliveries in one go
+RETENTION_IDLE_S: Final = 600.0  # days matter; a look at what there is to remove costs a few milliseconds
 WORDS_IDLE_S: Final = 10.0
 ORDERS_ANEW: Final = 1_000  # rescheduled at once after a change of policy
 STOP_S: Final = 45.0  # running queries are waited for; what is not settled in time is as after a kill
@@ -136,7 +134,7 @@ class _Loops:
             ("accounts", self.accounts.look_once, ACCOUNTS_LOOK_EVERY_S),
             ("silence", self._silence().run_once, SILENCE_IDLE_S),
             ("backfill", self._backfill().run_once, BACKFILL_IDLE_S),
-            ("forget", deleting_old_data(self.pool, self.retry), FORGET_IDLE_S),
+            ("retention", self._retention().run_once, RETENTION_IDLE_S),
             ("words", words.run_once, WORDS_IDLE_S),
             ("gauges", self._gauges().run_once, READ_EVERY_S),
         ]
@@ -157,6 +155,10 @@ class _Loops:
         names, calls_per_s = self.accounts.gateways.keys(), self.settings.api_client.calls_per_s
         return Silence(**self._shared, watched=self._watched, accounts=names, calls_per_s=calls_per_s)
 
+    def _retention(self) -> Retention:
+        days = self.settings.retention.days()
+        return Retention(pool=self.pool, retry=self.retry, days=days, now=clock.now)
+
     def _backfill(self) -> Backfill:
         return Backfill(
             **self._shared,
@@ -165,20 +167,6 @@ class _Loops:
             calls_per_s=self.settings.api_client.calls_per_s,
             stopping=self.stop.is_set,
         )
-
-
-def deleting_old_data(pool: asyncpg.Pool, retry: DatabaseRetry) -> Callable[[], Awaitable[int]]:
-    """Returns a step that deletes old data of unsigned and refused deliveries, and makes weeks for what comes."""
-
-    async def run_once() -> int:
-        try:
-            await retry.transact(pool, partial(make_weeks, now=clock.now()))
-            forgotten = await retry.transact(pool, partial(forget_unsigned, limit=FORGOTTEN_MAX, now=clock.now()))
-        except Stopped:
-            return 0
-        return int(forgotten >= FORGOTTEN_MAX)
-
-    return run_once
 
 
 class PolicyWatch:

@@ -2,8 +2,8 @@
 process."""
 
 from tillkeeper.sandbox.servers.child import ServerFailed
-from tillkeeper.sandbox.servers.postgres import Postgres
+from tillkeeper.sandbox.servers.postgres import Backup, Postgres
 from tillkeeper.sandbox.servers.prometheus import Prometheus
 from tillkeeper.sandbox.servers.rabbitmq import RabbitMQ
 
-__all__ = ["Postgres", "Prometheus", "RabbitMQ", "ServerFailed"]
+__all__ = ["Backup", "Postgres", "Prometheus", "RabbitMQ", "ServerFailed"]

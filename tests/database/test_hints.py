@@ -85,7 +85,7 @@ async def test_an_open_order_is_asked_about_at_once(pool, hints, gateway, clock)
     await registered(pool)
     clock.at += MINUTE
     await hinted(hints, gateway)
-    row = await pool.fetchrow("SELECT ask_at, due_at FROM orders")
+    row = await pool.fetchrow("SELECT o.ask_at, d.due_at FROM orders o JOIN due_orders d ON d.order_id = o.id")
     assert tuple(row) == (clock.at, clock.at)
 
 
@@ -106,9 +106,12 @@ async def test_nothing_is_asked_about_what_is_unknown_settled_closed_held_or_wai
         await registered(pool, ref)
     event = an_event(order_ref="paid")
     await repeat_on_conflict(pool, lambda conn: apply_deliveries(conn, [a_delivery(event)], policy=Policy(), now=NOON))
-    await pool.execute("UPDATE orders SET closed_at = $1, due_at = NULL WHERE order_ref = 'closed'", NOON)
+    await pool.execute("UPDATE orders SET closed_at = $1 WHERE order_ref = 'closed'", NOON)
     await pool.execute("UPDATE orders SET held_until = $1 WHERE order_ref = 'held'", NOON + MINUTE)
-    await pool.execute("UPDATE orders SET ask_at = $1, due_at = $1 WHERE order_ref = 'waiting'", NOON)
+    await pool.execute("UPDATE orders SET ask_at = $1 WHERE order_ref = 'waiting'", NOON)
+    await pool.execute(
+        "INSERT INTO due_orders SELECT id, $1, 'stripe-main' FROM orders WHERE order_ref = 'waiting'", NOON
+    )
     for ref in ("paid", "closed", "held", "waiting", "unknown"):
         await hinted(hints, gateway, order_ref=ref)
     assert await asked(pool) == ["waiting"]

@@ -200,7 +200,7 @@ async def test_a_sweep_that_dies_between_any_two_steps_still_finds_the_success_t
         )
     sweep = a_sweep(pool, gateways, clock, POLICY)
     until = clock.at + timedelta(days=2)
-    while (due := await pool.fetchval("SELECT min(due_at) FROM orders")) is not None and due < until:
+    while (due := await pool.fetchval("SELECT min(due_at) FROM due_orders")) is not None and due < until:
         clock.at = max(clock.at, due)
         await swept_by_mortals(sweep, chance)
     order = await show(pool, f"{telling.prefix}A1")

@@ -20,7 +20,7 @@ async def look(pool, limit=2):
 
 
 async def due_by(pool, moment):
-    return await pool.fetchval("SELECT count(*) FROM orders WHERE due_at <= $1", moment)
+    return await pool.fetchval("SELECT count(*) FROM due_orders WHERE due_at <= $1", moment)
 
 
 async def test_the_first_policy_and_the_same_again_change_nothing(pool):

@@ -1,23 +1,17 @@
-"""What nobody signed is bounded: by row, by account, altogether, and in days."""
-
-from datetime import timedelta
+"""What nobody signed is bounded: by row, by account, and altogether."""
 
 import pytest
 
-from tests.database.factories import NOON, a_delivery
-from tillkeeper.domain.policy import Policy
-from tillkeeper.store.apply.batch import apply_deliveries
+from tests.database.factories import NOON
 from tillkeeper.store.deliveries import refused
 from tillkeeper.store.deliveries.refused import (
     BODY_BYTES_MAX,
     HEADERS_BYTES_MAX,
-    KEPT_DAYS,
     RefusedDelivery,
     keep_refused,
     list_refused,
     show_refused,
 )
-from tillkeeper.store.deliveries.retention import UNSIGNED_DAYS, forget_unsigned
 
 
 def a_refused(account="stripe-main", *, body=b"x" * 1000, headers=(), at=NOON):
@@ -81,33 +75,3 @@ async def test_neither_a_body_nor_headers_are_kept_beyond_their_limit(pool):
 async def test_the_most_that_a_row_can_be_is_counted_whole(pool):
     await keep(pool, a_refused(body=b"x" * BODY_BYTES_MAX, headers=(("a", "b"),)))
     assert await pool.fetchval("SELECT bytes >= $1 FROM refused", BODY_BYTES_MAX)
-
-
-async def test_old_ones_are_forgotten(pool):
-    old = NOON - timedelta(days=KEPT_DAYS, seconds=1)
-    await keep(pool, a_refused(at=old))
-    young = await keep(pool, a_refused())
-    async with pool.acquire() as conn:
-        assert await forget_unsigned(conn, limit=10, now=NOON) == 1
-        assert await forget_unsigned(conn, limit=10, now=NOON) == 0
-    assert await kept(pool) == [young]
-
-
-BYTES = """
-SELECT b.body, b.headers, b.query FROM deliveries d LEFT JOIN delivery_bodies b USING (run, number) ORDER BY d.number
-"""
-
-
-async def test_the_bytes_of_old_unsigned_deliveries_are_forgotten_and_no_others(pool):
-    old = NOON - timedelta(days=UNSIGNED_DAYS, seconds=1)
-    deliveries = [
-        a_delivery(key="unsigned", received_at=old, query="a=b"),
-        a_delivery(key="unsigned", received_at=NOON),
-        a_delivery(received_at=old),
-    ]
-    async with pool.acquire() as conn, conn.transaction():
-        await apply_deliveries(conn, deliveries, policy=Policy(), now=NOON)
-        assert await forget_unsigned(conn, limit=10, now=NOON) == 1
-        rows = await conn.fetch(BYTES)
-    assert [row["body"] for row in rows] == [None, b'{"id": "evt"}', b'{"id": "evt"}']
-    assert (rows[0]["headers"], rows[0]["query"]) == (None, None)

@@ -73,7 +73,7 @@ async def test_a_request_that_its_own_answer_fulfils_is_not_asked_twice(pool, sw
     gateways.says = lambda *_: Answer(found=True, events=(heard(),))
     await until(sweep, clock, 23 * HOUR, step=HOUR)
     assert gateways.moments == [HOUR]
-    assert await pool.fetchval("SELECT due_at FROM orders") == NOON + HOUR + timedelta(hours=24)
+    assert await pool.fetchval("SELECT due_at FROM due_orders") == NOON + HOUR + timedelta(hours=24)
 
 
 async def test_a_request_that_comes_while_the_gateway_is_asked_is_fulfilled_after_it(pool, sweep, clock, gateways):
@@ -100,10 +100,11 @@ async def test_a_request_that_nobody_will_look_at_blocks_neither_hint_nor_backfi
     """As an earlier release left them behind."""
     await registered(pool, policy=SHIPPED)
     await told(pool, an_event(Kind.PAYMENT_PENDING), policy=SHIPPED)
-    await pool.execute("UPDATE orders SET ask_at = $1, due_at = $2", NOON - HOUR, NOON + 24 * HOUR)
+    await pool.execute("UPDATE orders SET ask_at = $1", NOON - HOUR)
+    await pool.execute("UPDATE due_orders SET due_at = $1", NOON + 24 * HOUR)
     async with pool.acquire() as conn:
         found = await find_open_orders(conn, "stripe-main", NOON - HOUR, NOON, limit=9, now=NOON)
         assert (len(found.ids), found.waiting) == (1, 0)
         hint = {"payment_ref": "pi_1", "order_ref": None, "policy": HintPolicy(), "now": NOON}
         assert await take_hint(conn, "stripe-main", **hint) == "asked"
-        assert await pool.fetchval("SELECT due_at <= $1 FROM orders", NOON)
+        assert await pool.fetchval("SELECT due_at <= $1 FROM due_orders", NOON)

@@ -210,7 +210,8 @@ async def test_a_held_order_is_left_alone_until_its_time(pool, sweep, clock, gat
 
 async def test_somebody_who_wants_the_gateway_asked_gets_one_query(pool, sweep, clock, gateways):
     await registered(pool)
-    await pool.execute("UPDATE orders SET ask_at = $1, due_at = $1", NOON)
+    await pool.execute("UPDATE orders SET ask_at = $1", NOON)
+    await pool.execute("UPDATE due_orders SET due_at = $1", NOON)
     await until(sweep, clock, 2 * MINUTE)
     assert [at for at, _, _ in gateways.asked] == [MINUTE]
     await until(sweep, clock, 5 * MINUTE)

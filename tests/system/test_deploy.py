@@ -15,7 +15,7 @@ from tests.system.deploying import EXAMPLE, loaded, make_secrets, secrets_named_
 from tillkeeper.api_client.settings import ApiClientSettings
 from tillkeeper.gateways.registry import GATEWAYS
 from tillkeeper.notices.settings import NotifySettings, SmtpSettings, WebhookSettings
-from tillkeeper.settings import BadSettings, IngestSettings, Settings, SweepSettings, WorkSettings
+from tillkeeper.settings import BadSettings, IngestSettings, RetentionSettings, Settings, SweepSettings, WorkSettings
 
 # --- the example configuration ----------------------------------------------------------------------------------------
 
@@ -105,6 +105,7 @@ def models() -> dict[tuple[str, ...], type[BaseModel]]:
         ("work",): WorkSettings,
         ("sweep",): SweepSettings,
         ("api_client",): ApiClientSettings,
+        ("retention",): RetentionSettings,
         ("notify",): NotifySettings,
         ("notify", "smtp"): SmtpSettings,
         ("notify", "webhooks", "shop"): WebhookSettings,
@@ -113,7 +114,10 @@ def models() -> dict[tuple[str, ...], type[BaseModel]]:
 
 
 LINES = list(lines_of(EXAMPLE))
-TABLES = {(): {"ingest", "work", "sweep", "api_client", "notify", "accounts"}, ("notify",): {"smtp", "webhooks", "ops"}}
+TABLES = {
+    (): {"ingest", "work", "sweep", "api_client", "retention", "notify", "accounts"},
+    ("notify",): {"smtp", "webhooks", "ops"},
+}
 
 
 def test_the_example_has_three_accounts_and_says_where_all_gateways_are_explained():

@@ -124,14 +124,16 @@ def needed(modules):
     return needs
 
 
+COLUMNS_ALONE = {("notify", "orders", "UPDATE"), ("sweep", "outbox", "UPDATE"), ("sweep", "spool", "SELECT")}
+
+
 @pytest.mark.parametrize("role", PROCESSES)
 async def test_a_role_may_do_what_its_statements_do(urls, role):
     needs = needed(reached(*PROCESSES[role]))
     async with asyncpg.create_pool(urls[""], min_size=1, max_size=1) as pool:
         for table in TABLES:
             for verb in needs[table] - NEVER_RUN[role].get(table, set()):
-                columns = (role, table, verb) in {("notify", "orders", "UPDATE"), ("sweep", "spool", "SELECT")}
-                asked = "has_any_column_privilege" if columns else "has_table_privilege"
+                asked = "has_any_column_privilege" if (role, table, verb) in COLUMNS_ALONE else "has_table_privilege"
                 assert await pool.fetchval(f"SELECT {asked}($1, $2, $3)", f"till_{role}", table, verb), (
                     f"deploy/roles.sql lacks: GRANT {verb} ON {table} TO tillkeeper_{role};"
                 )

@@ -285,3 +285,15 @@ def test_a_section_by_the_name_that_it_had_is_read_and_said_to_have_another(conf
     with config.open("a") as file:
         file.write("[api_client]\nattempts = 2\n")
     assert list(problems(config)) == ["[ask] and [api_client] are one section: keep [api_client] alone"]
+
+
+def test_retention_is_turned_off_by_saying_so(config):
+    said = {"TILLKEEPER_RETENTION__BODIES_DAYS": "never", "TILLKEEPER_RETENTION__REFUSED_DAYS": "0"}
+    retention = load_settings(config, ENVIRON | said).retention
+    assert (retention.bodies_days, retention.refused_days, retention.days().unsigned) == (0, 0, 30)
+
+
+@pytest.mark.parametrize("days", ["3", "-1", "soon", "4000000"])
+def test_days_that_retention_cannot_keep_are_refused_in_a_line(config, days):
+    [problem] = problems(config, TILLKEEPER_RETENTION__OUTBOX_DAYS=days)
+    assert "retention.outbox_days" in problem

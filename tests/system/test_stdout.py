@@ -82,6 +82,8 @@ PRINTING = [
     "policy check",
     "policy show",
     "inspect nowhere.json",
+    "retention plan",
+    "retention run",
     "erase A-5 --note x",
     "check",
     "audit",

@@ -36,6 +36,14 @@ SELECT 'OLD-' || n, 100, 'EUR', '{stripe-main}', '{"amount": 100, "currency": "E
 FROM generate_series(1, $1::int) n
 """
 
+# What the release before wrote is known to the present one, and what that wrote comes too late for neither.
+DUE_OTHERWISE = """
+SELECT count(*) FROM orders o FULL JOIN due_orders d ON d.order_id = o.id WHERE o.due_at IS DISTINCT FROM d.due_at
+"""
+DUE_TOO_LATE = """
+SELECT count(*) FROM orders o JOIN due_orders d ON d.order_id = o.id WHERE o.due_at IS NULL OR o.due_at > d.due_at
+"""
+
 
 def running(program):
     """The environment in which Python finds that program and no other."""
@@ -154,6 +162,7 @@ async def test_nothing_is_lost_while_a_database_is_upgraded_under_both_releases(
 
             await poster.more(old_port)
             assert await readiness(client, old_port) == 200
+            assert await owner.fetchval(DUE_OTHERWISE) == 0
             async with serving("run", "--config", new_config, **running(after)) as new:
                 await until(lambda: _is(client, new_port, 200), within_s=60)
                 poster.ports.append(new_port)
@@ -173,6 +182,34 @@ async def test_nothing_is_lost_while_a_database_is_upgraded_under_both_releases(
     statuses = await owner.fetch("SELECT DISTINCT status FROM orders WHERE order_ref LIKE 'ORDER-%'")
     assert [row["status"] for row in statuses] == ["paid"]
     assert await owner.fetchval("SELECT count(*) FROM parked") == 0
+    assert await owner.fetchval("SELECT count(*) FROM due_orders") == ORDERS
+    assert await owner.fetchval(DUE_TOO_LATE) == 0
+    await owner.close()
+
+
+async def test_when_an_order_is_due_is_known_to_both_releases(tmp_path, before, after, empty_database):
+    config = written(tmp_path, toml(empty_database))
+    made = await tillkeeper("db", "init", "--config", config, as_program=True, **running(before))
+    assert made.code == 0, made.err
+    owner = await asyncpg.connect(empty_database)
+    await owner.execute(MANY_ORDERS, 1)
+    upgraded = await tillkeeper("db", "upgrade", "--config", config, as_program=True, **running(after))
+    assert upgraded.code == 0, upgraded.err
+
+    async def act(program, *words):
+        done = await tillkeeper(
+            "order", *words, "--note", "a test", "--config", config, as_program=True, **running(program)
+        )
+        assert done.code == 0, done.err
+
+    await act(before, "hold", "OLD-1", "24h")
+    assert await owner.fetchval("SELECT d.due_at = o.held_until FROM due_orders d, orders o")
+    await act(after, "release", "OLD-1")
+    assert await owner.fetchval("SELECT d.due_at = o.due_at AND d.due_at <= now() FROM due_orders d, orders o")
+    await act(after, "hold", "OLD-1", "24h")
+    assert await owner.fetchval("SELECT d.due_at = o.held_until AND o.due_at <= now() FROM due_orders d, orders o")
+    await act(before, "release", "OLD-1")
+    assert await owner.fetchval("SELECT d.due_at = o.due_at AND d.due_at <= now() FROM due_orders d, orders o")
     await owner.close()
 
 

@@ -26,6 +26,7 @@ from tillkeeper.cli import (
     parked,
     policy,
     refused,
+    retention,
     roles,
     run,
     stuck,
@@ -51,7 +52,7 @@ app = typer.Typer(
 SUBJECTS = (
     *(init, check, run, roles),
     *(db, order, events, stuck, cases, handover, backfill),
-    *(parked, refused, keys, words, policy, broker, inspection, erase, audit),
+    *(parked, refused, keys, words, policy, broker, inspection, retention, erase, audit),
 )
 for subject in SUBJECTS:
     app.add_typer(subject.app)

@@ -67,6 +67,8 @@ TRANSACTION: Final = doubling(0.01, 0.5, spread=UP_TO, attempts_max=8)
 DATABASE: Final = doubling(0.1, 5.0, spread=UP_TO)
 # A migration's locks are in others' hands.  Two seconds of waiting each time, and about ten minutes in all.
 MIGRATION_LOCK: Final = doubling(0.5, 10.0, spread=HALF_OR_MORE, attempts_max=60)
+# A week of bodies cannot be dropped while it is read, as by a dump.  A fifth of a second of waiting each time.
+WEEK_LOCK: Final = doubling(0.5, 5.0, spread=HALF_OR_MORE, attempts_max=6)
 
 # --- in a long-running process ---------------------------------------------------------------------------------------
 

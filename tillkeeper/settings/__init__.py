@@ -21,6 +21,7 @@ from tillkeeper.settings.loading import (
 from tillkeeper.settings.models import (
     Accounts,
     IngestSettings,
+    RetentionSettings,
     Settings,
     SweepSettings,
     WorkSettings,
@@ -37,6 +38,7 @@ __all__ = [
     "BadSettings",
     "IngestSettings",
     "Look",
+    "RetentionSettings",
     "Settings",
     "SweepSettings",
     "WorkSettings",

@@ -4,13 +4,15 @@ import re
 from typing import Annotated, Final
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from tillkeeper.gateways.kit.secret_checks import is_a_word, is_guessable
 
 TOKEN_CHARS_MIN: Final = 16  # 64 bits even if only hexadecimal digits were used
 ENVELOPE_KEY_CHARS_MIN: Final = 32  # 128 bits even if only hexadecimal digits were used
 PROCESSES_MAX: Final = 64
+KEPT_DAYS_MIN: Final = 7  # queries and parked messages take their days, and a week of bodies is dropped whole
+KEPT_DAYS_MAX: Final = 36_500
 ACCOUNT_NAME: Final = r"^[a-z0-9][a-z0-9-]{0,63}$"  # part of a URL; the environment needs the underscore
 PORT_MAX: Final = 65535
 _HOST: Final = re.compile(r"(?:\[[^\[\]]*\]|[^\[\]:]*)(?::([0-9]{1,5}))?")
@@ -50,6 +52,18 @@ def _check_envelope_key(key: str) -> str:
     return key
 
 
+def _check_days(days: object) -> object:
+    """Returns the number of days, where never is 0; what is no number at all pydantic refuses."""
+    return 0 if isinstance(days, str) and days.strip().lower() == "never" else days
+
+
+def _check_kept(days: int) -> int:
+    if days and days < KEPT_DAYS_MIN:
+        raise ValueError(f'must be {KEPT_DAYS_MIN} or more, or "never" (or 0), which removes nothing')
+    return days
+
+
+KeptDays = Annotated[int, Field(ge=0, le=KEPT_DAYS_MAX), AfterValidator(_check_kept), BeforeValidator(_check_days)]
 Processes = Annotated[int, Field(ge=1, le=PROCESSES_MAX)]
 Port = Annotated[int, Field(ge=0, le=PORT_MAX)]
 Token = Annotated[str, AfterValidator(_check_token)]

@@ -9,12 +9,13 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, PrivateAttr
 
 from tillkeeper.api_client.settings import ApiClientSettings
+from tillkeeper.domain.retention import Days, Kind
 from tillkeeper.gateways.account import BodyBytes
 from tillkeeper.gateways.base import Gateway
 from tillkeeper.gateways.kit.secret_checks import is_guessable
 from tillkeeper.gateways.registry import AccountSettings, build
 from tillkeeper.notices.settings import NotifySettings
-from tillkeeper.settings.fields import AccountName, EnvelopeKey, Port, Processes, Token, url_of
+from tillkeeper.settings.fields import AccountName, EnvelopeKey, KeptDays, Port, Processes, Token, url_of
 from tillkeeper.settings.old_names import RENAMED
 
 ENVELOPE_KEYS_MAX: Final = 5  # each is tried for every message
@@ -64,6 +65,23 @@ class SweepSettings(BaseModel):
     metrics_port: Port = 9490
 
 
+class RetentionSettings(BaseModel):
+    """The settings of retention: how many days each kind of data is kept; 0, or "never", removes nothing of it."""
+
+    model_config = STRICT
+
+    bodies_days: KeptDays = 400  # what a year's audit and nearly every dispute asks for
+    unsigned_days: KeptDays = 30  # their queries ended within three days, and they prove nothing in a dispute
+    refused_days: KeptDays = 30  # nobody looks later
+    parked_days: KeptDays = 400
+    outbox_days: KeptDays = 90
+    fetches_days: KeptDays = 90
+
+    def days(self) -> Days:
+        """Returns them as the domain has them."""
+        return Days(**{kind: getattr(self, f"{kind}_days") for kind in Kind})
+
+
 class Settings(BaseModel):
     """The settings of all processes."""
 
@@ -84,6 +102,7 @@ class Settings(BaseModel):
     sweep: SweepSettings = SweepSettings()
     api_client: ApiClientSettings = ApiClientSettings()
     notify: NotifySettings = Field(default_factory=NotifySettings)
+    retention: RetentionSettings = RetentionSettings()
     accounts: Accounts = Field(default_factory=dict, repr=False)
     _old_names: frozenset[str] = PrivateAttr(frozenset())
 

@@ -192,7 +192,7 @@ class Stage:
         return {name: told.get(name) for name in expected}
 
 
-NEXT_DUE: Final = "SELECT min(at) FROM (SELECT due_at AS at FROM orders UNION ALL SELECT due_at FROM fetches) it"
+NEXT_DUE: Final = "SELECT min(at) FROM (SELECT due_at AS at FROM due_orders UNION ALL SELECT due_at FROM fetches) it"
 ASKED_TO_PAY: Final = """
 SELECT count(*) FROM outbox JOIN orders o ON o.id = order_id
 WHERE audience = 'payer' AND order_ref = $1 AND topic = ANY ($2::text[])

@@ -86,6 +86,12 @@ class Changes(msgspec.Struct, kw_only=True, gc=False):
         return self.after.closed_at is not None and self.before.closed_at is None
 
     @property
+    def is_due_sooner(self) -> bool:
+        """Returns True if the sweep must look at the order sooner than it would have."""
+        before, after = self.before.due_at, self.after.due_at
+        return after is not None and (before is None or after < before)
+
+    @property
     def cases(self) -> CaseChanges:
         """Returns what becomes of its cases."""
         if self.decided_cases is None:

@@ -159,6 +159,10 @@ class OrderState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             last_steps=self.progress.last_steps,
         )
 
+    def is_due(self, now: datetime) -> bool:
+        """Returns True once the sweep must look at it."""
+        return self.due_at is not None and self.due_at <= now
+
     def is_held(self, now: datetime) -> bool:
         """Returns True while a person has it on hold."""
         return self.held_until is not None and self.held_until > now

@@ -14,11 +14,18 @@ from tillkeeper.store.postgres.pool import Conn
 from tillkeeper.store.postgres.transactions import repeat_on_conflict, wait_for_standbys
 
 INSERT_ORDER = """
-INSERT INTO orders (order_ref, amount_minor, currency, accounts, terms, registered_at, changed_at, phase_since,
-                    expires_at, instalments, due_at)
-VALUES ($1, $2, $3, $4, $5::jsonb, $6, $6, $6, $7, $8::jsonb, $9)
-ON CONFLICT (order_ref) DO NOTHING
-RETURNING id
+WITH registered AS (
+    INSERT INTO orders (order_ref, amount_minor, currency, accounts, terms, registered_at, changed_at, phase_since,
+                        expires_at, instalments, due_at)
+    SELECT $1, $2, $3, $4::text[], $5::jsonb, $6::timestamptz, $6, $6, $7, $8::jsonb, $9::timestamptz
+    WHERE (SELECT set_config('tillkeeper.due_orders', 'written', true)) = 'written'
+    ON CONFLICT (order_ref) DO NOTHING
+    RETURNING id
+), due AS (
+    INSERT INTO due_orders (order_id, due_at, accounts_key)
+    SELECT id, $9, array_to_string($4, ' ') FROM registered WHERE $9 IS NOT NULL
+)
+SELECT id FROM registered
 """
 
 TERMS = "SELECT terms, terms ? 'erased' AS erased FROM orders WHERE order_ref = $1"

@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from tillkeeper.store.cases.writing import ClosedCase, NoSuchCase, write_entries
+from tillkeeper.store.due_orders import set_due_by
 from tillkeeper.store.postgres.pool import Conn
 
 LOCK_CASE = "SELECT closed_at FROM cases WHERE id = $1 FOR UPDATE"
@@ -48,10 +49,9 @@ WHERE c.id = $1
 
 # What an open case held back may be due now.  Decisions about an order rely on its cases as they are, so that a closed
 # one is locked as well.
-LOOK_AT_ITS_ORDER = """
-UPDATE orders
-SET due_at = CASE WHEN closed_at IS NULL THEN least(due_at, greatest($2::timestamptz, held_until)) ELSE due_at END
-WHERE id = (SELECT order_id FROM cases WHERE id = $1)
+LOCK_ITS_ORDER = """
+SELECT id, closed_at, greatest($2::timestamptz, held_until) AS look_at
+FROM orders WHERE id = (SELECT order_id FROM cases WHERE id = $1) FOR NO KEY UPDATE
 """
 
 
@@ -60,7 +60,9 @@ async def resolve(conn: Conn, case_id: int, *, outcome: str, text: str, by: str,
 
     Raises NoSuchCase or ClosedCase.
     """
-    await conn.execute(LOOK_AT_ITS_ORDER, case_id, now)  # orders are locked before cases, as everywhere
+    order = await conn.fetchrow(LOCK_ITS_ORDER, case_id, now)  # orders are locked before cases, as everywhere
+    if order is not None and order["closed_at"] is None:
+        await set_due_by(conn, {order["id"]: order["look_at"]})
     await _lock(conn, case_id)
     await conn.execute(RESOLVE, case_id, now, by, outcome)
     await write_entries(conn, [(case_id, "resolved", by, f"{outcome}: {text}" if text else outcome)], now=now)

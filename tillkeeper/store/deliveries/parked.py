@@ -8,6 +8,7 @@ import msgspec
 
 from tillkeeper.domain.delivery import Delivery, Envelope, EnvelopeKeys, pack, unpack, unproven
 from tillkeeper.domain.events import PaymentEvent
+from tillkeeper.store.due_orders import set_due_by
 from tillkeeper.store.postgres.pool import Conn
 
 NOT_AUTHENTIC: Final = "not_authentic"  # the reason for a message that no known receiver signed
@@ -191,13 +192,14 @@ async def count_siblings(conn: Conn, delivery: Delivery, parked_id: int) -> None
 
 
 # What the parked event held back may be due now.
-LOOK_AT_ITS_ORDER = """
-UPDATE orders SET due_at = least(due_at, greatest($2::timestamptz, held_until))
+LOCK_ITS_ORDERS = """
+SELECT id, greatest($2::timestamptz, held_until) AS look_at FROM orders
 WHERE closed_at IS NULL AND id IN (
     SELECT o.id FROM parked k JOIN orders o USING (order_ref) WHERE k.id = $1
     UNION ALL
     SELECT p.order_id FROM parked k JOIN payments p USING (account, payment_ref) WHERE k.id = $1
 )
+ORDER BY id FOR NO KEY UPDATE
 """
 
 CLOSE_PARKED = """
@@ -215,6 +217,7 @@ async def close_parked(
     now: datetime,
 ) -> None:
     """Closes a parked row with its outcome, who closed it, and why.  Raises NotOpen."""
-    await conn.execute(LOOK_AT_ITS_ORDER, parked_id, now)  # orders are locked first, as everywhere
+    orders = await conn.fetch(LOCK_ITS_ORDERS, parked_id, now)  # orders are locked first, as everywhere
+    await set_due_by(conn, {order["id"]: order["look_at"] for order in orders})
     if await conn.fetchval(CLOSE_PARKED, parked_id, outcome, now, by, note) is None:
         raise NotOpen

@@ -1,11 +1,11 @@
-"""Stores refused deliveries with their diagnosis, limited in number, bytes and days.
+"""Stores refused deliveries with their diagnosis, limited in number and bytes.
 
 They are not verified, so that strangers decide how many come and how large: each row, each account and all accounts
-together have a limit, the oldest are deleted first, and nothing stays longer than KEPT_DAYS.
+together have a limit, and the oldest are deleted first.  Retention deletes what is old (store/retention/).
 """
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 import msgspec
@@ -17,7 +17,6 @@ BODY_BYTES_MAX: Final = 64 * 1024  # the largest real delivery seen is 38 KiB
 HEADERS_BYTES_MAX: Final = 16 * 1024  # a signature and an id take under 1 KiB; a header may occur hundreds of times
 ACCOUNT_BYTES_MAX: Final = 4 * 1024 * 1024  # 500 ordinary ones are under 2 MiB
 TOTAL_BYTES_MAX: Final = 32 * 1024 * 1024  # over all accounts
-KEPT_DAYS: Final = 30  # nobody looks later
 
 
 class RefusedDelivery(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,8 +66,6 @@ DELETE FROM refused WHERE id IN (
 )
 """
 
-FORGET = "DELETE FROM refused WHERE received_at < $1"
-
 
 async def keep_refused(conn: Conn, refusal: RefusedDelivery) -> int:
     """Stores a refusal, and deletes the oldest beyond the limits of its account and of all.  Returns its number."""
@@ -92,11 +89,6 @@ async def keep_refused(conn: Conn, refusal: RefusedDelivery) -> int:
     await conn.execute(DROP_OF_ACCOUNT, refusal.account, KEPT_MAX, ACCOUNT_BYTES_MAX)
     await conn.execute(DROP_OF_ALL, TOTAL_BYTES_MAX)
     return number
-
-
-async def forget_refused(conn: Conn, *, now: datetime) -> int:
-    """Deletes rows older than KEPT_DAYS; returns their number."""
-    return rows_of(await conn.execute(FORGET, now - timedelta(days=KEPT_DAYS)))
 
 
 def _bounded(headers: Sequence[tuple[str, str]]) -> str:

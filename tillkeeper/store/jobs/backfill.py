@@ -18,6 +18,7 @@ from tillkeeper.domain.policy import Policy
 from tillkeeper.domain.statuses import MOVING, OPEN, Status
 from tillkeeper.store.apply.batch import Tally, apply_found
 from tillkeeper.store.deliveries.inbox import known_events
+from tillkeeper.store.due_orders import set_due_by
 from tillkeeper.store.postgres.lease import check_held
 from tillkeeper.store.postgres.pool import Conn
 
@@ -175,14 +176,14 @@ async def count_known(conn: Conn, events: Sequence[PaymentEvent]) -> int:
 
 # Each half begins with its index's condition.  Orders with a known payment come first, then the latest.
 OPEN_ORDERS = """
-SELECT o.id, o.ask_at IS NOT NULL AND o.due_at <= greatest(o.ask_at, $5) AS waits FROM (
+SELECT o.id, o.ask_at IS NOT NULL AND d.due_at IS NOT NULL AND d.due_at <= greatest(o.ask_at, $5) AS waits FROM (
     SELECT * FROM orders
     WHERE closed_at IS NULL AND status IN ('processing', 'partially_paid', 'refunding')
     UNION ALL
     SELECT * FROM orders
     WHERE closed_at IS NULL AND status IN ('unpaid', 'failed')
       AND coalesce(expires_at, phase_since) >= $8 AND (expires_at IS NULL OR expires_at >= $2)
-) AS o
+) AS o LEFT JOIN due_orders d ON d.order_id = o.id
 WHERE o.phase_since <= $3 AND o.status = ANY($4::text[]) AND $1 = ANY(o.accounts)
   AND (o.held_until IS NULL OR o.held_until <= $5)
   AND NOT EXISTS (SELECT FROM steps r WHERE r.order_id = o.id AND r.phase = o.phase AND r.action = 'query'
@@ -261,7 +262,7 @@ ASK = """
 WITH locked AS MATERIALIZED (
     SELECT id FROM orders WHERE id = ANY($1::bigint[]) AND closed_at IS NULL ORDER BY id FOR NO KEY UPDATE
 )
-UPDATE orders AS o SET ask_at = least(o.ask_at, w.at), due_at = least(o.due_at, o.ask_at, w.at)
+UPDATE orders AS o SET ask_at = least(o.ask_at, w.at)
 FROM locked JOIN unnest($1::bigint[], $2::timestamptz[]) AS w (id, at) ON w.id = locked.id
 WHERE o.id = locked.id AND o.closed_at IS NULL
 RETURNING o.id, o.ask_at
@@ -270,7 +271,9 @@ RETURNING o.id, o.ask_at
 
 async def request_queries(conn: Conn, ids: Sequence[int], moments: Sequence[datetime]) -> dict[int, datetime]:
     """Requests queries about the orders, each at its moment, or sooner where one is requested already."""
-    return {row["id"]: row["ask_at"] for row in await conn.fetch(ASK, ids, moments)}
+    asked = {row["id"]: row["ask_at"] for row in await conn.fetch(ASK, ids, moments)}
+    await set_due_by(conn, asked)
+    return asked
 
 
 WHAT_CAME = """

@@ -23,13 +23,13 @@ COUNT_LATELY = "SELECT count(*) FROM hints WHERE account = $1 AND at > $2"
 
 # An order with a query that is due already needs no hint.
 FIND = """
-SELECT o.id FROM orders o
+SELECT o.id FROM orders o LEFT JOIN due_orders d ON d.order_id = o.id
 WHERE o.id IN (
     SELECT order_id FROM payments WHERE account = $1 AND payment_ref = $2
     UNION ALL SELECT id FROM orders WHERE order_ref = $3
 )
   AND $1 = ANY(o.accounts) AND o.closed_at IS NULL
-  AND (o.ask_at <= $4 AND o.due_at <= $4) IS NOT TRUE
+  AND (o.ask_at <= $4 AND d.due_at <= $4) IS NOT TRUE
   AND o.status IN ('unpaid', 'processing', 'failed', 'partially_paid', 'refunding')
   AND (o.held_until IS NULL OR o.held_until <= $4)
   AND NOT EXISTS (SELECT FROM hints h WHERE h.order_id = o.id AND h.at > $5)

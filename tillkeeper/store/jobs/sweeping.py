@@ -17,16 +17,18 @@ from tillkeeper.store.orders.loading import lock_whole_orders
 from tillkeeper.store.orders.writing import write_changes
 from tillkeeper.store.postgres.pool import Conn
 
-# `accounts` are stored sorted.
+# Sweepers share out the rows of due_orders among them.  An order that a worker holds just now stays due: waiting for it
+# with its row in hand, which that worker may want to write, would be a deadlock.
 CLAIM = """
-SELECT id FROM orders WHERE due_at <= $1 AND array_to_string(accounts, ' ') <> ALL ($3::text[])
-ORDER BY due_at LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED
+SELECT id FROM orders
+WHERE id = ANY (ARRAY (
+    SELECT order_id FROM due_orders
+    WHERE due_at <= $1 AND accounts_key <> ALL ($3::text[])
+    ORDER BY due_at LIMIT $2
+    FOR UPDATE SKIP LOCKED
+))
+FOR NO KEY UPDATE SKIP LOCKED
 """
-
-
-def accounts_key(accounts: Collection[str]) -> str:
-    """Joins the accounts of an order into one key, as in `besides`."""
-    return " ".join(sorted(accounts))
 
 
 async def take_due(
@@ -41,7 +43,10 @@ async def take_due(
     return len(ids), await _take(conn, ids, policy=policy, lease=lease, now=now)
 
 
-CLAIM_ONE = "SELECT id FROM orders WHERE id = $1 AND due_at <= $2 FOR NO KEY UPDATE SKIP LOCKED"
+CLAIM_ONE = """
+SELECT id FROM orders WHERE id = $1 AND EXISTS (SELECT FROM due_orders WHERE order_id = $1 AND due_at <= $2)
+FOR NO KEY UPDATE SKIP LOCKED
+"""
 
 
 async def take_one(conn: Conn, order_id: int, *, policy: Policy, lease: timedelta, now: datetime) -> list[DueQuery]:
@@ -51,17 +56,16 @@ async def take_one(conn: Conn, order_id: int, *, policy: Policy, lease: timedelt
 
 
 DUE_NOW = """
-SELECT id FROM orders WHERE due_at <= $1 AND array_to_string(accounts, ' ') <> ALL ($3::text[])
-ORDER BY due_at LIMIT $2
+SELECT order_id FROM due_orders WHERE due_at <= $1 AND accounts_key <> ALL ($3::text[]) ORDER BY due_at LIMIT $2
 """
 
 
 async def due_now(conn: Conn, *, limit: int, now: datetime, besides: Collection[str] = ()) -> list[int]:
     """Returns the due orders, without claiming them."""
-    return [row["id"] for row in await conn.fetch(DUE_NOW, now, limit, list(besides))]
+    return [row["order_id"] for row in await conn.fetch(DUE_NOW, now, limit, list(besides))]
 
 
-POSTPONE = "UPDATE orders SET due_at = $2 WHERE id = $1 AND due_at IS NOT NULL"
+POSTPONE = "UPDATE due_orders SET due_at = $2 WHERE order_id = $1"
 
 
 async def postpone(conn: Conn, order_id: int, *, until: datetime) -> None:
@@ -73,7 +77,7 @@ async def _take(conn: Conn, ids: Collection[int], *, policy: Policy, lease: time
     if not ids:
         return []
     orders = await lock_whole_orders(conn, ids)
-    changes = [advance(order, policy=policy, lease=lease, now=now) for order in orders.values()]
+    changes = [advance(order, policy=policy, lease=lease, now=now) for order in orders.values() if order.is_due(now)]
     await write_changes(conn, changes, policy=policy.cases, now=now)
     return [change.query for change in changes if change.query is not None]
 

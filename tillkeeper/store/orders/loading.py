@@ -1,7 +1,7 @@
 """Loads orders in sets: locks them, and reads everything that decisions about them need."""
 
 from collections.abc import Collection, Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import asyncpg
@@ -20,7 +20,7 @@ from tillkeeper.store.rows import order_in, summary_in
 # NO KEY UPDATE: foreign keys of others may still point at the row.
 LOCK_ORDERS = """
 SELECT id, order_ref, amount_minor, currency, accounts, version, status, captured_minor, refunding_minor,
-       refunded_minor, discount_minor, expires_at, instalments, phase, phase_since, due_at, ask_at, held_until,
+       refunded_minor, discount_minor, expires_at, instalments, phase, phase_since, ask_at, held_until,
        closed_at, terms -> 'payer' ->> 'email' IS NOT NULL AS has_mail, terms ->> 'pay_url' AS pay_url,
        terms ? 'erased' AS is_erased
 FROM orders WHERE id = ANY($1::bigint[]) ORDER BY id FOR NO KEY UPDATE
@@ -38,6 +38,8 @@ SELECT 'case', order_id, kind, subject,
        jsonb_build_object('state', state, 'level', level, 'closed_by', closed_by, 'captured', details -> 'captured',
                           'refunded', details -> 'refunded')
 FROM cases WHERE order_id = ANY($1::bigint[])
+UNION ALL
+SELECT 'due', order_id, '', '', to_jsonb(due_at) FROM due_orders WHERE order_id = ANY($1::bigint[])
 """
 
 
@@ -54,6 +56,7 @@ class _Case(msgspec.Struct, frozen=True):
 _payment_facts = msgspec.json.Decoder(PaymentFacts).decode
 _return_facts = msgspec.json.Decoder(ReturnFacts).decode
 _case = msgspec.json.Decoder(_Case).decode
+_moment = msgspec.json.Decoder(datetime).decode
 _instalments = msgspec.json.Decoder(tuple[Instalment, ...]).decode
 
 
@@ -68,7 +71,7 @@ async def lock_orders(conn: Conn, ids: Collection[int]) -> dict[int, OrderState]
 
 READ_ORDERS = """
 SELECT id, order_ref, amount_minor, currency, accounts, version, status, captured_minor, refunding_minor,
-       refunded_minor, discount_minor, expires_at, instalments, phase, phase_since, due_at, ask_at, held_until,
+       refunded_minor, discount_minor, expires_at, instalments, phase, phase_since, ask_at, held_until,
        closed_at, terms -> 'payer' ->> 'email' IS NOT NULL AS has_mail, terms ->> 'pay_url' AS pay_url,
        terms ? 'erased' AS is_erased
 FROM orders WHERE id = ANY($1::bigint[]) ORDER BY id
@@ -101,7 +104,7 @@ def _state(row: asyncpg.Record, known: "_Known") -> OrderState:
         instalments=_instalments(row["instalments"]) if row["instalments"] else (),
         phase=row["phase"],
         phase_since=row["phase_since"],
-        due_at=row["due_at"],
+        due_at=known.due.get(row["id"]),
         ask_at=row["ask_at"],
         held_until=row["held_until"],
         closed_at=row["closed_at"],
@@ -122,6 +125,7 @@ class _Known(msgspec.Struct, kw_only=True):
 
     facts: dict[int, OrderFacts]
     cases: dict[int, dict[CaseKey, KnownCase]]
+    due: dict[int, datetime]
 
 
 async def _read(conn: Conn, ids: Collection[int]) -> _Known:
@@ -129,18 +133,21 @@ async def _read(conn: Conn, ids: Collection[int]) -> _Known:
     payments: dict[int, dict[ObjectKey, PaymentFacts]] = {order_id: {} for order_id in ids}
     refunds: dict[int, dict[ObjectKey, ReturnFacts]] = {order_id: {} for order_id in ids}
     disputes: dict[int, dict[ObjectKey, ReturnFacts]] = {order_id: {} for order_id in ids}
+    due: dict[int, datetime] = {}
     for what, order_id, account, ref, facts in await conn.fetch(FACTS, list(ids)):
         if what == "payment":
             payments[order_id][account, ref] = _payment_facts(facts)
         elif what == "case":  # whose kind stands where others have their account
             cases[order_id][account, ref] = _known_case(order_id, account, ref, _case(facts))
+        elif what == "due":
+            due[order_id] = _moment(facts).astimezone(UTC)  # the session may have another zone
         else:
             (refunds if what == "refund" else disputes)[order_id][account, ref] = _return_facts(facts)
     known = {
         order_id: OrderFacts(payments=payments[order_id], refunds=refunds[order_id], disputes=disputes[order_id])
         for order_id in ids
     }
-    return _Known(facts=known, cases=cases)
+    return _Known(facts=known, cases=cases, due=due)
 
 
 def _known_case(order_id: int, kind: str, subject: str, case: _Case) -> KnownCase:

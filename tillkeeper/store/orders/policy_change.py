@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from tillkeeper.store.due_orders import set_due_by
 from tillkeeper.store.postgres.pool import Conn
 
 # The first policy of a database changes nothing: every due time came from it.
@@ -20,13 +21,10 @@ async def take_policy(conn: Conn, digest: str, *, now: datetime) -> bool:
 
 # The process that holds the row goes on; others skip.
 PLACE = "SELECT looked_up_to FROM policy_in_force WHERE looked_up_to IS NOT NULL FOR UPDATE SKIP LOCKED"
-NEXT_TO_LOOK_AT = "SELECT id FROM orders WHERE due_at > $2 AND id > $3 ORDER BY id LIMIT $1"
-LOOK_ANEW = """
-UPDATE orders SET due_at = $2
-WHERE id IN (
-    SELECT id FROM orders WHERE id = ANY($1::bigint[]) AND due_at > $2 ORDER BY id FOR NO KEY UPDATE SKIP LOCKED
-)
+NEXT_TO_LOOK_AT = """
+SELECT order_id FROM due_orders WHERE due_at > $2 AND order_id > $3 ORDER BY order_id LIMIT $1
 """
+LOCK_FREE = "SELECT id FROM orders WHERE id = ANY($1::bigint[]) ORDER BY id FOR NO KEY UPDATE SKIP LOCKED"
 LOOKED_UP_TO = "UPDATE policy_in_force SET looked_up_to = $1"
 
 
@@ -38,8 +36,8 @@ async def look_anew(conn: Conn, *, limit: int, now: datetime) -> int:
     place = await conn.fetchval(PLACE)
     if place is None:
         return 0
-    ids = [row["id"] for row in await conn.fetch(NEXT_TO_LOOK_AT, limit, now, place)]
+    ids = [row["order_id"] for row in await conn.fetch(NEXT_TO_LOOK_AT, limit, now, place)]
     if ids:
-        await conn.execute(LOOK_ANEW, ids, now)
+        await set_due_by(conn, {row["id"]: now for row in await conn.fetch(LOCK_FREE, ids)})
     await conn.execute(LOOKED_UP_TO, ids[-1] if ids else None)
     return len(ids)

@@ -10,6 +10,7 @@ from tillkeeper.domain.order.registration import Order
 from tillkeeper.domain.order.sums import captured_of, held_of
 from tillkeeper.domain.policy import CasePolicy
 from tillkeeper.store.cases.writing import write_cases
+from tillkeeper.store.due_orders import DueOrder, accounts_key, bring_forward, drop_due, set_due
 from tillkeeper.store.outbox.writing import write_notices
 from tillkeeper.store.postgres.pool import Conn, as_json
 from tillkeeper.store.postgres.sqlstates import WriteConflict
@@ -24,7 +25,8 @@ async def write_changes(conn: Conn, changes: Sequence[Changes], *, policy: CaseP
     await _write_steps(conn, changes)
     await _write_acts(conn, changes)
     await write_notices(conn, (notice for change in changes for notice in change.notices), now=now)
-    await _write_orders(conn, [change for change in changes if change.after is not change.before], now=now)
+    await _write_due(conn, changes)
+    await _write_orders(conn, [change for change in changes if _is_another_row(change)], now=now)
     return await write_cases(conn, changes, policy=policy, now=now)
 
 
@@ -223,7 +225,7 @@ UPDATE_ORDERS = """
 UPDATE orders AS o
 SET status = w.status, captured_minor = w.captured_minor, refunding_minor = w.refunding_minor,
     refunded_minor = w.refunded_minor, discount_minor = w.discount_minor, phase = w.phase,
-    phase_since = w.phase_since, due_at = w.due_at, ask_at = w.ask_at, held_until = w.held_until,
+    phase_since = w.phase_since, due_at = least(o.due_at, w.due_at), ask_at = w.ask_at, held_until = w.held_until,
     closed_at = w.closed_at, changed_at = CASE WHEN w.version > o.version THEN $2 ELSE o.changed_at END,
     version = w.version
 FROM json_to_recordset($1::json) AS w (
@@ -231,8 +233,36 @@ FROM json_to_recordset($1::json) AS w (
     phase bigint, phase_since timestamptz, due_at timestamptz, ask_at timestamptz, held_until timestamptz,
     closed_at timestamptz, version bigint
 )
-WHERE o.id = w.id AND o.id = ANY($3::bigint[])
+WHERE (SELECT set_config('tillkeeper.due_orders', 'written', true)) = 'written'
+  AND o.id = w.id AND o.id = ANY($3::bigint[])
 """
+
+
+async def _write_due(conn: Conn, changes: Sequence[Changes]) -> None:
+    moved = [change.after for change in changes if change.after.due_at != change.before.due_at]
+    due = [
+        DueOrder(order.id, order.due_at, accounts_key(order.order.accounts))
+        for order in moved
+        if order.due_at is not None
+    ]
+    await set_due(conn, due)
+    await drop_due(conn, [order.id for order in moved if order.due_at is None])
+    await bring_forward(
+        conn,
+        {
+            change.after.id: change.after.due_at
+            for change in changes
+            if change.after.due_at is not None and change.is_due_sooner and not _is_another_row(change)
+        },
+    )
+
+
+def _is_another_row(change: Changes) -> bool:
+    """Returns whether the row in `orders` changes; when the order is due stands beside it."""
+    before, after = change.before, change.after
+    if change.has_new_facts or change.is_another_version:
+        return True
+    return (after.ask_at, after.held_until, after.closed_at) != (before.ask_at, before.held_until, before.closed_at)
 
 
 async def _write_orders(conn: Conn, changed: Sequence[Changes], *, now: datetime) -> None:

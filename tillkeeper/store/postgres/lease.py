@@ -12,7 +12,7 @@ token alone:
     outbox     attempts      likewise
     backfills  leased_by     the holder, who extends the lease over many transactions
     spool      leased_by     the holder, who deletes many rows at once
-    orders     due_at        the end of the lease itself, when the order is due again; so it needs no index of its own
+    due_orders  due_at       the end of the lease itself, when the order is due again; so it needs no index of its own
 """
 
 from datetime import timedelta

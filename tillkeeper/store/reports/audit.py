@@ -189,8 +189,8 @@ async def explain_missing(pool: asyncpg.Pool, run: UUID, *, by: str, note: str, 
 
 ORDERS_PAGE = """
 SELECT id, order_ref, amount_minor, currency, accounts, status, captured_minor, refunding_minor, refunded_minor,
-       discount_minor, phase_since, due_at, closed_at
-FROM orders WHERE id > $1 ORDER BY id LIMIT $2
+       discount_minor, phase_since, d.due_at, closed_at
+FROM orders LEFT JOIN due_orders d ON d.order_id = id WHERE id > $1 ORDER BY id LIMIT $2
 """
 
 

@@ -85,7 +85,7 @@ FROM (
 
 DUE = """
 SELECT count(*), min(due_at) AS oldest FROM (
-    SELECT due_at FROM orders WHERE due_at <= $2 ORDER BY due_at LIMIT $1
+    SELECT due_at FROM due_orders WHERE due_at <= $2 ORDER BY due_at LIMIT $1
 ) AS due
 """
 

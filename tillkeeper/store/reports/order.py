@@ -24,7 +24,8 @@ SELECT id, order_ref, accounts, status, amount_minor, currency, captured_minor, 
        (SELECT coalesce(sum(d.amount_minor), 0)::bigint FROM disputes d
         WHERE d.order_id = orders.id AND d.status = 'lost' AND d.currency = orders.currency
           AND d.account = ANY(orders.accounts)) AS charged_back_minor,
-       version, registered_at, changed_at, expires_at, phase_since, due_at, held_until, closed_at,
+       version, registered_at, changed_at, expires_at, phase_since, held_until, closed_at,
+       (SELECT due_at FROM due_orders WHERE order_id = orders.id) AS due_at,
        (terms -> 'erased' -> 0 ->> 'at')::timestamptz AS erased_at
 FROM orders WHERE order_ref = $1
 """

@@ -29,7 +29,7 @@ class Overdue(msgspec.Struct, frozen=True, kw_only=True):
 
 OVERDUE_NOTICES = "SELECT count(*), min(due_at) AS oldest FROM outbox WHERE due_at <= $1"
 OVERDUE_FETCHES = "SELECT count(*), min(due_at) AS oldest FROM fetches WHERE due_at <= $1"
-OVERDUE_ORDERS = "SELECT count(*), min(due_at) AS oldest FROM orders WHERE due_at <= $1"
+OVERDUE_ORDERS = "SELECT count(*), min(due_at) AS oldest FROM due_orders WHERE due_at <= $1"
 
 
 async def overdue_fetches(conn: Conn, now: datetime) -> Overdue:

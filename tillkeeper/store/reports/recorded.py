@@ -75,7 +75,7 @@ SELECT o.order_ref, n.audience, n.topic, n.created_at, n.state, n.payload
 FROM outbox AS n LEFT JOIN orders AS o ON o.id = n.order_id ORDER BY n.id
 """
 NEXT_DUE = """
-SELECT least((SELECT min(due_at) FROM orders WHERE due_at IS NOT NULL),
+SELECT least((SELECT min(due_at) FROM due_orders),
              (SELECT min(due_at) FROM fetches WHERE due_at IS NOT NULL),
              (SELECT min(follow_up_at) FROM cases WHERE follow_up_at IS NOT NULL),
              (SELECT min(due_at) FROM outbox WHERE due_at IS NOT NULL))
