@@ -48,7 +48,7 @@ class BoundedConnection(web.RequestHandler):
         "_half_closed",
         "_has_begun",
         "_head_bytes",
-        "_is_to_parse",
+        "_is_parse_scheduled",
         "_last_payload",
         "_limits",
         "_parsed_to",
@@ -69,7 +69,7 @@ class BoundedConnection(web.RequestHandler):
         self._last_payload: StreamReader | None = None
         self._unparsed = b""
         self._parsed_to = 0
-        self._is_to_parse = False
+        self._is_parse_scheduled = False
         self._client: asyncio.Transport | None = None  # until the connection is lost, and not only until we close it
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -110,7 +110,7 @@ class BoundedConnection(web.RequestHandler):
 
     def _parse_next(self) -> None:
         """Parses the next slice, unless the parser is paused: whoever resumes reading calls again."""
-        self._is_to_parse = False
+        self._is_parse_scheduled = False
         if not self._unparsed or self._reading_paused or self._buffer_paused:
             return
         part = self._unparsed[self._parsed_to : self._parsed_to + SLICE_BYTES]
@@ -133,8 +133,8 @@ class BoundedConnection(web.RequestHandler):
             super()._resume_transport_reading()
 
     def _parse_later(self) -> None:
-        if not self._is_to_parse:
-            self._is_to_parse = True
+        if not self._is_parse_scheduled:
+            self._is_parse_scheduled = True
             self.scheduler.schedule(self._parse_next, low_priority=len(self._unparsed) > SLICE_BYTES)
 
     def _parse(self, data: bytes) -> None:
@@ -190,20 +190,20 @@ class BoundedConnection(web.RequestHandler):
         """Sends `Connection: close` when the receiver stops, which the library does not do: the client would send its
         next request into a closed connection."""
         self._limits.restart_wait(self)
-        ends = self._close or self._force_close or (self._half_closed and not self._messages)
-        ends = ends or "Upgrade" in request.headers  # what stands behind an upgrade that was not made is no request
+        closes = self._close or self._force_close or (self._half_closed and not self._messages)
+        closes = closes or "Upgrade" in request.headers  # what stands behind an upgrade that was not made is no request
         if isinstance(resp, PreparedResponse):
-            if not ends and request.keep_alive and request.version == HttpVersion11:
-                return resp, await self._is_cut_off(request, resp.encoded())
+            if not closes and request.keep_alive and request.version == HttpVersion11:
+                return resp, await self._write_prepared(request, resp.encoded())
             resp = resp.as_response()
         if resp.headers.get("Server") != SERVER:  # aiohttp's own, which would tell its version
             resp = refusal(resp.status, "there is nothing here" if resp.status == NOT_FOUND else "this is not served")
             resp.force_close()
-        if ends:
+        if closes:
             resp.force_close()
         return await super().finish_response(request, resp, start_time)
 
-    async def _is_cut_off(self, request: web.BaseRequest, answer: bytes) -> bool:
+    async def _write_prepared(self, request: web.BaseRequest, answer: bytes) -> bool:
         """Writes a response; returns True if the client has disconnected."""
         if self.transport is None or self.transport.is_closing():
             return True

@@ -92,3 +92,34 @@ def at_other_account(*events: Event) -> Template:
     return Template(
         name="paid where nobody expects it", weight=2, events=events, status=Status.UNPAID, at_other_account=True
     )
+
+
+# --- stories that many gateways tell with words of their own ----------------------------------------------------------
+
+
+def paid_too_little(captured: str) -> Template:
+    """Eight tenths of the amount come in."""
+    return partially_paid("paid too little", 2, 8, Event(captured, 8))
+
+
+def a_part_given_back(captured: str, begins: str, *then: str) -> Template:
+    """A refund of four tenths begins and succeeds, by so many words."""
+    refund = (Event(word, 4, "1", after_s=AT_ONCE_S) for word in then)
+    return partially_refunded("a part given back", 6, 4, Event(captured), Event(begins, 4, "1"), *refund)
+
+
+def given_back_in_two_parts(captured: str, refund_succeeded: str) -> Template:
+    """Two refunds, a word each, give everything back."""
+    parts = Event(refund_succeeded, 3, "1"), Event(refund_succeeded, 7, "2")
+    return refunded("given back in two parts", 4, Event(captured), *parts)
+
+
+def being_given_back(captured: str, refund_pending: str) -> Template:
+    """A refund of the half is on its way."""
+    return refunding("being given back", 3, Event(captured), Event(refund_pending, 5, "1"))
+
+
+def a_refund_that_fails(captured: str, refund_pending: str, refund_failed: str) -> Template:
+    """A refund of everything begins and fails, so that the money stays."""
+    refund = Event(refund_pending, ALL, "1"), Event(refund_failed, ALL, "1", after_s=AT_ONCE_S)
+    return paid("a refund that fails", 3, Event(captured), *refund)

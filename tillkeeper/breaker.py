@@ -18,7 +18,7 @@ class Breaker:
         self.failures = 0  # in a row
         self._openings = 0  # in a row
         self._open_until: float | None = None
-        self._trying = False
+        self._is_trial_under_way = False
 
     @property
     def is_closed(self) -> bool:
@@ -27,23 +27,24 @@ class Breaker:
 
     def is_open(self, now_s: float) -> bool:
         """Returns whether no call may be made."""
-        return self._open_until is not None and (now_s < self._open_until or self._trying)
+        return self._open_until is not None and (now_s < self._open_until or self._is_trial_under_way)
 
-    def left_s(self, now_s: float) -> float:
+    def cooldown_left_s(self, now_s: float) -> float:
         """Returns the rest of the cooldown in seconds."""
         return 0.0 if self._open_until is None else max(0.0, self._open_until - now_s)
 
-    def enter(self, now_s: float) -> bool:
-        """Returns whether a call may be made now; the caller must then report `succeeded`, `failed` or `abandoned`."""
+    def begin_call(self, now_s: float) -> bool:
+        """Begins a call where one may be made now, or returns False; the caller reports `succeeded`, `failed` or
+        `abandoned` then."""
         if self.is_open(now_s):
             return False
-        self._trying = self._openings > 0
+        self._is_trial_under_way = self._openings > 0
         return True
 
     def succeeded(self) -> bool:
         """Closes the breaker; returns True if it was open."""
         was_open = self._open_until is not None
-        self.failures, self._openings, self._open_until, self._trying = 0, 0, None, False
+        self.failures, self._openings, self._open_until, self._is_trial_under_way = 0, 0, None, False
         return was_open
 
     def failed(self, now_s: float, *, pause_s: float | None = None) -> bool:
@@ -51,9 +52,9 @@ class Breaker:
 
         `pause_s` is the pause that the other side asks for.  It is no failure: after it there is no trial.
         """
-        was_closed, was_trial = self.is_closed, self._trying
+        was_closed, was_trial = self.is_closed, self._is_trial_under_way
         self.failures += 1
-        self._trying = False
+        self._is_trial_under_way = False
         if pause_s is not None:
             self._open_until = now_s + pause_s
         elif was_trial or (not self._openings and self.failures >= self._failures_max and not self.is_open(now_s)):
@@ -63,4 +64,4 @@ class Breaker:
 
     def abandoned(self) -> None:
         """Notes that the call was given up and says nothing of the other side."""
-        self._trying = False
+        self._is_trial_under_way = False

@@ -34,8 +34,8 @@ from tillkeeper.store.jobs.backfill import (
     count_passed_over,
     find_open_orders,
     finish,
-    keep,
     postpone,
+    renew,
     request_queries,
 )
 from tillkeeper.store.postgres.lease import LeaseLost
@@ -106,13 +106,13 @@ class GapFiller:
         self._dry_run = dry_run
 
     async def fill(
-        self, account: str, since: datetime, until: datetime, *, wanted: datetime | None = None
+        self, account: str, since: datetime, until: datetime, *, requested_since: datetime | None = None
     ) -> BackfillResult:
-        """Takes in what happened in the span; `wanted` is where the request for it begins.
+        """Takes in what happened in the span; `requested_since` is where the request for it begins.
 
         Raises QueryFailed, LeaseLost, Stopped.
         """
-        result = BackfillResult(place=wanted)
+        result = BackfillResult(place=requested_since)
         try:
             await self._list(account, since, until, result)
         except CannotQuery:
@@ -149,7 +149,7 @@ class GapFiller:
             result.new += len(page) - known
             return
         result.failed += len(await apply_all_or_each(lambda events: self._apply(events, result), page))
-        await self._transact(lambda conn: keep(conn, account, by=self._by, now=self._now()))
+        await self._transact(lambda conn: renew(conn, account, by=self._by, now=self._now()))
 
     async def _apply(self, events: Sequence[PaymentEvent], result: BackfillResult) -> None:
         known, tally = await self._transact(
@@ -174,7 +174,7 @@ class GapFiller:
         for at in range(0, len(found.ids), CHUNK_ORDERS):
             chunk = slice(at, at + CHUNK_ORDERS)
             result.asked |= await self._transact(partial(request_queries, ids=found.ids[chunk], moments=moments[chunk]))
-            await self._transact(lambda conn: keep(conn, account, by=self._by, now=self._now()))
+            await self._transact(lambda conn: renew(conn, account, by=self._by, now=self._now()))
 
     async def _find(
         self, conn: Conn, account: str, since: datetime, until: datetime, result: BackfillResult
@@ -220,44 +220,44 @@ class Backfill:
         """Does a requested backfill that no other process does; returns how many it did, 0 or 1."""
         able = [account for account in sorted(self._accounts) if self._lists.can_query(account)]
         try:
-            wanted = await self._retry.transact(
+            backfill = await self._retry.transact(
                 self._pool, lambda conn: claim_requested(conn, able, by=self._by, now=self._now())
             )
-            if wanted is None:
+            if backfill is None:
                 return 0
-            await self._do(wanted)
+            await self._do(backfill)
         except Stopped:
             return 0
         return 1
 
-    async def _do(self, wanted: RequestedBackfill) -> None:
+    async def _do(self, backfill: RequestedBackfill) -> None:
         until = self._now()
-        since = max(wanted.since, until - SPAN_MAX)
+        since = max(backfill.since, until - SPAN_MAX)
         try:
-            result = await self._gaps.fill(wanted.account, since, until, wanted=wanted.since)
+            result = await self._gaps.fill(backfill.account, since, until, requested_since=backfill.since)
         except QueryFailed as error:
             again_at = await self._retry.transact(
-                self._pool, lambda conn: postpone(conn, wanted, by=self._by, now=self._now())
+                self._pool, lambda conn: postpone(conn, backfill, by=self._by, now=self._now())
             )
-            log.warning("backfill_put_off", account=wanted.account, reason=error.reason, again_at=again_at)
+            log.warning("backfill_put_off", account=backfill.account, reason=error.reason, again_at=again_at)
             return
         except LeaseLost:
-            log.warning("backfill_taken_over", account=wanted.account)
+            log.warning("backfill_taken_over", account=backfill.account)
             return
         await self._retry.transact(
             self._pool,
-            lambda conn: finish(conn, wanted.account, requested_since=result.place, until=until, by=self._by),
+            lambda conn: finish(conn, backfill.account, requested_since=result.place, until=until, by=self._by),
         )
-        self._count(wanted, since, result)
+        self._count(backfill, since, result)
 
-    def _count(self, wanted: RequestedBackfill, since: datetime, result: BackfillResult) -> None:
+    def _count(self, backfill: RequestedBackfill, since: datetime, result: BackfillResult) -> None:
         for what, count in (("new", result.new), ("known", result.known), ("failed", result.failed)):
-            BACKFILLED.labels(wanted.account, what).inc(count)
-        BACKFILLED.labels(wanted.account, "orders").inc(len(result.asked))
+            BACKFILLED.labels(backfill.account, what).inc(count)
+        BACKFILLED.labels(backfill.account, "orders").inc(len(result.asked))
         log.info(
             "backfill_done",
-            account=wanted.account,
-            reason=wanted.reason,
+            account=backfill.account,
+            reason=backfill.reason,
             since=since,
             by=result.by,
             new=result.new,

@@ -24,7 +24,7 @@ LEASE = MINUTE
 HOUR = timedelta(hours=1)
 
 
-def climb(action, *steps, every=None, anchor=Anchor.START):
+def action_steps(action, *steps, every=None, anchor=Anchor.START):
     return ActionSteps(action=action, times=tuple(StepTime(offset=step, anchor=anchor) for step in steps), every=every)
 
 
@@ -32,21 +32,21 @@ POLICY = Policy(
     ladders={
         Status.UNPAID: Ladder(
             actions=(
-                climb(Action.QUERY, 3 * MINUTE),
-                climb(Action.REMIND, -HOUR, anchor=Anchor.EXPIRY),
-                climb(Action.CLOSE, 10 * MINUTE, every=HOUR, anchor=Anchor.EXPIRY),
+                action_steps(Action.QUERY, 3 * MINUTE),
+                action_steps(Action.REMIND, -HOUR, anchor=Anchor.EXPIRY),
+                action_steps(Action.CLOSE, 10 * MINUTE, every=HOUR, anchor=Anchor.EXPIRY),
             )
         ),
         Status.PROCESSING: Ladder(
             actions=(
-                climb(Action.QUERY, 2 * MINUTE, 15 * MINUTE, every=HOUR),
-                climb(Action.REMIND, 15 * MINUTE),
-                climb(Action.CASE, 30 * MINUTE),
-                climb(Action.ESCALATE, 2 * HOUR, 4 * HOUR),
+                action_steps(Action.QUERY, 2 * MINUTE, 15 * MINUTE, every=HOUR),
+                action_steps(Action.REMIND, 15 * MINUTE),
+                action_steps(Action.CASE, 30 * MINUTE),
+                action_steps(Action.ESCALATE, 2 * HOUR, 4 * HOUR),
             )
         ),
-        Status.FAILED: Ladder(actions=(climb(Action.QUERY, MINUTE), climb(Action.GRACE, 10 * MINUTE))),
-        Status.PARTIALLY_PAID: Ladder(actions=(climb(Action.REMIND, timedelta(0), anchor=Anchor.DUE),)),
+        Status.FAILED: Ladder(actions=(action_steps(Action.QUERY, MINUTE), action_steps(Action.GRACE, 10 * MINUTE))),
+        Status.PARTIALLY_PAID: Ladder(actions=(action_steps(Action.REMIND, timedelta(0), anchor=Anchor.DUE),)),
     }
 )
 

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from tests.database.factories import NOON, a_delivery, an_event
-from tests.database.sweeps import HOUR, MINUTE, Clock, Gateways, a_sweep, climb, registered, told, until
+from tests.database.sweeps import HOUR, MINUTE, Clock, Gateways, a_sweep, action_steps, registered, told, until
 from tillkeeper.domain.events import Evidence, Kind
 from tillkeeper.domain.ladder import Action, Ladder
 from tillkeeper.domain.order.refund_registration import AskedRefund
@@ -22,7 +22,7 @@ from tillkeeper.store.postgres.transactions import repeat_on_conflict
 from tillkeeper.store.reports.audit import audit
 from tillkeeper.store.reports.order import show
 
-POLICY = Policy(ladders={Status.REFUNDING: Ladder(actions=(climb(Action.QUERY, 10 * MINUTE, every=HOUR),))})
+POLICY = Policy(ladders={Status.REFUNDING: Ladder(actions=(action_steps(Action.QUERY, 10 * MINUTE, every=HOUR),))})
 
 
 async def asked(pool, *, now=NOON, **fields):

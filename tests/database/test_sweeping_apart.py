@@ -12,7 +12,7 @@ from tests.database.sweeps import (
     MINUTE,
     POLICY,
     a_sweep,
-    climb,
+    action_steps,
     heard,
     heard_of,
     registered,
@@ -49,7 +49,9 @@ async def test_the_query_of_a_sweeper_that_died_is_put_by_another_when_its_lease
 GRACE_OF_TEN = msgspec.structs.replace(
     POLICY,
     ladders={
-        Status.FAILED: Ladder(actions=(climb(Action.QUERY, 2 * MINUTE, 10 * MINUTE), climb(Action.GRACE, 10 * MINUTE)))
+        Status.FAILED: Ladder(
+            actions=(action_steps(Action.QUERY, 2 * MINUTE, 10 * MINUTE), action_steps(Action.GRACE, 10 * MINUTE))
+        )
     },
 )
 
@@ -146,7 +148,7 @@ async def test_an_answer_that_cannot_be_applied_holds_up_no_other(pool, sweep, c
 
 async def test_a_reminder_that_a_changed_policy_has_at_another_moment_is_not_told_again(pool, clock, gateways):
     before, after = (
-        Policy(ladders={Status.PROCESSING: Ladder(actions=(climb(Action.REMIND, *moments),))})
+        Policy(ladders={Status.PROCESSING: Ladder(actions=(action_steps(Action.REMIND, *moments),))})
         for moments in ([15 * MINUTE], [25 * MINUTE, 40 * MINUTE])
     )
     await registered(pool, policy=before)

@@ -1,4 +1,4 @@
-"""Every gateway's delivery at every other gateway's account: the doctor says whose it is."""
+"""Every gateway's delivery at every other gateway's account: the diagnosis says whose it is."""
 
 import importlib
 from functools import cache

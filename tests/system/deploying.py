@@ -1,11 +1,11 @@
 """The files of deploy/, for tests."""
 
 import re
-import subprocess
 import tomllib
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from secrets import token_hex
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -36,13 +36,17 @@ def certificate(key: rsa.RSAPrivateKey, name: str, *, serial: int, issuer: str |
 
 
 def make_secrets(directory: Path) -> Path:
-    """What secrets.sh makes, and keys such as gateways hand out."""
-    subprocess.run([DEPLOY / "secrets.sh", directory], check=True, capture_output=True)
+    """Passwords of one's own, and keys such as gateways hand out."""
+    directory.mkdir()
     serial = next(iter(tomllib.loads(EXAMPLE)["accounts"]["wechat-main"]["platform_certs"]))
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
     root = certificate(key, "root", serial=1)
     for name, text in {
+        "database_url": "postgresql://tillkeeper:hunter2@postgres:5432/tillkeeper",
+        "broker_url": "amqp://tillkeeper:hunter2@rabbitmq:5672/tillkeeper",
+        "envelope_key": token_hex(24),
+        "api_token": token_hex(24),
         "stripe_webhook_secret": "whsec_of_the_configuration_shipped",
         "stripe_api_key": "sk_test_of_the_example",
         "alipay_public_key": "".join(public.splitlines()[1:-1]),

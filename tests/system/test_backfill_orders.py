@@ -29,9 +29,9 @@ from tillkeeper import clock
 from tillkeeper.policy import load_policy
 from tillkeeper.settings import SweepSettings
 from tillkeeper.store.jobs.backfill import (
+    LATE_PAYMENT,
     OPEN,
     OPEN_ORDERS,
-    UNDATED,
     claim_account,
     count_passed_over,
     find_open_orders,
@@ -132,7 +132,7 @@ async def test_fifty_thousand_open_orders_of_the_past_cost_nothing(pool):
     )
     await pool.execute("ANALYZE orders")
     statuses = [str(each) for each in OPEN]
-    told = (ALIPAY, NOON - HOUR, NOON, statuses, NOON, NOON, 100, NOON - HOUR - UNDATED)
+    told = (ALIPAY, NOON - HOUR, NOON, statuses, NOON, NOON, 100, NOON - HOUR - LATE_PAYMENT)
     rows = await pool.fetch(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT TEXT) {OPEN_ORDERS}", *told)
     plan = "\n".join(row[0] for row in rows)
     assert "orders_moving" in plan

@@ -177,12 +177,10 @@ async def role(database):
     await owner.execute(f"CREATE ROLE till_check LOGIN PASSWORD '{PASSWORD}'")
     host = database.rpartition("@")[2]
     yield owner, f"postgresql://till_check:{PASSWORD}@{host}"
-    for name in ("ingest", "work", "sweep", "notify", "run", "ops", "read", "audit"):
-        await owner.execute(f"DROP OWNED BY tillkeeper_{name}")
-    await owner.execute("DROP OWNED BY till_check")
-    await owner.execute("DROP ROLE till_check")
-    for name in ("run", "ingest", "work", "sweep", "notify", "ops", "read", "audit"):
-        await owner.execute(f"DROP ROLE tillkeeper_{name}")
+    groups = await owner.fetch("SELECT rolname FROM pg_roles WHERE rolname LIKE 'tillkeeper\\_%'")
+    for name in ("till_check", *(each["rolname"] for each in groups)):
+        await owner.execute(f"DROP OWNED BY {name}")
+        await owner.execute(f"DROP ROLE {name}")
     await owner.close()
 
 

@@ -1,4 +1,4 @@
-"""The image, compose and the configuration of RabbitMQ."""
+"""The image."""
 
 import asyncio
 import json
@@ -10,30 +10,17 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
-from typer.testing import CliRunner
 
-from tests.system.deploying import DEPLOY, EXAMPLE, ROOT, loaded, make_secrets, secrets_named_in
+from tests.system.deploying import DEPLOY, ROOT
 from tests.system.receiving import until
-from tillkeeper.cli import app
-from tillkeeper.sandbox.servers import RabbitMQ
 from tillkeeper.sandbox.servers.child import free_ports
-from tillkeeper.settings import Settings
 
 COMPOSE = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
 OURS = {name: service for name, service in COMPOSE["services"].items() if service["image"].startswith("tillkeeper:")}
 STEP_S = 50
-
-
-# --- the example configuration ----------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def secrets(tmp_path_factory) -> Path:
-    return make_secrets(tmp_path_factory.mktemp("deploy") / "secrets")
 
 
 # --- the image --------------------------------------------------------------------------------------------------------
@@ -204,107 +191,3 @@ def test_only_what_is_copied_goes_into_the_build():
     let_in = re.findall(r"^!(\S+)$", (DEPLOY / "Dockerfile.dockerignore").read_text(), re.MULTILINE)
     copied = {name for keyword, rest in BUILD if keyword == "COPY" for name in rest.split()[:-1]}
     assert set(let_in) == copied
-
-
-# --- compose ----------------------------------------------------------------------------------------------------------
-
-
-def test_every_port_is_published_on_the_loopback_alone():
-    published = [port for each in COMPOSE["services"].values() for port in each.get("ports", ())]
-    assert published
-    assert all(port.startswith("127.0.0.1:") for port in published)
-
-
-def test_every_role_of_tillkeeper_run_has_a_service():
-    code = (ROOT / "tillkeeper" / "cli" / "run.py").read_text()
-    roles = set(re.findall(r'keep_running_child\(_role\("(\w+)"\)', code))
-    assert roles == {"ingest", "work", "sweep", "notify"}
-    assert roles <= {each["command"][0] for each in COMPOSE["services"].values() if "command" in each}
-
-
-def test_services_name_only_what_there_is():
-    for service in COMPOSE["services"].values():
-        assert set(service.get("depends_on", ())) <= set(COMPOSE["services"])
-        assert {each if isinstance(each, str) else each["source"] for each in service["secrets"]} <= set(
-            COMPOSE["secrets"]
-        )
-        for mount in service.get("volumes", ()):
-            source = mount.split(":")[0]
-            assert (DEPLOY / source).is_file() if source.startswith(".") else source in COMPOSE["volumes"], mount
-
-
-def test_every_service_of_ours_gets_exactly_the_secrets_that_the_example_names():
-    for service in OURS.values():
-        assert sorted(service["secrets"]) == sorted(secrets_named_in(EXAMPLE))
-
-
-def test_each_secret_is_a_file_that_secrets_sh_makes_or_asks_for(tmp_path):
-    told = subprocess.run([DEPLOY / "secrets.sh", tmp_path], check=True, capture_output=True, text=True).stdout
-    for name, secret in COMPOSE["secrets"].items():
-        assert secret == {"file": f"./secrets/{name}"}
-        assert f"made {tmp_path / name}" in told or f"gateway: {tmp_path / name}" in told
-    made = {path: path.read_bytes() for path in tmp_path.iterdir()}
-    subprocess.run([DEPLOY / "secrets.sh", tmp_path], check=True, capture_output=True)
-    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == made
-
-
-def test_services_of_ours_run_commands_that_exist_on_settings_that_hold(secrets):
-    for service in OURS.values():
-        assert CliRunner().invoke(app, [*service["command"], "--help"]).exit_code == 0
-        assert f"./tillkeeper.toml:{service['environment']['TILLKEEPER_CONFIG']}:ro" in service["volumes"]
-    ingest, work = (settings_of(OURS[name], secrets) for name in ("ingest", "work"))
-    assert (ingest.ingest.host, ingest.ingest.processes) == ("0.0.0.0", 2)
-    assert OURS["ingest"]["ports"] == [f"127.0.0.1:8080:{ingest.ingest.port}"]
-    assert (work.work.metrics_host, OURS["work"]["deploy"]["replicas"]) == ("0.0.0.0", 2)
-    assert OURS["work"]["expose"] == [str(work.work.metrics_port)]
-    assert f":{work.work.metrics_port}/healthz" in OURS["work"]["healthcheck"]["test"][-1]
-
-
-def settings_of(service: dict[str, Any], secrets: Path) -> Settings:
-    environ = {name: str(value) for name, value in service["environment"].items() if name != "TILLKEEPER_CONFIG"}
-    return loaded(EXAMPLE, secrets, environ)
-
-
-def test_secrets_lead_to_the_servers_of_compose(secrets):
-    settings = loaded(EXAMPLE, secrets)
-    postgres = COMPOSE["services"]["postgres"]["environment"]
-    password = (secrets / "postgres_password").read_text().strip()
-    assert settings.database_url == (
-        f"postgresql://{postgres['POSTGRES_USER']}:{password}@postgres:5432/{postgres['POSTGRES_DB']}"
-    )
-    user, broker_password = re.findall(r" = (\w+)", (secrets / "rabbitmq_user.conf").read_text())
-    [vhost] = re.findall(r"^default_vhost = (\w+)$", (DEPLOY / "rabbitmq.conf").read_text(), re.MULTILINE)
-    assert settings.broker_url == f"amqp://{user}:{broker_password}@rabbitmq:5672/{vhost}"
-
-
-# --- RabbitMQ's configuration -----------------------------------------------------------------------------------------
-
-
-class ConfiguredRabbitMQ(RabbitMQ):
-    """A node with deploy/rabbitmq.conf and the user of secrets.sh, but with a port, and limits, of this machine."""
-
-    secrets: Path
-
-    def _prepare(self) -> Path:
-        directory = super()._prepare()
-        shipped = (DEPLOY / "rabbitmq.conf").read_text() + (self.secrets / "rabbitmq_user.conf").read_text()
-        [self._password] = re.findall(r"^default_pass = (.+)$", shipped, re.MULTILINE)
-        (directory / "rabbitmq.conf").write_text(f"listeners.tcp.1 = 127.0.0.1:{self.port}\n{shipped}")
-        return directory
-
-    @property
-    def url(self) -> str:
-        return f"{super().url}tillkeeper"
-
-
-@pytest.mark.rabbitmq
-async def test_rabbitmq_takes_its_configuration_and_knows_no_guest(rabbitmq, secrets):
-    node = ConfiguredRabbitMQ()
-    node.secrets = secrets
-    async with node:  # it starts only when a client may log in
-        assert (await node.ctl("list_users")).split() == ["user", "tags", "tillkeeper", "[]"]
-        assert (await node.ctl("list_vhosts", "--no-table-headers")).split() == ["tillkeeper"]
-        assert "15" in await node.ctl("eval", "net_kernel:get_net_ticktime().")
-        environment = await node.ctl("environment")
-    assert "{consumer_timeout,86400000}" in environment
-    assert "{cluster_partition_handling,pause_minority}" in environment

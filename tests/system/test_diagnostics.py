@@ -53,7 +53,7 @@ def received(signed, **changes):
 
 
 def examined(gateway, request, *, now=NOW, **known):
-    """What the doctor says, of a delivery that the gateway refuses."""
+    """The diagnosis of a delivery that the gateway refuses."""
     try:
         gateway.parse(gateway.verify(request, now))
     except Refused as refused:

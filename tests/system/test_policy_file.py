@@ -30,7 +30,7 @@ def load(tmp_path):
     return load
 
 
-def climbs(ladder) -> dict[str, tuple[str, ...]]:
+def moments_of(ladder) -> dict[str, tuple[str, ...]]:
     """The ladder as it would be written."""
     return {str(steps.action): written_all(steps) for steps in ladder.actions}
 
@@ -59,8 +59,8 @@ def test_an_empty_file_is_the_default_policy(load):
 
 
 def test_a_key_of_a_file_overrides_that_key_alone(load):
-    processing = climbs(load('[processing]\ncase = "1h"').ladder(Status.PROCESSING))
-    default = climbs(load_policy().ladder(Status.PROCESSING))
+    processing = moments_of(load('[processing]\ncase = "1h"').ladder(Status.PROCESSING))
+    default = moments_of(load_policy().ladder(Status.PROCESSING))
     assert processing == {**default, "case": ("1h",)}
 
 
@@ -71,14 +71,14 @@ def test_a_method_stands_above_its_account_and_the_account_above_the_rest(load):
         '[accounts.stripe-main.methods.sepa_debit.processing]\ncase = "10d"\nescalate = "12d"\n'
         '[accounts.stripe-main.methods.sepa_debit.refunding]\nremind = "5d"\n'
     )
-    general = climbs(policy.ladder(Status.PROCESSING))
+    general = moments_of(policy.ladder(Status.PROCESSING))
     at_account = {action: moments for action, moments in general.items() if action != "remind"}
     assert general["case"] == ("1h",)
-    assert climbs(policy.ladder(Status.PROCESSING, "alipay-main", "sepa_debit")) == general
-    assert climbs(policy.ladder(Status.PROCESSING, "stripe-main", "card")) == at_account
-    by_debit = climbs(policy.ladder(Status.PROCESSING, "stripe-main", "sepa_debit"))
+    assert moments_of(policy.ladder(Status.PROCESSING, "alipay-main", "sepa_debit")) == general
+    assert moments_of(policy.ladder(Status.PROCESSING, "stripe-main", "card")) == at_account
+    by_debit = moments_of(policy.ladder(Status.PROCESSING, "stripe-main", "sepa_debit"))
     assert by_debit == {**at_account, "case": ("10d",), "escalate": ("12d",)}
-    assert climbs(policy.ladder(Status.REFUNDING, "stripe-main", "sepa_debit"))["remind"] == ("5d",)
+    assert moments_of(policy.ladder(Status.REFUNDING, "stripe-main", "sepa_debit"))["remind"] == ("5d",)
 
 
 def test_an_empty_list_switches_an_action_off(load):

@@ -69,9 +69,12 @@ def test_every_file_of_the_packages_is_in_the_wheel(wheel):
     files = {path for path in listed.split() if not (ROOT / path).is_symlink()}
     expected = {path if path.startswith("tillkeeper/") else f"tillkeeper/{path}" for path in files}
     expected |= {"tillkeeper/schema.sql", "tillkeeper/policy.toml"}
-    expected |= {f"tillkeeper/deploy/{name}" for name in ("accounts.toml", "roles.sql", "tillkeeper.toml")}
+    expected |= {
+        f"tillkeeper/deploy/{name}" for name in ("accounts.toml", "roles.sql", "tillkeeper.toml", "compose.yaml")
+    }
     expected |= {f"tillkeeper/{path.relative_to(ROOT)}" for path in (ROOT / "migrations").iterdir()}
-    expected |= {f"tillkeeper/deploy/systemd/{path.name}" for path in (ROOT / "deploy" / "systemd").iterdir()}
+    folders = [path for name in ("systemd", "prometheus", "grafana") for path in (ROOT / "deploy" / name).rglob("*")]
+    expected |= {f"tillkeeper/{path.relative_to(ROOT)}" for path in folders if path.is_file()}
     with ZipFile(wheel) as archive:
         assert expected - {*archive.namelist()} == set()
 

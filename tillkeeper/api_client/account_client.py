@@ -136,7 +136,7 @@ class AccountClient:
             await self._environment.sleep(wait_s)
         async with self._concurrent_calls:
             signed = call()
-            if not self._breaker.enter(self._environment.monotonic_s()):
+            if not self._breaker.begin_call(self._environment.monotonic_s()):
                 raise QueryFailed("breaker_open")
             try:
                 result = read_response(await self._environment.send(signed))

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
+from functools import cached_property
 from typing import Final, TypeVar
 
 import msgspec
@@ -45,12 +46,27 @@ ANY_QUERIES: Final = tuple(
 )
 
 
-class _Account(msgspec.Struct, frozen=True):
+class _Account:
     """A gateway's account with its client and its tokens."""
 
-    gateway: Gateway
-    client: AccountClient
-    tokens: Tokens
+    def __init__(self, name: str, gateway: Gateway, settings: ApiClientSettings, environment: Environment) -> None:
+        self.gateway = gateway
+        self.client = AccountClient(name, settings, environment)
+        self.tokens = Tokens(gateway, self.client, environment)
+        self._environment = environment
+
+    @cached_property
+    def can_be_queried(self) -> bool:
+        """Tries to make queries, once: whether that works follows from settings, and changed ones are a new account."""
+        return any(self._can_make(query) for query in ANY_QUERIES)
+
+    def _can_make(self, query: Query) -> bool:
+        try:
+            self.tokens.needed()
+            self.gateway.query_request(query, now=self._environment.now(), nonce=self._environment.nonce())
+        except CannotQuery:
+            return False
+        return True
 
 
 class ApiClient:
@@ -84,22 +100,11 @@ class ApiClient:
             del self._accounts[name]
         for name, gateway in self.gateways.items():
             if name not in self._accounts or self._accounts[name].gateway is not gateway:
-                client = AccountClient(name, self._settings, self._environment)
-                self._accounts[name] = _Account(gateway, client, Tokens(gateway, client, self._environment))
+                self._accounts[name] = _Account(name, gateway, self._settings, self._environment)
 
     def can_query(self, account: str) -> bool:
         """Returns whether the account can be queried: its gateway has an API for that, and we have credentials."""
-        if account not in self._accounts:
-            return False
-        return any(self._can_make(self._accounts[account], query) for query in ANY_QUERIES)
-
-    def _can_make(self, known: _Account, query: Query) -> bool:
-        try:
-            known.tokens.needed()
-            known.gateway.query_request(query, now=self._environment.now(), nonce=self._environment.nonce())
-        except CannotQuery:
-            return False
-        return True
+        return account in self._accounts and self._accounts[account].can_be_queried
 
     def can_list_events(self, account: str) -> bool:
         """Returns whether the account's gateway has a list of events, and we have the credentials for it."""

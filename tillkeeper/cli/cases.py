@@ -53,7 +53,7 @@ Text = Annotated[str, typer.Argument(metavar="TEXT", parser=unicode, help="What 
 Outcome = Annotated[
     str, typer.Option("--outcome", metavar="TEXT", parser=unicode, help="How it ended, in a few words.")
 ]
-More = Annotated[str, typer.Option("--note", metavar="TEXT", parser=unicode, help="What else is to be kept.")]
+Note = Annotated[str, typer.Option("--note", metavar="TEXT", parser=unicode, help="What else is to be kept.")]
 
 
 @app.command("cases", epilog=exits(example="tillkeeper cases --level 2 --owner -"))
@@ -82,9 +82,9 @@ def cases_command(
             async with pool.acquire() as conn:
                 return await list_cases(conn, filters, limit=limit + 1), await known(conn)
 
-        found, there_are = ask(settings, query)
-        refuse_unknown("kind of case", kind, CASE_KINDS | there_are.kinds, found=found)
-        refuse_unknown("owner of a case", owner, {NOBODY} | there_are.owners, found=found)
+        found, in_use = ask(settings, query)
+        refuse_unknown("kind of case", kind, CASE_KINDS | in_use.kinds, found=found)
+        refuse_unknown("owner of a case", owner, {NOBODY} | in_use.owners, found=found)
         if not found and level is not None and level > (levels := policy_from(settings).cases.levels):
             raise CommandError(f"there is no level {level}; the policy lets a case go up to {levels}", code=WRONG)
         rows, more = found[:limit], len(found) > limit
@@ -150,11 +150,11 @@ def show_command(
         if found is None:
             raise CommandError(f"there is no case {case_id}", code=NO)
         if bundle is not None:
-            _write(bundle, found)
+            _write_new_file(bundle, found)
         if as_json:
             print_json(found if bundle is None else {"case": case_id, "bundle": bundle})
         elif bundle is None:
-            _print(found, raw=raw)
+            _print_case(found, raw=raw)
         else:
             print(f"{bundle}: case {case_id}, {len(found['deliveries'])} deliveries; holds contacts, handle with care")
 
@@ -170,7 +170,7 @@ def _write_bodies(deliveries: list[dict[str, Any]]) -> None:
             delivery["body_b64"] = b64encode(body).decode()
 
 
-def _write(path: Path, content: dict[str, Any]) -> None:
+def _write_new_file(path: Path, content: dict[str, Any]) -> None:
     """Writes a new file that only its owner can read.  Raises CommandError."""
     import orjson
 
@@ -219,11 +219,11 @@ def note_command(case_id: Id, text: Text, by: By = None, config: Config = None, 
     ),
 )
 def resolve_command(
-    case_id: Id, outcome: Outcome, note: More = "", by: By = None, config: Config = None, as_json: AsJson = False
+    case_id: Id, outcome: Outcome, note: Note = "", by: By = None, config: Config = None, as_json: AsJson = False
 ) -> None:
     """Close a case for good: the same cause does not open it again, unless more money comes in.
 
-    A case also closes by itself, when the truth arrives; that one opens again if its cause is back.
+    A case also closes by itself once its cause is gone; that one opens again if the cause is back.
     """
     from tillkeeper.store.cases import acts as case_acts
 
@@ -275,7 +275,7 @@ def _act(
             print(f"{case_id}  {shown(said)}")
 
 
-def _print(found: dict[str, Any], *, raw: bool) -> None:
+def _print_case(found: dict[str, Any], *, raw: bool) -> None:
     from tillkeeper.cli.output import cells, print_facts, print_table
 
     case, order = found["case"], found["order"]
@@ -353,14 +353,14 @@ def _print_timeline(timeline: list[dict[str, Any]]) -> None:
                 in_words(row.get("amount"), row.get("currency")),
                 row.get("evidence"),
                 row["outcome"],
-                _more(row),
+                _further_details(row),
             )
             for row in timeline
         ),
     )
 
 
-def _more(row: dict[str, Any]) -> str:
+def _further_details(row: dict[str, Any]) -> str:
     """Returns the further details of an entry of the timeline."""
     match row["what"]:
         case "act":

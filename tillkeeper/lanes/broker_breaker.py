@@ -58,10 +58,10 @@ class BrokerBreaker:
 
     async def _probe_until_closed(self) -> None:
         while not self._breaker.is_closed:
-            await pause(self._stop, self._breaker.left_s(self._monotonic_s()))
+            await pause(self._stop, self._breaker.cooldown_left_s(self._monotonic_s()))
             if self._stop.is_set():
                 return
-            if not self._breaker.enter(self._monotonic_s()):  # the pause ended a moment early
+            if not self._breaker.begin_call(self._monotonic_s()):  # the pause ended a moment early
                 continue
             try:
                 await self._probe()

@@ -39,8 +39,8 @@ class WithCooldown:
     async def send(self, notice: Outgoing) -> SendOutcome:
         """Returns the channel's outcome, or that it is cooling down."""
         now_s = notice.sent_at.timestamp()
-        if not self._breaker.enter(now_s):
-            wait = timedelta(seconds=self._breaker.left_s(now_s))
+        if not self._breaker.begin_call(now_s):
+            wait = timedelta(seconds=self._breaker.cooldown_left_s(now_s))
             return Failed(why=f"left alone after {self._breaker.failures} failures", wait=wait, tried=False)
         try:
             outcome = await self._channel.send(notice)

@@ -22,13 +22,13 @@ CONFIG: Final = "tillkeeper.toml"
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_.,:/@%+=-]*")
 
 
-def configuration(plan: Plan) -> list[File]:
-    """Returns the configuration, its policy and its env file."""
+def configuration(plan: Plan, *, owner: int | None = None) -> list[File]:
+    """Returns the configuration, its policy and its env file, which belongs to `owner`."""
     here = plan.config_directory
     return [
         File(path=here / CONFIG, text=_text(_config(plan))),
         File(path=here / "policy.toml", text=default_path().read_text(encoding="utf-8")),
-        File(path=here / ENV_FILE, text=_text(_env(plan)), mode=OWNER_ONLY),
+        File(path=here / ENV_FILE, text=_text(_env(plan)), mode=OWNER_ONLY, owner=owner),
     ]
 
 

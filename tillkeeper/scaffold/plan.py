@@ -38,6 +38,8 @@ class File(msgspec.Struct, frozen=True, kw_only=True):
     path: Path
     text: str
     mode: int = 0o644
+    closed: bool = False  # whether its folder is the owner's alone
+    owner: int | None = None  # a user's number; None: whoever writes it
 
 
 def account_of(gateway: str) -> str:

@@ -1,17 +1,26 @@
 """Puts together the files of a plan, and the commands that come next, for each way to run."""
 
 from pathlib import Path
+from typing import Final
 
-from tillkeeper.scaffold import systemd
+from tillkeeper.scaffold import compose, systemd
 from tillkeeper.scaffold.configuration import CONFIG, ENV_FILE, configuration
 from tillkeeper.scaffold.plan import File, Plan
 
 Commands = list[tuple[str, str]]
 
+LOOK: Final = "what is ready, and what is left to do"
+
 
 def files_of(plan: Plan) -> list[File]:
     """Returns all files of a new installation."""
-    return configuration(plan) + (systemd.units(plan) if plan.target == "systemd" else [])
+    match plan.target:
+        case "run":
+            return configuration(plan)
+        case "systemd":
+            return configuration(plan) + systemd.units(plan)
+        case "compose":
+            return compose.files(plan)
 
 
 def remarks(plan: Plan) -> list[str]:
@@ -22,15 +31,16 @@ def remarks(plan: Plan) -> list[str]:
 def next_commands(plan: Plan) -> Commands:
     """Returns three commands, each with what it is for."""
     config, env_file = plan.config_directory / CONFIG, plan.config_directory / ENV_FILE
-    commands = [
-        (f"$EDITOR {env_file}", "fill in what has no value yet; it says what each is"),
-        (f"tillkeeper check --config {config}", "what is ready, and what is left to do"),
-    ]
-    return [*commands, _start_by_systemd(plan.directory) if plan.target == "systemd" else _start(config)]
-
-
-def _start(config: Path) -> tuple[str, str]:
-    return f"tillkeeper run --config {config}", "everything in one process tree; it makes the database's schema"
+    edit = (f"$EDITOR {env_file}", "fill in what has no value yet; it says what each is")
+    check = (f"tillkeeper check --config {config}", LOOK)
+    match plan.target:
+        case "run":
+            run = f"tillkeeper run --config {config}"
+            return [edit, check, (run, "everything in one process tree; it makes the database's schema")]
+        case "systemd":
+            return [edit, check, _start_by_systemd(plan.directory)]
+        case "compose":
+            return [edit, *compose.commands(plan.directory)]
 
 
 def _start_by_systemd(directory: Path) -> tuple[str, str]:

@@ -3,8 +3,11 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 from tillkeeper.scaffold.plan import File
+
+CLOSED: Final = 0o700
 
 
 def write(files: Sequence[File]) -> tuple[list[Path], list[Path]]:
@@ -12,6 +15,8 @@ def write(files: Sequence[File]) -> tuple[list[Path], list[Path]]:
     written, kept = list[Path](), list[Path]()
     for file in files:
         file.path.parent.mkdir(parents=True, exist_ok=True)
+        if file.closed:
+            file.path.parent.chmod(CLOSED)
         (written if _write(file) else kept).append(file.path)
     return written, kept
 
@@ -22,6 +27,8 @@ def _write(file: File) -> bool:
         descriptor = os.open(file.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, file.mode)
     except FileExistsError:
         return False
+    if file.owner is not None:
+        os.fchown(descriptor, file.owner, file.owner)
     with open(descriptor, "w", encoding="utf-8") as opened:  # noqa: PTH123 - Path.open takes no descriptor
         opened.write(file.text)
     return True

@@ -9,7 +9,7 @@ from tillkeeper.sandbox.templates import (
     failed,
     in_other_currency,
     paid,
-    partially_paid,
+    paid_too_little,
     partially_refunded,
     processing,
     refunded,
@@ -50,7 +50,7 @@ TEMPLATES: Final = (
     paid("disputed", 3, PAID, Event("NOTIFICATION_OF_CHARGEBACK"), Event("CHARGEBACK")),
     paid("disputed and defended", 2, PAID, Event("CHARGEBACK"), Event("CHARGEBACK_REVERSED", after_s=AT_ONCE_S)),
     paid("a report that is of no interest", 2, PAID, Event("REPORT_AVAILABLE")),
-    partially_paid("paid too little", 2, 8, Event("AUTHORISATION", 8)),
+    paid_too_little("AUTHORISATION"),
     in_other_currency(PAID),
     at_other_account(PAID),
 )

@@ -4,18 +4,18 @@ from typing import Final
 
 from tillkeeper.sandbox.ledger.payments import PaymentState, RefundState
 from tillkeeper.sandbox.templates import (
-    ALL,
     AT_ONCE_S,
     Event,
+    a_part_given_back,
+    a_refund_that_fails,
     at_other_account,
+    being_given_back,
     failed,
+    given_back_in_two_parts,
     in_other_currency,
     paid,
-    partially_paid,
-    partially_refunded,
+    paid_too_little,
     processing,
-    refunded,
-    refunding,
 )
 
 # The event, and the status in it.
@@ -37,31 +37,12 @@ TEMPLATES: Final = (
     failed("declined", 8, Event("charge.completed (failed)")),
     processing("on its way", 4, Event("charge.pending")),
     paid("paid, and paid out", 3, Event("charge.completed"), Event("transfer.completed")),
-    partially_refunded(
-        "a part given back",
-        6,
-        4,
-        Event("charge.completed"),
-        Event("refund.completed (pending)", 4, "1"),
-        Event("refund.completed", 4, "1", after_s=AT_ONCE_S),
-    ),
-    refunded(
-        "given back in two parts",
-        4,
-        Event("charge.completed"),
-        Event("refund.completed", 3, "1"),
-        Event("refund.completed", 7, "2"),
-    ),
-    refunding("being given back", 3, Event("charge.completed"), Event("refund.completed (pending)", 5, "1")),
-    paid(
-        "a refund that fails",
-        3,
-        Event("charge.completed"),
-        Event("refund.completed (pending)", ALL, "1"),
-        Event("refund.completed (failed)", ALL, "1", after_s=AT_ONCE_S),
-    ),
+    a_part_given_back("charge.completed", "refund.completed (pending)", "refund.completed"),
+    given_back_in_two_parts("charge.completed", "refund.completed"),
+    being_given_back("charge.completed", "refund.completed (pending)"),
+    a_refund_that_fails("charge.completed", "refund.completed (pending)", "refund.completed (failed)"),
     paid("charged back", 2, Event("charge.completed"), Event("chargeback.created")),
-    partially_paid("paid too little", 2, 8, Event("charge.completed", 8)),
+    paid_too_little("charge.completed"),
     in_other_currency(Event("charge.completed")),
     at_other_account(Event("charge.completed")),
 )

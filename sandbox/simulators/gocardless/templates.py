@@ -10,7 +10,7 @@ from tillkeeper.sandbox.templates import (
     at_other_account,
     failed,
     paid,
-    partially_paid,
+    paid_too_little,
     partially_refunded,
     processing,
     refunded,
@@ -88,6 +88,6 @@ TEMPLATES: Final = (
     ),
     refunding("being given back", 3, *_PAID, Event("refunds.created", 4, "1")),
     paid("a refund that fails", 3, *_PAID, Event("refunds.created", ALL, "1"), Event("refunds.failed", ALL, "1")),
-    partially_paid("paid too little", 2, 8, Event("payments.confirmed", 8)),
+    paid_too_little("payments.confirmed"),
     at_other_account(Event("payments.confirmed")),
 )

@@ -10,7 +10,7 @@ from tillkeeper.sandbox.templates import (
     at_other_account,
     failed,
     paid,
-    partially_paid,
+    paid_too_little,
     partially_refunded,
     processing,
     refunded,
@@ -71,6 +71,6 @@ TEMPLATES: Final = (
     paid(
         "a chargeback that was reimbursed", 2, Event("approved"), Event("charged_back"), Event("chargeback reimbursed")
     ),
-    partially_paid("paid too little", 2, 8, Event("approved", 8)),
+    paid_too_little("approved"),
     at_other_account(Event("approved")),
 )

@@ -4,17 +4,17 @@ from typing import Final
 
 from tillkeeper.sandbox.ledger.payments import PaymentState, RefundState
 from tillkeeper.sandbox.templates import (
-    ALL,
     AT_ONCE_S,
     Event,
+    a_part_given_back,
+    a_refund_that_fails,
     at_other_account,
+    being_given_back,
     failed,
     in_other_currency,
     paid,
-    partially_paid,
-    partially_refunded,
+    paid_too_little,
     refunded,
-    refunding,
 )
 
 EVENT_TYPES: Final[dict[str, PaymentState | RefundState | None]] = {
@@ -34,15 +34,7 @@ TEMPLATES: Final = (
     paid("declined, then paid", 10, Event("charge.failed"), Event("charge.success", after_s=AT_ONCE_S)),
     failed("declined", 8, Event("charge.failed")),
     paid("paid, and paid out", 3, Event("charge.success"), Event("transfer.success")),
-    partially_refunded(
-        "a part given back",
-        6,
-        4,
-        Event("charge.success"),
-        Event("refund.pending", 4, "1"),
-        Event("refund.processing", 4, "1", after_s=AT_ONCE_S),
-        Event("refund.processed", 4, "1", after_s=AT_ONCE_S),
-    ),
+    a_part_given_back("charge.success", "refund.pending", "refund.processing", "refund.processed"),
     refunded(
         "given back in two parts",
         4,
@@ -51,14 +43,8 @@ TEMPLATES: Final = (
         Event("refund.processed", 3, "1"),
         Event("refund.processed", 7, "2"),
     ),
-    refunding("being given back", 3, Event("charge.success"), Event("refund.pending", 5, "1")),
-    paid(
-        "a refund that fails",
-        3,
-        Event("charge.success"),
-        Event("refund.pending", ALL, "1"),
-        Event("refund.failed", ALL, "1", after_s=AT_ONCE_S),
-    ),
+    being_given_back("charge.success", "refund.pending"),
+    a_refund_that_fails("charge.success", "refund.pending", "refund.failed"),
     paid("disputed", 2, Event("charge.success"), Event("charge.dispute.create")),
     paid(
         "disputed without success",
@@ -67,7 +53,7 @@ TEMPLATES: Final = (
         Event("charge.dispute.create"),
         Event("charge.dispute.resolve"),
     ),
-    partially_paid("paid too little", 2, 8, Event("charge.success", 8)),
+    paid_too_little("charge.success"),
     in_other_currency(Event("charge.success")),
     at_other_account(Event("charge.success")),
 )

@@ -3,18 +3,18 @@
 from typing import Final
 
 from tillkeeper.sandbox.templates import (
-    ALL,
     AT_ONCE_S,
     Event,
+    a_part_given_back,
+    a_refund_that_fails,
     at_other_account,
+    being_given_back,
     failed,
+    given_back_in_two_parts,
     in_other_currency,
     paid,
-    partially_paid,
-    partially_refunded,
+    paid_too_little,
     processing,
-    refunded,
-    refunding,
 )
 
 LET_GO: Final = "refund.processed (uncaptured)"  # what was authorized and never captured
@@ -38,31 +38,12 @@ TEMPLATES: Final = (
     failed("declined", 8, Event("payment.failed")),
     processing("authorized, and not captured", 5, Event("payment.authorized")),
     failed("never captured, and let go", 4, Event("payment.authorized"), Event(LET_GO)),
-    partially_refunded(
-        "a part given back",
-        6,
-        4,
-        Event("payment.captured"),
-        Event("refund.created", 4, "1"),
-        Event("refund.processed", 4, "1", after_s=AT_ONCE_S),
-    ),
-    refunded(
-        "given back in two parts",
-        4,
-        Event("payment.captured"),
-        Event("refund.processed", 3, "1"),
-        Event("refund.processed", 7, "2"),
-    ),
-    refunding("being given back", 3, Event("payment.captured"), Event("refund.created", 5, "1")),
-    paid(
-        "a refund that fails",
-        3,
-        Event("payment.captured"),
-        Event("refund.created", ALL, "1"),
-        Event("refund.failed", ALL, "1", after_s=AT_ONCE_S),
-    ),
+    a_part_given_back("payment.captured", "refund.created", "refund.processed"),
+    given_back_in_two_parts("payment.captured", "refund.processed"),
+    being_given_back("payment.captured", "refund.created"),
+    a_refund_that_fails("payment.captured", "refund.created", "refund.failed"),
     paid("disputed", 2, Event("payment.captured"), Event("payment.dispute.created")),
-    partially_paid("paid too little", 2, 8, Event("payment.captured", 8)),
+    paid_too_little("payment.captured"),
     in_other_currency(Event("payment.captured")),
     at_other_account(Event("payment.captured")),
 )

@@ -11,7 +11,7 @@ from tillkeeper.sandbox.templates import (
     failed,
     in_other_currency,
     paid,
-    partially_paid,
+    paid_too_little,
     processing,
     refunded,
     unpaid,
@@ -44,7 +44,7 @@ TEMPLATES: Final = (
         Event(f"CANCELLED {AFTER_PAYMENT}", ALL, "1"),
     ),
     paid("sent back", 3, Event("READY_TO_SHIP"), Event("SHIPPED"), Event("TO_RETURN")),
-    partially_paid("paid too little", 2, 8, Event("READY_TO_SHIP", 8)),
+    paid_too_little("READY_TO_SHIP"),
     in_other_currency(Event("READY_TO_SHIP")),
     at_other_account(Event("READY_TO_SHIP")),
 )

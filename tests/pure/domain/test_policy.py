@@ -43,7 +43,7 @@ steps = st.lists(after_the_beginning | about_a_date, max_size=5).map(tuple)
 ladders = st.lists(
     st.builds(ActionSteps, action=st.sampled_from(Action), times=steps, every=st.none() | minutes(1, 40)),
     max_size=len(Action),
-    unique_by=lambda climb: climb.action,
+    unique_by=lambda steps: steps.action,
 ).map(lambda actions: Ladder(actions=tuple(actions)))
 dates = st.none() | minutes(-60, 120).map(lambda after: NOON + after)
 spells = st.builds(Phase, began_at=st.just(NOON), expires_at=dates, next_due_at=dates)
@@ -83,16 +83,16 @@ def having_climbed(phase: Phase, step: Step) -> Phase:
     return msgspec.structs.replace(phase, last_steps={**phase.last_steps, step.action: step.at})
 
 
-def moments_by_definition(climb: ActionSteps, phase: Phase) -> list[datetime]:
+def moments_by_definition(steps: ActionSteps, phase: Phase) -> list[datetime]:
     """All moments of an action until the horizon, earliest first, out of what the policy's page says of them."""
     origins = {Anchor.START: phase.began_at, Anchor.EXPIRY: phase.expires_at, Anchor.DUE: phase.next_due_at}
-    told = [(step, origins[step.anchor] + step.offset) for step in climb.times if origins[step.anchor]]
-    if climb.action is Action.REMIND:  # of a date: not before the wait began, nor in its first ten minutes
+    told = [(step, origins[step.anchor] + step.offset) for step in steps.times if origins[step.anchor]]
+    if steps.action is Action.REMIND:  # of a date: not before the wait began, nor in its first ten minutes
         told = [(step, at) for step, at in told if step.anchor is Anchor.START or at >= phase.began_at + 10 * MINUTE]
     moments = sorted({at for _, at in told})
-    if climb.every and moments:
+    if steps.every and moments:
         while moments[-1] < EACH_MINUTE[-1]:
-            moments.append(moments[-1] + climb.every)
+            moments.append(moments[-1] + steps.every)
     return [at for at in moments if at <= EACH_MINUTE[-1]]
 
 
@@ -113,7 +113,7 @@ def test_each_step_is_taken_once_at_most_and_never_after_a_later_one(ladder, pha
 
 @given(ladders, spells, clocks)
 def test_no_step_is_taken_before_its_moment_or_at_one_that_the_ladder_does_not_have(ladder, phase, gaps):
-    by_action = {climb.action: moments_by_definition(climb, phase) for climb in ladder.actions}
+    by_action = {steps.action: moments_by_definition(steps, phase) for steps in ladder.actions}
     for each in climb_at(ladder, phase, [at for at in looks_of(gaps) if at <= EACH_MINUTE[-1]]):
         assert each.step.at <= each.now
         assert each.step.at in by_action[each.step.action]
@@ -121,7 +121,7 @@ def test_no_step_is_taken_before_its_moment_or_at_one_that_the_ladder_does_not_h
 
 @given(ladders, spells, clocks)
 def test_of_each_action_only_the_latest_missed_step_is_taken(ladder, phase, gaps):
-    by_action = {climb.action: moments_by_definition(climb, phase) for climb in ladder.actions}
+    by_action = {steps.action: moments_by_definition(steps, phase) for steps in ladder.actions}
     for each in climb_at(ladder, phase, [at for at in looks_of(gaps) if at <= EACH_MINUTE[-1]]):
         assert each.step.at == max(at for at in by_action[each.step.action] if at <= each.now)
 
@@ -138,11 +138,11 @@ def test_at_one_look_asking_comes_first_and_closing_last(ladder, phase, gaps):
 @given(ladders, spells)
 def test_a_sweep_that_never_rests_takes_every_step_at_its_moment(ladder, phase):
     taken = climb_at(ladder, phase, EACH_MINUTE)
-    for climb in ladder.actions:
-        moments = moments_by_definition(climb, phase)
+    for steps in ladder.actions:
+        moments = moments_by_definition(steps, phase)
         already = [at for at in moments if at <= phase.began_at][-1:]
         expected = [(at, NOON) for at in already] + [(at, at) for at in moments if at > phase.began_at]
-        assert [(each.step.at, each.now) for each in of_action(taken, climb.action)] == expected
+        assert [(each.step.at, each.now) for each in of_action(taken, steps.action)] == expected
 
 
 @given(ladders, spells, clocks)
@@ -199,16 +199,16 @@ def test_a_clock_that_is_set_back_repeats_nothing(ladder, phase, gaps):
 
 @given(st.sets(st.integers(0, 120), min_size=1, max_size=5), st.integers(1, 40), st.integers(0, 10**6))
 def test_every_goes_on_without_an_end(firsts, every, later):
-    climb = ActionSteps(
+    steps = ActionSteps(
         action=Action.QUERY,
         times=tuple(StepTime(offset=first * MINUTE) for first in sorted(firsts)),
         every=every * MINUTE,
     )
     phase, now = Phase(began_at=NOON), NOON + max(firsts) * MINUTE + later * MINUTE
-    decision = next_step(Ladder(actions=(climb,)), phase, now)
+    decision = next_step(Ladder(actions=(steps,)), phase, now)
     assert isinstance(decision, Due)
     assert decision.step.at == NOON + (max(firsts) + later // every * every) * MINUTE
-    resting = next_step(Ladder(actions=(climb,)), having_climbed(phase, decision.step), now)
+    resting = next_step(Ladder(actions=(steps,)), having_climbed(phase, decision.step), now)
     assert resting == Wait(until=decision.step.at + every * MINUTE)
 
 

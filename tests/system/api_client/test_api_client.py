@@ -446,7 +446,23 @@ async def test_who_can_be_asked_is_told_without_asking(server, time):
     }
     async with an_api_client(gateways, time) as api_client:
         assert [api_client.can_query(account) for account in (*gateways, "nobody")] == [True, False, True, False]
+        gateways["without"] = stripe(server.url)
+        api_client.update_accounts()
+        assert api_client.can_query("without")
+        del gateways["with"]
+        api_client.update_accounts()
+        assert not api_client.can_query("with")
     assert server.requests == []
+
+
+async def test_a_query_is_signed_once_to_see_whether_an_account_can_be_asked(server, time, monkeypatch):
+    gateway = wechatpay(server.url)
+    made = []
+    ask = gateway.query_request
+    monkeypatch.setattr(gateway, "query_request", lambda query, **told: made.append(query) or ask(query, **told))
+    async with an_api_client({"wechat": gateway}, time) as api_client:
+        assert [api_client.can_query("wechat") for _ in range(3)] == [True, True, True]
+    assert len(made) == 1
 
 
 async def test_on_the_real_clock_it_asks_as_well(server):

@@ -26,7 +26,7 @@ LEASE: Final = timedelta(minutes=2)  # more than a page of a list takes with all
 CHECKOUT: Final = timedelta(hours=2)  # a payment that began before the order expired is finished by then
 # An order that never expires may be paid so long after it began or its payment failed.  Later payments are rare, and
 # queries about all abandoned orders would take an account's calls from those that matter.
-UNDATED: Final = timedelta(days=7)
+LATE_PAYMENT: Final = timedelta(days=7)
 PASSED_OVER_MAX: Final = 10_000  # counted up to here; more need not be known
 CHUNK_ORDERS: Final = 500  # locked at once
 
@@ -118,12 +118,12 @@ async def advance(
     check_held(await conn.fetchval(ADVANCE, account, by, until, now + LEASE, requested_since))
 
 
-KEEP = "UPDATE backfills SET leased_until = $3 WHERE account = $1 AND leased_by = $2 RETURNING 1"
+RENEW = "UPDATE backfills SET leased_until = $3 WHERE account = $1 AND leased_by = $2 RETURNING 1"
 
 
-async def keep(conn: Conn, account: str, *, by: UUID, now: datetime) -> None:
+async def renew(conn: Conn, account: str, *, by: UUID, now: datetime) -> None:
     """Extends the lease.  Raises LeaseLost."""
-    check_held(await conn.fetchval(KEEP, account, by, now + LEASE))
+    check_held(await conn.fetchval(RENEW, account, by, now + LEASE))
 
 
 # What was requested after the span was fixed remains.
@@ -143,16 +143,16 @@ async def finish(conn: Conn, account: str, *, requested_since: datetime | None, 
     await conn.execute(FINISH, account, by, requested_since, until)
 
 
-PUT_OFF = """
+POSTPONE = """
 UPDATE backfills SET leased_by = NULL, leased_until = '-infinity', tries = tries + 1, due_at = $3
 WHERE account = $1 AND leased_by = $2 AND due_at IS NOT NULL
 """
 
 
-async def postpone(conn: Conn, wanted: RequestedBackfill, *, by: UUID, now: datetime) -> datetime:
+async def postpone(conn: Conn, backfill: RequestedBackfill, *, by: UUID, now: datetime) -> datetime:
     """Ends the lease for a later attempt; returns when that is due."""
-    due_at = now + BACKFILL.pause(wanted.tries + 1)
-    await conn.execute(PUT_OFF, wanted.account, by, due_at)
+    due_at = now + BACKFILL.pause(backfill.tries + 1)
+    await conn.execute(POSTPONE, backfill.account, by, due_at)
     return due_at
 
 
@@ -186,8 +186,8 @@ SELECT o.id, o.ask_at IS NOT NULL AND d.due_at IS NOT NULL AND d.due_at <= great
 ) AS o LEFT JOIN due_orders d ON d.order_id = o.id
 WHERE o.phase_since <= $3 AND o.status = ANY($4::text[]) AND $1 = ANY(o.accounts)
   AND (o.held_until IS NULL OR o.held_until <= $5)
-  AND NOT EXISTS (SELECT FROM steps r WHERE r.order_id = o.id AND r.phase = o.phase AND r.action = 'query'
-                  AND r.taken_at > $6)
+  AND NOT EXISTS (SELECT FROM steps s WHERE s.order_id = o.id AND s.phase = o.phase AND s.action = 'query'
+                  AND s.taken_at > $6)
 ORDER BY o.status NOT IN ('processing', 'refunding'), o.phase_since DESC, o.id DESC LIMIT $7
 """
 
@@ -235,7 +235,7 @@ async def find_open_orders(
         now,
         not_asked_since or now,
         limit,
-        since - UNDATED,
+        since - LATE_PAYMENT,
     )
     ids = tuple(row["id"] for row in rows if not row["waits"])
     return OpenOrders(ids=ids, waiting=len(rows) - len(ids))
@@ -253,12 +253,12 @@ SELECT count(*) FROM (
 
 async def count_passed_over(conn: Conn, account: str, until: datetime, found: OpenOrders, *, now: datetime) -> int:
     """Counts the open orders that are not queried, up to PASSED_OVER_MAX."""
-    here = len(found.ids) + found.waiting
-    return int(await conn.fetchval(COUNT_OPEN, account, until, now, here + PASSED_OVER_MAX)) - here
+    found_orders = len(found.ids) + found.waiting
+    return int(await conn.fetchval(COUNT_OPEN, account, until, now, found_orders + PASSED_OVER_MAX)) - found_orders
 
 
 # Locked in the order of ids, as everywhere.
-ASK = """
+REQUEST_QUERIES = """
 WITH locked AS MATERIALIZED (
     SELECT id FROM orders WHERE id = ANY($1::bigint[]) AND closed_at IS NULL ORDER BY id FOR NO KEY UPDATE
 )
@@ -271,22 +271,22 @@ RETURNING o.id, o.ask_at
 
 async def request_queries(conn: Conn, ids: Sequence[int], moments: Sequence[datetime]) -> dict[int, datetime]:
     """Requests queries about the orders, each at its moment, or sooner where one is requested already."""
-    asked = {row["id"]: row["ask_at"] for row in await conn.fetch(ASK, ids, moments)}
+    asked = {row["id"]: row["ask_at"] for row in await conn.fetch(REQUEST_QUERIES, ids, moments)}
     await set_due_by(conn, asked)
     return asked
 
 
-WHAT_CAME = """
+COUNT_RESULTS = """
 SELECT count(*) AS orders,
        CASE
-           WHEN r.result IS NOT NULL THEN r.result
-           WHEN r.order_id IS NOT NULL THEN 'being asked'
+           WHEN s.result IS NOT NULL THEN s.result
+           WHEN s.order_id IS NOT NULL THEN 'being asked'
            WHEN o.ask_at = w.at THEN 'waits'
            ELSE 'settled meanwhile'
        END AS result
 FROM unnest($1::bigint[], $2::timestamptz[]) AS w (id, at)
 JOIN orders o ON o.id = w.id
-LEFT JOIN steps r ON r.order_id = w.id AND r.action = 'query' AND r.at = w.at
+LEFT JOIN steps s ON s.order_id = w.id AND s.action = 'query' AND s.at = w.at
 GROUP BY 2
 """
 UNDECIDED: Final = ("waits", "being asked")
@@ -294,5 +294,5 @@ UNDECIDED: Final = ("waits", "being asked")
 
 async def count_results(conn: Conn, asked: dict[int, datetime]) -> Counter[str]:
     """Counts the orders by the results of their queries; UNDECIDED where there is none yet."""
-    rows = await conn.fetch(WHAT_CAME, list(asked), list(asked.values()))
+    rows = await conn.fetch(COUNT_RESULTS, list(asked), list(asked.values()))
     return Counter({row["result"]: row["orders"] for row in rows})
