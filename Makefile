@@ -34,7 +34,7 @@ setup: .venv/ready  ## The virtual environment, with what the locks name
 rabbitmq:  ## RabbitMQ from apt, unless it is there or cannot be installed; no service is started
 	@$(if $(filter none,$(BROKER)),,bash deploy/install-rabbitmq.sh)
 
-tools:  ## nginx, systemd-analyze and kubectl from apt, for the tests of deploy/, unless they are there; no service is started
+tools:  ## nginx and systemd-analyze from apt, for the tests of deploy/, unless they are there; no service is started
 	@bash deploy/install-tools.sh
 
 prometheus:  ## Prometheus and promtool from apt, unless they are there or cannot be installed; no service is started
@@ -71,6 +71,9 @@ bench: setup rabbitmq  ## What is measured, printed as ratios of one run
 abuse: setup  ## A good client beside each attack of an outsider, and what refusing costs; ARGS="--seconds N --only slow_body"
 	@$(BIN)/python -m bench.unsigned
 	@$(BIN)/python -m bench.abuse $(ARGS)
+
+retention: setup  ## Retention on 5,000,000 deliveries while a worker applies events; takes 30 GB of disk for a while
+	@$(BIN)/python -m bench.retention $(ARGS)
 
 faults: setup rabbitmq  ## Everything that kills, hangs and restarts things, the long run of 20,000 deliveries too
 	@$(BIN)/python -m pytest tests/faults -m "" $(ARGS)

@@ -11,7 +11,7 @@ import typer
 import uvloop
 from rich.console import Console
 
-from bench import accept, apply, end_to_end, memory, stages, sweep
+from bench import accept, apply, confirms, end_to_end, memory, reads, stages, sweep
 from bench.house import Broken, House
 from bench.report import WIDTH, Section, as_json, show
 from bench.sizes import MINIATURE, Sizes
@@ -26,7 +26,9 @@ SECTIONS: Final[Mapping[str, Measure]] = {
     "end_to_end": end_to_end.measure,
     "sweep": sweep.measure,
     "stages": stages.measure,
+    "confirms": confirms.measure,
     "memory": memory.measure,
+    "reads": reads.measure,
 }
 
 

@@ -131,7 +131,11 @@ class Registered(msgspec.Struct, frozen=True, kw_only=True):
 
     order_ref: Annotated[str, Meta(description="The order's reference, decoded.")]
     registration: Annotated[
-        Literal["created", "unchanged"], Meta(description="`unchanged`: it was registered before, with the same terms.")
+        Literal["created", "unchanged"],
+        Meta(
+            description="`unchanged`: it was registered before, with the same terms. Of an order whose payer's data "
+            "was erased, `payer` and `pay_url` are neither compared nor kept."
+        ),
     ]
 
 

@@ -221,6 +221,14 @@ async def test_notes_and_errors_of_what_was_parked_lose_the_contacts(pool):
     assert await pool.fetchval("SELECT note FROM parked") == "told <erased>"
 
 
+async def test_what_retention_removed_before_is_no_hindrance(pool):
+    await an_order(pool)
+    await parked(pool, outcome="discarded")
+    await pool.execute("UPDATE parked SET body = ''")
+    await erased(pool)
+    assert await found(pool) == {}
+
+
 async def test_a_message_that_nobody_can_read_goes_once_it_is_closed(pool):
     await an_order(pool)
     parked_id = await parked(pool, readable=False)

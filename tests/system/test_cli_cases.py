@@ -180,6 +180,9 @@ async def test_a_body_that_retention_removed_is_said_to_be_gone(config, pool):
     await pool.execute("DELETE FROM delivery_bodies")
     shown = await tillkeeper("case", "show", "1", "--raw", "--config", config)
     assert "not kept any more" in shown.out
+    bundle = await tillkeeper("case", "show", "1", "--raw", "--json", "--config", config)
+    [delivery] = json.loads(bundle.out)["deliveries"]
+    assert (delivery["body_bytes"], delivery["body"], delivery["headers"]) == (None, None, [])
 
 
 @pytest.mark.parametrize(

@@ -17,10 +17,10 @@ from tillkeeper.store.postgres.transactions import repeat_on_conflict
 EMAIL = "ada.king@example.com"
 
 
-async def paid(pool, order_ref="A-1", email=EMAIL, *, phone=None, registered=True):
+async def paid(pool, order_ref="A-1", email=EMAIL, *, phone=None, registered=True, amount=100):
     registration = a_registration(order_ref, payer=Payer(email=email, phone=phone) if registered else None)
     await register(pool, registration, policy=Policy(), now=NOON)
-    event = an_event(order_ref=order_ref, payment_ref=f"pi_{order_ref}")
+    event = an_event(order_ref=order_ref, payment_ref=f"pi_{order_ref}", amount=amount)
     delivery = a_delivery(event, run=uuid4(), number=1, body=f'{{"email": "{email}"}}'.encode())
     await repeat_on_conflict(pool, lambda conn: apply_deliveries(conn, [delivery], policy=Policy(), now=NOON))
 
@@ -172,3 +172,13 @@ async def test_of_a_list_what_is_not_registered_here_is_told(config, pool, tmp_p
     assert told.code == 2
     assert "is no list as `erase --list --json` prints it" in told.err
     assert (await erase(config, "--list")).out == "Nothing was erased.\n"
+
+
+async def test_a_case_says_that_its_deliveries_were_erased(config, pool):
+    await paid(pool, amount=150)
+    case_id = await pool.fetchval("SELECT id FROM cases")
+    await erase(config, "A-1", "--note", "request 17", "--by", "mei")
+    shown = await tillkeeper("case", "show", case_id, "--raw", "--config", config)
+    assert (shown.code, shown.out.count("\nerased")) == (0, 1)
+    assert "  (erased at 20" in shown.out
+    assert "order.erase" in shown.out

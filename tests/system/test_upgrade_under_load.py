@@ -44,6 +44,12 @@ DUE_TOO_LATE = """
 SELECT count(*) FROM orders o JOIN due_orders d ON d.order_id = o.id WHERE o.due_at IS NULL OR o.due_at > d.due_at
 """
 
+WHERE_BODIES_ARE = """
+SELECT count(d.body) AS before, count(b.body) AS after,
+       count(*) FILTER (WHERE num_nonnulls(b.body, d.body) <> 1) AS nowhere
+FROM deliveries d LEFT JOIN delivery_bodies b USING (run, number)
+"""
+
 
 def running(program):
     """The environment in which Python finds that program and no other."""
@@ -129,7 +135,7 @@ async def register(client, port):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(400)
 async def test_nothing_is_lost_while_a_database_is_upgraded_under_both_releases(
     tmp_path, before, after, empty_database
 ):
@@ -182,6 +188,10 @@ async def test_nothing_is_lost_while_a_database_is_upgraded_under_both_releases(
     statuses = await owner.fetch("SELECT DISTINCT status FROM orders WHERE order_ref LIKE 'ORDER-%'")
     assert [row["status"] for row in statuses] == ["paid"]
     assert await owner.fetchval("SELECT count(*) FROM parked") == 0
+    kept = await owner.fetchrow(WHERE_BODIES_ARE)
+    assert kept["nowhere"] == 0
+    assert min(kept["before"], kept["after"]) >= 30
+    assert await owner.fetchval("SELECT count(*) FROM delivery_bodies_other") == 0  # their week was made
     assert await owner.fetchval("SELECT count(*) FROM due_orders") == ORDERS
     assert await owner.fetchval(DUE_TOO_LATE) == 0
     await owner.close()

@@ -306,13 +306,22 @@ def _print_case(found: dict[str, Any], *, raw: bool) -> None:
         "Deliveries; --raw shows them" if not raw else "Deliveries",
         columns,
         (
-            cells(delivery, "run", "number", "account", "received_at", "key", "events", "body_bytes")
+            cells({**delivery, "body_bytes": _size_of_body(delivery)}, *DELIVERY_CELLS)
             for delivery in found["deliveries"]
         ),
     )
     if raw:
+        erased_at = order and order["erased_at"]
         for delivery in found["deliveries"]:
-            _print_raw(delivery)
+            _print_raw(delivery, erased_at)
+
+
+DELIVERY_CELLS: Final = ("run", "number", "account", "received_at", "key", "events", "body_bytes")
+
+
+def _size_of_body(delivery: dict[str, Any]) -> object:
+    """Returns the bytes of a body, or says that retention or an erasure removed it."""
+    return "not kept" if delivery["body_bytes"] is None else delivery["body_bytes"]
 
 
 AMOUNTS: Final = frozenset({"amount", "due", "paid", "captured", "refunding", "refunded", "proposed_refund"})
@@ -333,6 +342,7 @@ def _print_order(order: dict[str, Any]) -> None:
             "swept next": order["swept_next_at"],
             "held until": order["held_until"],
             "closed": order["closed_at"],
+            "erased": order["erased_at"],
         }
     )
     print()
@@ -375,14 +385,15 @@ def _further_details(row: dict[str, Any]) -> str:
             return ", ".join(text for text in refs if text)
 
 
-def _print_raw(delivery: dict[str, Any]) -> None:
+def _print_raw(delivery: dict[str, Any], erased_at: datetime | None) -> None:
     from tillkeeper.cli.output import print_facts, shown
 
     print(f"{delivery['run']} {delivery['number']}")
     print_facts({f"  {name}": value for name, value in delivery["headers"]})
     body = delivery.get("body", delivery.get("body_b64"))
     if body is None:
-        print("  (its body is not kept any more)")
+        gone = f"erased at {shown(erased_at)}" if erased_at else "not kept any more: its days of [retention] are over"
+        print(f"  ({gone})")
     else:
         print("\n".join(shown(line) for line in body[:BODY_CHARS_SHOWN].splitlines()))
         if len(body) > BODY_CHARS_SHOWN:

@@ -159,6 +159,8 @@ def _print(row: dict[str, Any]) -> None:
 
     delivery = row["delivery"] or {}
     print_facts({name: value for name, value in row.items() if name != "delivery"})
+    if not row["message_bytes"]:
+        print("\nits message is not kept any more: it was closed more than parked_days of [retention] ago")
     for event in delivery.get("events", ()):
         print("\nevent")
         print_facts({f"  {name}": value for name, value in event.items()})

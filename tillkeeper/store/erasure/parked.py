@@ -45,6 +45,8 @@ def _blanked(row: Any, subject: Subject) -> tuple[bytes, str, str | None]:
 
 
 def _without_raw(message: bytes) -> bytes:
+    if not message:  # retention removed it
+        return message
     envelope = unpack(message)
     return pack(msgspec.structs.replace(envelope, deliveries=tuple(map(blank, envelope.deliveries))))
 
