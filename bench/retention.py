@@ -80,9 +80,11 @@ class Progress(msgspec.Struct, kw_only=True):
 
     seen: list[tuple[float, int]] = msgspec.field(default_factory=list)
 
-    def rate(self, since_s: float, until_s: float) -> float:
-        """Events a second within that time."""
+    def rate(self, since_s: float, until_s: float) -> float | None:
+        """Events a second within that time; None where the worker was through before."""
         within = [(at, events) for at, events in self.seen if since_s <= at <= until_s]
+        if len(within) < 2:
+            return None
         (first_s, first), (last_s, last) = within[0], within[-1]
         return (last - first) / (last_s - first_s)
 
