@@ -1,5 +1,6 @@
 """Whoever follows events sees each once, in whatever order transactions commit."""
 
+import json
 import random
 from datetime import timedelta
 
@@ -11,7 +12,18 @@ from tillkeeper import clock
 from tillkeeper.domain.policy import Policy
 from tillkeeper.store.apply.batch import apply_deliveries
 from tillkeeper.store.apply.registration import register
-from tillkeeper.store.reports.events import LATE_ROWS, PAGE_ROWS, EventFilter, EventTail, latest_events
+from tillkeeper.store.reports.events import (
+    CLOCKS_DIFFER,
+    EVENTS_BETWEEN,
+    EVENTS_SINCE,
+    LATE_ROWS,
+    NEWEST_SINCE,
+    PAGE_ROWS,
+    SEQS_SINCE,
+    EventFilter,
+    EventTail,
+    latest_events,
+)
 
 FILL = """
 INSERT INTO inbox (account, event_id, kind, evidence, occurred_at, recorded_at, digest, outcome)
@@ -151,6 +163,39 @@ async def test_a_worker_whose_clock_is_wrong_hides_no_event_of_its_own_or_others
     assert await seen(tail, pool) == ["wrong1"]
     await fill(pool, "right-again")
     assert await seen(tail, pool) == ["right-again1"]
+
+
+OLD = """
+INSERT INTO inbox (account, event_id, kind, evidence, occurred_at, recorded_at, digest, outcome, order_id)
+SELECT 'stripe-main', 'old' || i, 'payment.failed', 'query', now(), now() - interval '1 year', '', 'no_change',
+       (SELECT id FROM orders) FROM generate_series(1, 50000) i
+"""
+READS = {
+    "what is new": (EVENTS_BETWEEN, 0, 2**62, None, PAGE_ROWS),
+    "the latest": (EVENTS_SINCE, None, 100),
+    "where to begin": (NEWEST_SINCE, None),
+    "what is visible": (SEQS_SINCE, None, LATE_ROWS),
+}
+
+
+@pytest.fixture
+async def many_old(pool):
+    await register(pool, a_registration(), policy=Policy(), now=clock.now())
+    await pool.execute(OLD)
+    await fill(pool, "new", 5)
+    await pool.execute("VACUUM ANALYZE inbox")
+
+
+async def test_no_look_reads_what_was_recorded_long_ago(pool, many_old):
+    whole = await pool.fetchval("SELECT pg_relation_size('inbox') / current_setting('block_size')::int")
+    assert whole > 600
+    for statement, *arguments in READS.values():
+        since = clock.now() - CLOCKS_DIFFER
+        given = [since if argument is None else argument for argument in arguments]
+        async with pool.acquire() as conn:
+            [told] = json.loads(await conn.fetchval(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement}", *given))
+        read = told["Plan"]["Shared Hit Blocks"] + told["Plan"]["Shared Read Blocks"]
+        assert read < whole / 3, statement
 
 
 # --- the latest -------------------------------------------------------------------------------------------------------
