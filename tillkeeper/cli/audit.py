@@ -105,10 +105,15 @@ def _as_json(books: "Audit") -> dict[str, Any]:
 
 
 def _print(books: "Audit") -> None:
+    from tillkeeper.cli.output import Tone, print_toned
+
     _print_sums(books)
     _print_faults(books)
     _print_overdue(books)
-    print("The books balance." if books.balances else "The books do NOT balance.")
+    if books.balances:
+        print("The books balance.")
+    else:
+        print_toned("The books do NOT balance.", Tone.ALARM)
 
 
 def _print_sums(books: "Audit") -> None:

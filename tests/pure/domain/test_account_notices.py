@@ -52,7 +52,7 @@ def test_who_does_not_answer_is_told_once_and_that_they_do_again_once(answers, i
 
 def test_the_notices_say_since_when_and_how_long():
     silent = silence_begins("a", 7, Begins(kind="silent", since=NOON, usual_share=0.5), FAILING, now=NOON + 90 * MINUTE)
-    assert (silent.key, silent.topic) == ("silence/7/account.silent", "account.silent")
+    assert (silent.key, silent.topic, silent.audience) == ("silence/7/account.silent", "account.silent", "ops")
     assert silent.payload == {
         "level": 1,
         "account": "a",

@@ -86,10 +86,12 @@ def test_an_id_that_says_two_things_counts_for_both_and_a_person_is_told():
     assert positions == [1]
     assert [item.event.event_id == event.event_id for item in items] == [True, False]
     ((item, reason),) = reused
-    assert (item, reason.kind, reason.subject) == (
-        items[1],
-        "event_id_reused",
-        event_subject("stripe-main", event.event_id),
+    assert item is items[1]
+    assert reason == CaseReason(
+        kind="event_id_reused",
+        subject=event_subject("stripe-main", event.event_id),
+        account="stripe-main",
+        details={"now_says": "payment.succeeded", "delivery": [str(part) for part in item.delivery]},
     )
     assert give_ids_of_their_own([Item(event=event), Item(event=other)], {}) == ([], [])  # ids of answers are ours
 
