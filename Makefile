@@ -16,7 +16,7 @@ QUICK := --ignore=tests/pure/sandbox $(COVERED) tests/database/test_statements.p
 COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header \
 	--python-version 3.11 --extra sandbox pyproject.toml
 
-.PHONY: help setup rabbitmq prometheus tools installed run test test-quick test-rest check lint cover bench abuse faults fuzz histories lives docs pictures lock clean
+.PHONY: help setup rabbitmq prometheus tools installed run test test-quick test-rest check lint cover bench abuse faults alerts fuzz histories lives docs pictures lock clean
 
 help:  ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,7 +34,7 @@ setup: .venv/ready  ## The virtual environment, with what the locks name
 rabbitmq:  ## RabbitMQ from apt, unless it is there or cannot be installed; no service is started
 	@$(if $(filter none,$(BROKER)),,bash deploy/install-rabbitmq.sh)
 
-tools:  ## nginx, systemd-analyze and kubectl from apt, for the tests of deploy/, unless they are there; no service is started
+tools:  ## nginx and systemd-analyze from apt, for the tests of deploy/, unless they are there; no service is started
 	@bash deploy/install-tools.sh
 
 prometheus:  ## Prometheus and promtool from apt, unless they are there or cannot be installed; no service is started
@@ -82,6 +82,9 @@ faults: setup rabbitmq  ## Everything that kills, hangs and restarts things, the
 mutants: setup  ## Spoils domain/ and what verifies, bit by bit; what no test notices; ARGS="'tillkeeper.domain.money*'"
 	@$(BIN)/mutmut run --max-children $(TEST_PROCESSES) $(ARGS)
 	@$(BIN)/mutmut results
+
+alerts: setup rabbitmq prometheus  ## Provokes every alert on a running Tillkeeper, sees it fire, follows its runbook; ARGS="-k Parked"
+	@$(BIN)/python -m pytest tests/system/watching/test_alerts.py -m "" $(ARGS)
 
 installed: setup  ## A wheel in an empty Debian, as root with debootstrap: pip install, init, check, run, and an order is paid
 	@$(BIN)/python -m pytest tests/installed -m installed $(ARGS)

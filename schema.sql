@@ -98,6 +98,7 @@ CREATE TABLE deliveries (
 ) WITH (toast_tuple_target = 8160);  -- real bodies of 2 to 5 KB stay in the row
 ALTER TABLE deliveries ALTER COLUMN body SET STORAGE EXTERNAL;  -- compressing each body cost more than writing it
 -- For retention of what 0.1.0 stored, and stores while both serve.
+CREATE INDEX deliveries_in_time ON deliveries USING brin (received_at) WITH (pages_per_range = 64, autosummarize = on);
 CREATE INDEX deliveries_unsigned ON deliveries (received_at) WHERE key = 'unsigned' AND body IS NOT NULL;
 CREATE INDEX deliveries_with_body ON deliveries (received_at) WHERE body IS NOT NULL;
 
@@ -254,6 +255,7 @@ CREATE TABLE inbox (
     CONSTRAINT waiting_means_no_order CHECK ((outcome = 'waiting') = (order_id IS NULL)),
     CONSTRAINT webhooks_have_a_delivery CHECK (evidence <> 'webhook' OR number IS NOT NULL)
 ) WITH (fillfactor = 90);
+CREATE INDEX inbox_in_time ON inbox USING brin (recorded_at) WITH (pages_per_range = 64, autosummarize = on);
 CREATE INDEX inbox_of_order ON inbox (order_id, seq) WHERE order_id IS NOT NULL;
 CREATE INDEX inbox_waiting_for_order ON inbox (order_ref) WHERE outcome = 'waiting';
 CREATE INDEX inbox_waiting_for_payment ON inbox (account, payment_ref) WHERE outcome = 'waiting';
@@ -588,6 +590,7 @@ INSERT INTO schema_versions (version, name, oldest_program, finished_at) VALUES
     (2, 'names', 2, now()),
     (3, 'bodies', 2, now()),
     (4, 'due_orders', 2, now()),
-    (5, 'retention', 2, now());
+    (5, 'retention', 2, now()),
+    (6, 'audit_in_time', 2, now());
 
 COMMIT;

@@ -20,6 +20,7 @@ class Sizes(msgspec.Struct, frozen=True, kw_only=True):
     empty_polls: int = 200
     memory_events: int = 60_000
     confirmed_messages: int = 8_000  # 1.2 GB: two logs and more
+    years_orders: int = 250_000  # with four events each; the targets are meant at ten times as many
 
 
 MINIATURE: Final = Sizes(
@@ -35,4 +36,5 @@ MINIATURE: Final = Sizes(
     empty_polls=2,
     memory_events=1_000,
     confirmed_messages=20,
+    years_orders=3_000,
 )

@@ -1,7 +1,6 @@
 #!/bin/bash
 # Installs from apt what the tests of deploy/ need, where that needs no question, and starts nothing: nginx, which stands
-# before the receiver, systemd-analyze, which reads the units, and kubectl, which renders kustomizations.  What cannot be
-# installed is said in one line.
+# before the receiver, and systemd-analyze, which reads the units.  What cannot be installed is said in one line.
 set -euo pipefail
 . "$(dirname "$0")/apt.sh"
 
@@ -17,4 +16,4 @@ provide() {
 
 provide nginx nginx-light nginx.service
 provide systemd-analyze systemd systemd-networkd.service
-provide kubectl kubernetes-client kubelet.service
+command -v kubectl >/dev/null || echo "kubectl is not installed, and Debian's is too old: the tests that render kustomizations are skipped."

@@ -28,7 +28,8 @@ PORTS: Final = f"""
 Where the configuration names no port, a process takes the first free one of {PORTS_EACH} from there on, so that
 several of a role on one machine do not collide; `status_server_listening` in the log says which, and
 `metrics_not_served` that none was free. A port that it names is that one, or an error; 0 opens none. The processes of
-one `work.processes` or `ingest.processes` share a port, and tell their sum.
+one `work.processes` or `ingest.processes` share a port, and tell their sum, but for `process_cpu_seconds_total` and
+the like: those are told by processes that run alone.
 """
 DATABASE: Final = f"""
 What is open in the database is read by sweeps, every {READ_EVERY_S:.0f} s, and never because somebody scrapes; each

@@ -15,7 +15,7 @@ from tillkeeper.lanes.topology import Topology
 from tillkeeper.loops import pause
 from tillkeeper.sandbox.servers import Postgres, RabbitMQ
 
-WITHIN_S = 30.0
+WITHIN_S = 120.0
 Answer = TypeVar("Answer")
 
 

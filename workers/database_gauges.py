@@ -8,16 +8,19 @@ from datetime import datetime
 from typing import Final
 
 import asyncpg
+import structlog
 from prometheus_client import Gauge
 
 from tillkeeper import clock, telemetry
 from tillkeeper.domain.order.cases import CASE_KINDS
 from tillkeeper.domain.order.notices import Audience
-from tillkeeper.outage import Outage
-from tillkeeper.store.postgres.pool import POOL_ACQUIRE_S
+from tillkeeper.store.postgres.pool import Conn
 from tillkeeper.store.postgres.sqlstates import DATABASE_ERRORS
 from tillkeeper.store.reports.gauges import Count, OpenWork, read_open_work
 from tillkeeper.telemetry import OTHER
+from tillkeeper.workers.database_retry import DatabaseRetry, Stopped
+
+log = structlog.get_logger()
 
 READ_EVERY_S: Final = 15.0  # as often as Prometheus usually looks
 NONE: Final = Count(count=0)
@@ -27,29 +30,36 @@ class DatabaseGauges:
     """Sets the gauges of what is open."""
 
     def __init__(
-        self, *, pool: asyncpg.Pool, accounts: Collection[str], now: Callable[[], datetime], outage: Outage
+        self, *, pool: asyncpg.Pool, accounts: Collection[str], now: Callable[[], datetime], retry: DatabaseRetry
     ) -> None:
         self._pool = pool
         self._accounts = accounts
         self._now = now
-        self._outage = outage
+        self._retry = retry
+        self._failed = False  # the last time; it is logged once
 
     async def run_once(self) -> int:
-        """Reads once.  It has nothing to handle."""
-        began_s, now = clock.monotonic_s(), self._now()
+        """Reads once, as soon as the database is available.  It has nothing to handle."""
         try:
-            async with self._pool.acquire(timeout=POOL_ACQUIRE_S) as conn, conn.transaction(readonly=True):
-                work = await read_open_work(
-                    conn, ages_s=list(telemetry.STUCK_AGES_S.values()), limit=telemetry.COUNTED_MAX, now=now
-                )
-        except DATABASE_ERRORS as error:
-            self._outage.failed(self, error)
+            work, now, took_s = await self._retry.transact(self._pool, self._read)
+        except Stopped:
             return 0
-        self._outage.recovered(self)
+        except DATABASE_ERRORS as error:
+            if not self._failed:
+                log.warning("gauges_not_read", error=type(error).__name__, text=str(error)[:200])
+            self._failed = True
+            return 0
+        self._failed = False
         show(work, accounts=self._accounts, now=now)
         telemetry.DATABASE_READ_AT.set(now.timestamp())
-        telemetry.DATABASE_READ_SECONDS.set(clock.monotonic_s() - began_s)
+        telemetry.DATABASE_READ_SECONDS.set(took_s)
         return 0
+
+    async def _read(self, conn: Conn) -> tuple[OpenWork, datetime, float]:
+        began_s, now = clock.monotonic_s(), self._now()
+        ages_s = list(telemetry.STUCK_AGES_S.values())
+        work = await read_open_work(conn, ages_s=ages_s, limit=telemetry.COUNTED_MAX, now=now)
+        return work, now, clock.monotonic_s() - began_s
 
 
 def show(work: OpenWork, *, accounts: Iterable[str], now: datetime) -> None:

@@ -140,9 +140,7 @@ class _Loops:
         ]
 
     def _gauges(self) -> DatabaseGauges:
-        return DatabaseGauges(
-            pool=self.pool, accounts=self.accounts.gateways.keys(), now=clock.now, outage=self.retry.outage
-        )
+        return DatabaseGauges(pool=self.pool, accounts=self.accounts.gateways.keys(), now=clock.now, retry=self.retry)
 
     def _sweep(self) -> Sweep:
         return Sweep(**self._shared, api_client=self._watched, settings=self.settings.sweep)

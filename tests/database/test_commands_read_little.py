@@ -43,6 +43,20 @@ async def test_a_look_at_what_is_open_reads_no_table_of_what_is_done_whole(pool,
     assert told["Plan"]["Shared Hit Blocks"] + told["Plan"]["Shared Read Blocks"] < 40
 
 
+async def test_failed_orders_that_nobody_closes_are_counted_without_being_read(pool):
+    await pool.execute(DONE)
+    await pool.execute("UPDATE orders SET status = 'failed', captured_minor = 0, phase_since = $1", NOON)
+    await pool.execute("VACUUM ANALYZE")
+    async with pool.acquire() as conn:
+        explained = await conn.fetchval(
+            f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {handing_over.STUCK_COUNTS}", NOON, NOON
+        )
+        [counted] = await conn.fetch(handing_over.STUCK_COUNTS, NOON, NOON)
+    [told] = json.loads(explained)
+    assert (counted["status"], counted["orders"]) == ("failed", 5000)
+    assert told["Plan"]["Shared Hit Blocks"] + told["Plan"]["Shared Read Blocks"] < 100
+
+
 async def test_stuck_orders_of_every_status_are_found_together(pool):
     await pool.execute(DONE)
     for number, status in enumerate(STUCK):

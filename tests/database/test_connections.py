@@ -228,7 +228,7 @@ async def pgbouncer(postgres_server: Postgres) -> AsyncIterator[str]:
         connection.terminate()
         return True
 
-    await child.ready(answers, within_s=20)
+    await child.ready(answers, within_s=120)
     yield f"postgresql://postgres@127.0.0.1:{port}"
     await child.stop(signal.SIGTERM, within_s=10)
     shutil.rmtree(directory)

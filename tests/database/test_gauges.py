@@ -1,5 +1,6 @@
 """The gauges of what is open: they count what stands in the database, read little for it, and have bounded labels."""
 
+import asyncio
 import json
 from datetime import timedelta
 
@@ -12,9 +13,9 @@ from tests.database.test_commands_read_little import DONE, ENTRIES
 from tillkeeper import telemetry
 from tillkeeper.domain.events import Kind
 from tillkeeper.metric_definitions import DEFINITIONS
-from tillkeeper.outage import database_outage
 from tillkeeper.store.reports import gauges
 from tillkeeper.workers.database_gauges import DatabaseGauges
+from tillkeeper.workers.database_retry import DatabaseRetry
 
 AGES_S = list(telemetry.STUCK_AGES_S.values())
 READS = {
@@ -52,8 +53,13 @@ def value(name: str, **labels: str) -> float | None:
 
 
 @pytest.fixture
-def reading(pool, clock):
-    return DatabaseGauges(pool=pool, accounts=("stripe-main", "alipay-main"), now=clock, outage=database_outage())
+def stop():
+    return asyncio.Event()
+
+
+@pytest.fixture
+def reading(pool, clock, stop):
+    return DatabaseGauges(pool=pool, accounts=("stripe-main", "alipay-main"), now=clock, retry=DatabaseRetry(stop))
 
 
 @pytest.mark.parametrize("read", READS)
@@ -119,15 +125,28 @@ async def test_what_is_settled_is_counted_no_more(pool, reading, clock):
 
 
 async def test_without_the_database_the_figures_stay_and_their_time_tells_how_old_they_are(
-    pool, reading, clock, monkeypatch
+    pool, reading, clock, stop, monkeypatch
 ):
     await told(pool, an_event(order_ref="nobody"))
     await reading.run_once()
     clock.at = NOON + timedelta(minutes=5)
     monkeypatch.setattr(gauges, "WAITING", "SELECT pg_terminate_backend(pg_backend_pid())")
+    stop.set()
     assert await reading.run_once() == 0
     assert value("tillkeeper_events_waiting") == 1
     assert value("tillkeeper_database_gauges_timestamp_seconds") == NOON.timestamp()
+
+
+async def test_a_count_that_fails_is_told_once_and_leaves_the_figures_as_they_were(reading, clock, monkeypatch, capsys):
+    await reading.run_once()
+    clock.at = NOON + timedelta(minutes=5)
+    with monkeypatch.context() as spoilt:
+        spoilt.setattr(gauges, "WAITING", "SELECT 1 / (0 * $1)")
+        assert [await reading.run_once(), await reading.run_once()] == [0, 0]
+    assert capsys.readouterr().out.count("gauges_not_read") == 1
+    assert value("tillkeeper_database_gauges_timestamp_seconds") == NOON.timestamp()
+    await reading.run_once()
+    assert value("tillkeeper_database_gauges_timestamp_seconds") == clock.at.timestamp()
 
 
 async def test_a_query_of_an_account_that_is_gone_counts_as_others(pool, reading):

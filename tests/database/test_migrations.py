@@ -44,7 +44,7 @@ class Reports(list):
         self._told.set()
 
     async def seen(self, fits):
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             while not any(map(fits, self)):
                 self._told.clear()
                 await self._told.wait()
@@ -126,7 +126,7 @@ async def test_of_two_at_once_the_second_waits_and_finds_it_done(owner, database
         both = [
             asyncio.ensure_future(upgrade(database, known(ADD), report=Reports(), waiting=waits.set)) for _ in range(2)
         ]
-        await asyncio.wait_for(waits.wait(), 30)
+        await asyncio.wait_for(waits.wait(), 120)
         assert (await schema_version(owner)).version == NEXT - 1
     done = await asyncio.gather(*both)
     assert sorted(map(len, done)) == [0, 1]

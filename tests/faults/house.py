@@ -21,9 +21,9 @@ from tillkeeper.loops import pause
 from tillkeeper.sandbox.servers.child import Child, free_ports
 
 TOKEN: Final = "token-of-the-fault-run"
-READY_WITHIN_S: Final = 30.0
-STOP_WITHIN_S: Final = 60.0
-DRAIN_WITHIN_S: Final = 80.0  # a dead worker's messages in the spool come back after its lease of a minute
+READY_WITHIN_S: Final = 120.0
+STOP_WITHIN_S: Final = 120.0
+DRAIN_WITHIN_S: Final = 180.0  # a dead worker's messages in the spool come back after its lease of a minute
 LAST_WORDS_CHARS: Final = 3000
 LOOK_S: Final = 0.05
 ROOT: Final = Path(__file__).parents[2]
@@ -238,7 +238,7 @@ WHERE application_name = $1 AND wait_event_type = 'Lock' AND xact_start IS NOT N
 HANG_UP: Final = "SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity WHERE application_name = $1"
 
 
-async def until(condition: Callable[[], Awaitable[bool]], *, within_s: float = 60.0) -> None:
+async def until(condition: Callable[[], Awaitable[bool]], *, within_s: float = 120.0) -> None:
     """Returns as soon as the condition holds; fails when it does not within the time."""
     until_s = clock.monotonic_s() + within_s
     while not await condition():

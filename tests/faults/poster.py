@@ -93,7 +93,7 @@ class Poster:
         left = iter(sales)
         await asyncio.gather(*(self._register_each(left) for _ in range(CONNECTIONS // 4)))
 
-    async def until_accepted(self, more: int, *, within_s: float = 60.0) -> None:
+    async def until_accepted(self, more: int, *, within_s: float = 120.0) -> None:
         """Returns when so many more webhooks have been accepted."""
         goal = self.accepted + more
         async with asyncio.timeout(within_s), self._news:

@@ -37,7 +37,7 @@ async def test_twenty_thousand_deliveries_survive_every_fault(
 
 
 @pytest.mark.rabbitmq
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 async def test_two_thousand_deliveries_survive_every_fault(own_postgres, own_database, own_rabbitmq, tmp_path, capsys):
     async with a_scene(own_postgres, own_database, own_rabbitmq, tmp_path) as scene:
         told = await survive(scene, deliveries=2_000, per_s=150)

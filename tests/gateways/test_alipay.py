@@ -147,6 +147,11 @@ def test_a_refund_fee_of_nothing_tells_of_no_refund(event_of, status, kind, refu
     assert (event.kind, event.amount, event.total, event.refund_ref) == (kind, 12900, None, None)
 
 
+def test_a_notice_of_a_refund_says_so_although_its_sum_is_nothing_so_far(event_of):
+    event = event_of(FIELDS | {"refund_fee": "0.00", "gmt_refund": "2026-10-05 12:00:00.000"})
+    assert (event.kind, event.total) == (Kind.REFUND_SUCCEEDED, 0)
+
+
 def test_a_refund_of_an_unknown_sum_is_all_of_a_closed_trade(event_of):
     refund = alipay_refund(TRADE, PAID_AT, REFUNDED_AT, total=12900, refund_ref="R-1")
     event = event_of(without(refund, "refund_fee"))

@@ -164,8 +164,9 @@ def test_a_signature_is_taken_in_one_writing_only(gateway, keys):
     last = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".index(sign[-3])
     other = sign[:-3] + "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"[last + 1] + "=="
     for written in (other, sign + "\n", f"{sign[:76]}\n{sign[76:]}"):
-        with pytest.raises(BadSignature):
+        with pytest.raises(BadSignature) as refused:
             gateway.verify(request_of(alipay_form(list(FIELDS.items()), written, "utf-8")), NOW)
+        assert refused.value.step is VerificationStep.HEADER
 
 
 def test_a_form_without_sign_is_refused(gateway):
@@ -295,6 +296,12 @@ def test_an_app_private_key_that_is_none_is_refused(keys, text):
         settings(alipay_public_key=public_pem(keys.own), app_private_key=text)
 
 
+@pytest.mark.parametrize("spoil", [lambda _: "no key", "!{}".format, "{}\u200b".format])
+def test_what_is_wrong_with_an_app_private_key_is_said(keys, spoil):
+    with pytest.raises(ValidationError, match="error, app_private_key is neither PEM nor the base64 of a private key "):
+        settings(alipay_public_key=public_pem(keys.own), app_private_key=spoil(bare(private_pem(keys.own))))
+
+
 @pytest.mark.parametrize("text", ["", " ", "no key", "AAAA"])
 def test_a_public_key_that_is_none_is_refused(text):
     with pytest.raises(ValidationError, match="public key"):
@@ -328,8 +335,9 @@ def test_a_certificate_out_of_its_time_is_refused(leaf, class_2, root, signed, s
     mode = settings(alipay_cert=leaf.pem + class_2.pem, alipay_root_cert=root.pem)
     gateway = Alipay("alipay-main", mode)
     assert gateway.verify(signed(FIELDS), NOW)
-    with pytest.raises(BadSignature, match="not valid at this time"):
+    with pytest.raises(BadSignature, match="not valid at this time") as refused:
         gateway.verify(signed(FIELDS), NOW + shift)
+    assert refused.value.step is VerificationStep.KEY
 
 
 @pytest.mark.parametrize(

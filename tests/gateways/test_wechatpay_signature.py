@@ -11,7 +11,7 @@ from wechatpay_factories import BY_CERTIFICATE, KEYS, a_gateway, a_refund, a_tra
 from wechatpayv3 import utils as official
 from wechatpayv3.core import Core
 
-from tillkeeper.gateways.errors import BadSignature
+from tillkeeper.gateways.errors import BadSignature, VerificationStep
 from tillkeeper.gateways.messages import Request
 from tillkeeper.sandbox.simulators.wechatpay.signing import (
     WeChatPayKey,
@@ -133,8 +133,9 @@ def test_the_probe_is_refused():
 def test_another_signature_type_is_refused_and_an_absent_one_is_not():
     request = signed_by_the_package(b"{}")
     for types in (["WECHATPAY2-SM2-WITH-SM3"], [""], ["WECHATPAY2-SHA256-RSA2048"] * 2):
-        with pytest.raises(BadSignature):
+        with pytest.raises(BadSignature) as refused:
             a_gateway().verify(with_header(request, "wechatpay-signature-type", types), NOW)
+        assert refused.value.step is VerificationStep.HEADER
     assert a_gateway().verify(with_header(request, "wechatpay-signature-type", []), NOW)
 
 
@@ -147,8 +148,9 @@ def test_signed_bytes_cannot_move_between_nonce_and_body():
 
 @pytest.mark.parametrize("nonce", ["é", "a\r", "\x00", "n" * 300])
 def test_a_nonce_that_cannot_be_one_is_refused(nonce):
-    with pytest.raises(BadSignature, match="nonce"):
+    with pytest.raises(BadSignature, match="nonce") as refused:
         a_gateway().verify(signed_by_the_package(b"{}", nonce=nonce), NOW)
+    assert refused.value.step is VerificationStep.HEADER
 
 
 @pytest.mark.parametrize("header", ["timestamp", "nonce", "serial", "signature"])

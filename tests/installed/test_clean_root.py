@@ -4,7 +4,6 @@
 is the tests' own, which the user reaches over the loopback, as a database that somebody else runs.
 """
 
-import asyncio
 import json
 import os
 import re
@@ -12,14 +11,11 @@ import secrets
 import shutil
 import subprocess
 import sys
-from asyncio.subprocess import PIPE
 from pathlib import Path
 
-import aiohttp
 import pytest
 
-from tests.system.receiving import PATH, SECRET, a_delivery, until
-from tillkeeper.loops import start
+from tests.system.first_order import fill_in, is_paid_by
 from tillkeeper.sandbox.servers.child import free_ports
 
 ROOT = Path(__file__).parents[2]
@@ -109,54 +105,13 @@ async def test_an_ordinary_user_gets_from_pip_install_to_a_paid_order(shop, empt
     told = done(*shop.command(f"tillkeeper init till --gateway stripe --database-url {empty_database} --yes"))
     next_commands = re.findall(r"^  \d\. (.+)$", told, re.MULTILINE)
     [port] = free_ports(1)
-    fill_in(shop.path("till/tillkeeper.env"), port)
+    token = fill_in(shop.path("till/tillkeeper.env"), port)
 
     checked = ended(*shop.command(f"{next_commands[1]} --json"))
     left = {line["what"]: line["do"] for line in json.loads(checked.stdout)["lines"] if line["state"] == "to do"}
     assert checked.returncode == 1
     assert sorted(left) == ["public URL", "schema"]
 
-    await pays(shop, next_commands[2], port)
+    await is_paid_by(shop.command(f"exec {next_commands[2]}"), environ=None, token=token, port=port)
     assert "paid" in done(*shop.command("tillkeeper order show ORDER-1 --config till/tillkeeper.toml"))
     done(*shop.command("tillkeeper audit --config till/tillkeeper.toml"))
-
-
-def fill_in(env_file: Path, port: int) -> None:
-    """What the person does whom the file asks."""
-    text = env_file.read_text().replace("STRIPE_WEBHOOK_SECRET=", f"STRIPE_WEBHOOK_SECRET={SECRET}")
-    text = text.replace("STRIPE_API_KEY=", "STRIPE_API_KEY=sk_test_of_the_clean_root_77")
-    env_file.write_text(f"{text}TILLKEEPER_INGEST__PORT={port}\n")
-
-
-async def pays(shop: Shop, run: str, port: int) -> None:
-    """Starts everything, registers an order, and posts what its gateway would post."""
-    [token] = re.findall(r"^API_TOKEN=(.+)$", shop.path("till/tillkeeper.env").read_text(), re.MULTILINE)
-    child = await asyncio.create_subprocess_exec(*shop.command(f"exec {run}"), stderr=PIPE)
-    logged = start(child.stderr.read(), name="log")
-    try:
-        headers = {"Authorization": f"Bearer {token}"}
-        async with aiohttp.ClientSession(f"http://127.0.0.1:{port}", headers=headers) as client:
-            await until(lambda: is_ready(client), within_s=120)
-            order = {"amount": 12900, "currency": "CNY", "accounts": ["stripe-main"]}
-            async with client.put("/orders/ORDER-1", json=order) as answer:
-                assert answer.status == 201, await answer.text()
-            signed, body = a_delivery("evt_1")
-            async with client.post(PATH, headers=signed, data=body) as answer:
-                assert answer.status == 200, await answer.text()
-            await until(lambda: is_paid(client), within_s=60)
-    finally:
-        child.terminate()
-        assert await asyncio.wait_for(child.wait(), 90) == 0, (await logged).decode()[-3000:]
-
-
-async def is_ready(client: aiohttp.ClientSession) -> bool:
-    try:
-        async with client.get("/readyz") as answer:
-            return answer.status == 200
-    except aiohttp.ClientError:
-        return False
-
-
-async def is_paid(client: aiohttp.ClientSession) -> bool:
-    async with client.get("/orders/ORDER-1") as answer:
-        return (await answer.json())["status"] == "paid"

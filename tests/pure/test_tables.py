@@ -67,6 +67,8 @@ def test_a_terminal_without_colours_is_shown_none(monkeypatch):
         monkeypatch.setattr(sys, "stdout", stdout)
         print_table("Orders", COLUMNS, [ROW])
         stdout.flush()
-        shown = os.read(screen.fileno(), 65_536).decode()
+        shown = ""
+        while "ORDER-2026-11-30-000001" not in shown:  # a terminal hands on what is written in parts
+            shown += os.read(screen.fileno(), 65_536).decode()
     assert "ORDER-2026-11-30-000001" in shown
     assert re.search(r"\x1b\[[0-9;]*(3[0-7]|4[0-7]|9[0-7]|38|48)[;m]", shown) is None

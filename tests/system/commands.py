@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from tests.system.receiving import SECRET, TOKEN
 from tillkeeper.cli import app
 
-WITHIN_S = 60.0
+WITHIN_S = 180.0
 SERVE = ("run", "ingest", "work", "sweep", "notify", "fetch")  # they take signals, as only a program can
 CLOSED_PORT_URL = "postgresql://postgres@127.0.0.1:1/none"  # nobody listens on port 1
 # The tests' own environment says nothing about Tillkeeper, but that sweeps and senders take no port unasked.

@@ -31,7 +31,9 @@ async def empty_database(postgres_server: Postgres) -> AsyncIterator[str]:
 
 
 @pytest.fixture
-async def port(database: str) -> AsyncIterator[int]:
+async def port(database: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[int]:
+    """One that waits longer for its database than a gateway would: the machine may be busy with others."""
+    monkeypatch.setattr("tillkeeper.lanes.spool.PUT_S", 60.0)
     async with receiver(some_settings(database)) as listening:
         yield listening
 

@@ -59,7 +59,7 @@ def wire(signed: Signed, *, path: str = PATH, extra: bytes = b"") -> bytes:
     )
 
 
-async def exchange(port: int, sent: bytes, *, within_s: float = 10.0) -> bytes:
+async def exchange(port: int, sent: bytes, *, within_s: float = 60.0) -> bytes:
     """Everything that comes back until the server closes; fails the test if it does not."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
@@ -106,7 +106,7 @@ async def somebody_waits(connection: asyncpg.Connection) -> None:
     await until(waits)
 
 
-async def until(holds: Callable[[], Awaitable[bool]], *, within_s: float = 20.0) -> None:
+async def until(holds: Callable[[], Awaitable[bool]], *, within_s: float = 120.0) -> None:
     """Looks again and again: for what another process does, and tells nobody of."""
     async with asyncio.timeout(within_s):
         while not await holds():  # noqa: ASYNC110 - there is no event to wait for

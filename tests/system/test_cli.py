@@ -22,6 +22,7 @@ from tillkeeper.store.apply.registration import register
 # --- help and wrong usage ---------------------------------------------------------------------------------------------
 
 COMMANDS = [
+    "check",
     "run",
     "ingest",
     "work",

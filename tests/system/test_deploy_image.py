@@ -20,7 +20,7 @@ from tillkeeper.sandbox.servers.child import free_ports
 
 COMPOSE = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
 OURS = {name: service for name, service in COMPOSE["services"].items() if service["image"].startswith("tillkeeper:")}
-STEP_S = 50
+STEP_S = 300
 
 
 # --- the image --------------------------------------------------------------------------------------------------------
@@ -113,7 +113,7 @@ def started_in(image: Image, **more: str) -> dict[str, str]:
     return {**kept, **own, "PATH": path, **more}
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(400)
 def test_what_the_image_holds_runs_outside_the_checkout(image, tmp_path):
     environ = started_in(image)
     told = subprocess.run(

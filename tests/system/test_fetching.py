@@ -95,7 +95,9 @@ async def test_a_delivery_carries_its_query_and_its_queries(client, connection, 
     [delivery] = await deliveries_in(connection)
     assert (delivery.query, delivery.fetches) == (QUERY, (Fetch(about="payment", payment_ref="tr_1"),))
     await work.apply.run_once()
-    row = await pool.fetchrow("SELECT query, fetches, dropped, events FROM deliveries")
+    row = await pool.fetchrow(
+        "SELECT b.query, fetches, dropped, events FROM deliveries JOIN delivery_bodies b USING (run, number)"
+    )
     assert tuple(row) == (QUERY, 1, 0, 0)
 
 

@@ -78,14 +78,21 @@ async def test_the_configuration_of_one_gateway_is_ten_lines(tmp_path):
     assert len([line for line in lines if line and not line.startswith("#")]) == 10
 
 
-async def test_the_env_file_is_its_owners_alone_and_says_what_each_secret_is(tmp_path):
-    mask = os.umask(0)
+@pytest.mark.parametrize("umask", [0, 0o077])
+async def test_the_env_file_is_its_owners_alone_and_says_what_each_secret_is(tmp_path, umask):
+    mask = os.umask(umask)
     try:
         await tillkeeper("init", tmp_path / "new" / "place", "--gateway", "stripe", "--yes")
     finally:
         os.umask(mask)
     env_file = tmp_path / "new" / "place" / "tillkeeper.env"
     assert stat.S_IMODE(env_file.stat().st_mode) == 0o600
+    for path, mode in {
+        env_file.parent.parent: 0o755,
+        env_file.parent: 0o755,
+        env_file.with_suffix(".toml"): 0o644,
+    }.items():
+        assert stat.S_IMODE(path.stat().st_mode) == mode  # a unit's user reads the configuration
     text = env_file.read_text()
     for name in re.findall(r"^(\w+)=", text, re.MULTILINE):
         assert re.search(rf"^# .+\n{name}=", text, re.MULTILINE), name

@@ -166,7 +166,7 @@ async def promoted(database):
 
 @pytest.mark.slow
 @pytest.mark.rabbitmq
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(400)
 async def test_a_lost_database_is_restored_to_a_moment_and_what_it_lacks_is_found_again(
     shop, lost_server, broker_prefix
 ):

@@ -254,7 +254,7 @@ def refusals(process):
     return [each for each in (*process.lines, *process.other) if "permission denied" in str(each)]
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 async def test_every_process_works_under_its_own_role(tmp_path, urls):
     [port] = free_ports(1)
     started = []
@@ -294,7 +294,7 @@ async def test_every_process_works_under_its_own_role(tmp_path, urls):
         assert told.code in {0, 1}, (command, told.err)
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 async def test_run_works_under_its_role_and_does_not_make_the_schema(tmp_path, urls):
     [port] = free_ports(1)
     async with serving("run", "--config", config_of(tmp_path, "run", urls["run"], port=port)) as process:

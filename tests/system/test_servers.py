@@ -91,7 +91,7 @@ async def test_rabbitmq_keeps_a_confirmed_message_over_kill_and_restart(rabbitmq
     connection = await aio_pika.connect(broker_url)
     channel = await connection.channel()
     queue = await channel.get_queue(broker_prefix)
-    kept = await queue.get(timeout=20)
+    kept = await queue.get(timeout=120)
     assert kept.body == b"kept"
     await kept.ack()
     await queue.delete(if_unused=False, if_empty=False)  # quorum queues know no conditions
@@ -104,7 +104,7 @@ async def test_a_paused_rabbitmq_answers_nobody_until_it_is_resumed(rabbitmq, br
     with pytest.raises(TimeoutError):
         await aio_pika.connect(broker_url, timeout=0.3)
     rabbitmq.resume()
-    connection = await aio_pika.connect(broker_url, timeout=20)
+    connection = await aio_pika.connect(broker_url, timeout=120)
     await connection.close()
 
 
@@ -155,6 +155,6 @@ async def test_servers_do_not_outlive_a_killed_parent(name, request):
     assert servers
     parent.send_signal(signal.SIGKILL)
     await parent.wait()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):
         await gone(servers)
     shutil.rmtree(directory)

@@ -25,7 +25,7 @@ async def ended_with(command: str, **more: str) -> tuple[int, str]:
     """The exit code and standard error of a shell's command; $T is tillkeeper."""
     environ = ENVIRON | {"T": f"{sys.executable} -m tillkeeper", **more}
     child = await asyncio.create_subprocess_shell(command, stderr=asyncio.subprocess.PIPE, env=environ)
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         _, told = await child.communicate()
     return child.returncode, told.decode()
 

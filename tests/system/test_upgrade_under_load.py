@@ -135,7 +135,7 @@ async def register(client, port):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(400)
 async def test_nothing_is_lost_while_a_database_is_upgraded_under_both_releases(
     tmp_path, before, after, empty_database
 ):

@@ -11,6 +11,9 @@ from zipfile import ZipFile
 
 import pytest
 
+from tests.system.first_order import fill_in, is_paid_by
+from tillkeeper.sandbox.servers.child import free_ports
+
 ROOT = Path(__file__).parents[2]
 SOURCES = ("tillkeeper", "ingest", "workers", "sandbox")
 ENVIRON = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
@@ -24,7 +27,7 @@ def run(*command: object, within: Path) -> str:
         env=ENVIRON,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -117,12 +120,23 @@ def test_an_installation_begins_away_from_the_repository(installed, tmp_path):
         env=ENVIRON,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
     assert told.returncode == 1
     lines = json.loads(told.stdout)["lines"]
     assert [line["says"] for line in lines if line["what"] == "policy"] == [f"{directory}/policy.toml"]
+
+
+@pytest.mark.timeout(240)
+async def test_the_first_order_is_paid_away_from_the_repository(installed, tmp_path, empty_database):
+    """`make installed` does the same in an empty Debian, with nothing lent."""
+    tillkeeper, [port] = installed / "tillkeeper", free_ports(1)
+    run(tillkeeper, "init", "till", "--gateway", "stripe", "--yes", "--database-url", empty_database, within=tmp_path)
+    token = fill_in(tmp_path / "till" / "tillkeeper.env", port)
+    config = str(tmp_path / "till" / "tillkeeper.toml")
+    await is_paid_by([str(tillkeeper), "run", "--config", config], environ=ENVIRON, token=token, port=port)
+    run(tillkeeper, "audit", "--config", config, within=tmp_path)
 
 
 def test_the_commands_work_away_from_the_repository(installed, tmp_path):

@@ -45,7 +45,6 @@ app = typer.Typer(
     "broker is out of reach; 4 the database has a schema that this version cannot serve; 74 standard output could not "
     "be written; 130 ended by Ctrl-C.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},  # commands inherit it

@@ -95,7 +95,7 @@ def cases_command(
 
 
 def _print_list(rows: list[dict[str, Any]], now: datetime, *, more: bool) -> None:
-    from tillkeeper.cli.output import lasting, print_table, when
+    from tillkeeper.cli.output import Tone, Toned, lasting, print_table, tone_of_level, when
 
     print_table(
         "Cases",
@@ -103,7 +103,7 @@ def _print_list(rows: list[dict[str, Any]], now: datetime, *, more: bool) -> Non
         (
             (
                 case["id"],
-                case["level"],
+                Toned(case["level"], tone_of_level(case["level"]) if case["closed_at"] is None else Tone.FAINT),
                 case["kind"],
                 lasting((case["closed_at"] or now) - case["opened_at"]),
                 case["order_ref"] or case["subject"],

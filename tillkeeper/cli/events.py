@@ -24,6 +24,7 @@ app = typer.Typer()
 LIMIT_MAX: Final = 10_000
 LOOK_EVERY_S: Final = 0.5
 REST: Final = 9  # looking takes a tenth of the time at most, however long one look takes
+TONES: Final = {"mismatched": "bold red", "waiting": "yellow", "no_change": "dim"}
 OUTCOMES: Final = ("applied", "no_change", "waiting", "mismatched")
 
 Follow = Annotated[bool, typer.Option("--follow", "-f", help="Go on with what comes, until Ctrl-C.")]
@@ -92,6 +93,7 @@ def _refuse_unknown_words(kinds: Collection[str], outcomes: Collection[str]) -> 
 
 
 async def _show(settings: "Settings", sought: "EventFilter", limit: int, *, follow: bool, as_json: bool) -> None:
+    from tillkeeper import clock
     from tillkeeper.cli.database import database_failures
     from tillkeeper.store.postgres.pool import open_pool
     from tillkeeper.store.reports.events import EventTail, latest_events
@@ -101,8 +103,8 @@ async def _show(settings: "Settings", sought: "EventFilter", limit: int, *, foll
         async with await open_pool(settings.database_url, min_size=0, max_size=1) as pool:
             await refuse_unfit(pool)
             async with pool.acquire() as conn, conn.transaction(isolation="repeatable_read", readonly=True):
-                latest = await latest_events(conn, sought, limit=limit)
-                tail = await EventTail.from_now(conn) if follow else None
+                latest = await latest_events(conn, sought, limit=limit, now=clock.now())
+                tail = await EventTail.from_now(conn, clock.now()) if follow else None
             _refuse_unknown_names(settings, sought, latest, follow=follow)
             _print(latest.events, as_json=as_json)
             if tail is None:
@@ -133,7 +135,7 @@ async def _follow(pool: "Pool", tail: Any, sought: "EventFilter", *, as_json: bo
     while True:
         began_s = clock.monotonic_s()
         try:
-            events = await tail.next_events(pool)
+            events = await tail.next_events(pool, clock.now())
         except DATABASE_ERRORS as error:
             if not is_passing(error) or isinstance(error, SchemaUnfit):
                 raise
@@ -152,13 +154,13 @@ async def _follow(pool: "Pool", tail: Any, sought: "EventFilter", *, as_json: bo
 def _print(events: "Collection[RecordedEvent]", *, as_json: bool) -> None:
     import msgspec
 
-    from tillkeeper.cli.output import print_json
+    from tillkeeper.cli.output import Tone, print_json, print_toned
 
     for event in events:
         if as_json:
             print_json(msgspec.structs.asdict(event))
         else:
-            print(_line(event))
+            print_toned(_line(event), Tone(TONES.get(event.outcome, "")))
     sys.stdout.flush()
 
 

@@ -78,12 +78,14 @@ def init_command(
         asked = _Asked(by_person=not yes and not as_json and sys.stdin.isatty())
         from tillkeeper.scaffold.plan import Plan
 
+        target = _target(way)
+        of_servers = _Asked(by_person=asked.by_person and target != "compose")  # which brings its own
         plan = Plan(
             directory=directory.absolute(),
-            target=_target(way),
+            target=target,
             gateways=_gateways(gateway, asked),
-            database_url=asked.url(database_url, DATABASE_URL, "postgresql", "postgres"),
-            broker_url=asked.url(broker_url, BROKER_URL, "amqp", "amqps") or None,
+            database_url=of_servers.url(database_url, DATABASE_URL, "postgresql", "postgres"),
+            broker_url=of_servers.url(broker_url, BROKER_URL, "amqp", "amqps") or None,
             public_url=asked.url(public_url, PUBLIC_URL, "https", "http").rstrip("/"),
             notices_url=asked.url(notices_url, NOTICES_URL, "https", "http") or None,
             program=Path(sys.argv[0]).absolute(),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from tillkeeper.cli.errors import WRONG, CommandError
+from tillkeeper.cli.output import use_zone
 
 if TYPE_CHECKING:
     from tillkeeper.domain.policy import Policy
@@ -41,14 +42,16 @@ def exits(*, yes: str = "done", no: str | None = None, needs_servers: bool = Tru
 
 
 def settings_from(config: Path | None) -> "Settings":
-    """Loads the settings; child processes find the same file."""
+    """Loads the settings, whose zone times are shown in; child processes find the same file."""
     from tillkeeper.settings import BadSettings, load_settings
 
     name_file(config)
     try:
-        return load_settings()
+        settings = load_settings()
     except BadSettings as error:
         raise CommandError(*error.problems, code=WRONG) from None
+    use_zone(settings.notify.time_zone)
+    return settings
 
 
 def serving_settings_from(config: Path | None) -> "Settings":

@@ -1,10 +1,16 @@
-"""Prints the output of commands: JSON for programs, tables for people."""
+"""Prints the output of commands: JSON for programs, tables for people.
+
+People read times in the zone of `notify.time_zone`, and what is urgent in colour, where standard output is a terminal
+and NO_COLOR is not set.
+"""
 
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final
+from datetime import UTC, datetime, timedelta, tzinfo
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from zoneinfo import ZoneInfo
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -12,6 +18,43 @@ if TYPE_CHECKING:
 
 COLUMNS_MAX: Final = 100_000  # wider than any table
 PIPE_COLUMNS: Final = 200  # where neither a terminal nor COLUMNS says how many
+
+
+_zone: tzinfo = UTC
+
+
+class Tone(StrEnum):
+    """How urgent something is, and the style that a terminal shows it in."""
+
+    PLAIN = ""
+    FAINT = "dim"
+    LOOK = "yellow"  # somebody should look at it
+    ALARM = "bold red"  # somebody must act
+
+
+class Toned(NamedTuple):
+    """A value of a table that is shown in a tone."""
+
+    value: object
+    tone: Tone
+
+
+def use_zone(name: str) -> None:
+    """Has all times be shown in this zone from now on."""
+    global _zone  # noqa: PLW0603 - a command's own, as its standard output is
+    _zone = ZoneInfo(name)
+
+
+def tone_of_level(level: int) -> Tone:
+    """Returns how urgent a case of this level is: each escalation makes it more so."""
+    return Tone.PLAIN if level <= 1 else Tone.LOOK if level == 2 else Tone.ALARM  # noqa: PLR2004 - the second level
+
+
+def print_toned(text: str, tone: Tone) -> None:
+    """Prints a line of our own in a tone."""
+    from rich.text import Text
+
+    _console().print(Text(text, style=tone), soft_wrap=True)
 
 
 def print_json(content: Any) -> None:
@@ -27,7 +70,7 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
 
     Where words would be cut into letters to fit the terminal, each row is printed as lines of names and values.
     """
-    if not (lines := [[shown(value) for value in row] for row in rows]):
+    if not (lines := [[_toned(value) for value in row] for row in rows]):
         return
     table, console = _table(columns, lines), _console()
     print(title)
@@ -36,8 +79,13 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
         print()
         return
     for line in lines:
-        print_facts({column.removeprefix(">"): value or None for column, value in zip(columns, line, strict=True)})
+        named = zip(columns, line, strict=True)
+        print_facts({column.removeprefix(">"): each if shown(each.value) else None for column, each in named})
         print()
+
+
+def _toned(value: object) -> Toned:
+    return value if isinstance(value, Toned) else Toned(value, Tone.PLAIN)
 
 
 def _narrowest(table: "Table", console: "Console") -> int:
@@ -45,7 +93,7 @@ def _narrowest(table: "Table", console: "Console") -> int:
     return console.measure(table, options=console.options.update(width=COLUMNS_MAX)).minimum
 
 
-def _table(columns: Sequence[str], lines: Iterable[Sequence[str]]) -> "Table":
+def _table(columns: Sequence[str], lines: Iterable[Sequence[Toned]]) -> "Table":
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -54,7 +102,7 @@ def _table(columns: Sequence[str], lines: Iterable[Sequence[str]]) -> "Table":
     for column in columns:
         table.add_column(column.removeprefix(">"), overflow="fold", justify="right" if column[:1] == ">" else "left")
     for line in lines:
-        table.add_row(*map(Text, line))
+        table.add_row(*(Text(shown(value), style=tone) for value, tone in line))
     return table
 
 
@@ -73,10 +121,14 @@ def _console() -> "Console":
 
 def print_facts(facts: Mapping[str, object]) -> None:
     """Prints names and values, one a line; values that are None are left out."""
-    lines = {name: shown(value) for name, value in facts.items() if value is not None}
+    lines = {name: _toned(value) for name, value in facts.items() if value is not None}
     width = max(map(len, lines), default=0)
-    for name, value in lines.items():
-        print(f"{name:<{width}}  {value}")
+    for name, (value, tone) in lines.items():
+        line = f"{name:<{width}}  {shown(value)}"
+        if tone is Tone.PLAIN:
+            print(line)
+        else:
+            print_toned(line, tone)
 
 
 def lasting(span: timedelta) -> str:
@@ -94,11 +146,19 @@ def when(at: datetime, now: datetime) -> str:
 
 
 def shown(value: object) -> str:
-    """Writes a value for people: times to the second in UTC, nothing for None, and no control characters."""
+    """Writes a value for people: times to the second in the configured zone, nothing for None, no control
+    characters."""
     match value:
         case None:
             return ""
         case datetime():
-            return f"{value:%Y-%m-%d %H:%M:%S}Z"
+            return _time(value)
         case _:
             return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in str(value))
+
+
+def _time(at: datetime) -> str:
+    """Writes 2026-11-22 20:00:00+08, or Z behind it for UTC."""
+    local = at.astimezone(_zone)
+    offset = f"{local:%z}".removesuffix("00") or "+00"
+    return f"{local:%Y-%m-%d %H:%M:%S}{'Z' if not local.utcoffset() else offset}"

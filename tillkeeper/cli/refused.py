@@ -86,7 +86,7 @@ def show_command(number: Id, config: Config = None, as_json: AsJson = False) -> 
         if as_json:
             print_json(_as_json(found))
             return
-        print(f"{found.account}, {found.received_at:%Y-%m-%d %H:%M:%S %Z}: {found.finding}, at the step {found.step}")
+        print(f"{found.account}, {shown(found.received_at)}: {found.finding}, at the step {found.step}")
         print(f"  {shown(found.reason)}" + (f"; {shown(found.detail)}" if found.detail else ""))
         _print_advice({found.finding})
         print(f"query: {shown(found.query)}" if found.query else "no query")

@@ -73,7 +73,7 @@ def stuck_command(
 
 
 def _print(rows: list[dict[str, Any]], now: datetime, *, more: bool) -> None:
-    from tillkeeper.cli.output import lasting, print_table
+    from tillkeeper.cli.output import Tone, Toned, lasting, print_table
 
     print_table(
         "Stuck, the longest first",
@@ -88,13 +88,17 @@ def _print(rows: list[dict[str, Any]], now: datetime, *, more: bool) -> None:
                 sum_in_words(order, "paid"),
                 f"{lasting(now - order['asked_last']['at'])} ago" if order["asked_last"] else "never",
                 (order["asked_last"]["result"] or "nothing yet") if order["asked_last"] else None,
-                _next(order, now),
-                ", ".join(f"{case}" for case in order["cases"]),
+                Toned(_next(order, now), Tone.LOOK if _is_overdue(order, now) else Tone.PLAIN),
+                Toned(", ".join(f"{case}" for case in order["cases"]), Tone.ALARM),
             )
             for order in rows
         ),
     )
     print("There are more; --limit shows them." if more else f"{len(rows)} in all." if rows else "Nothing is stuck.")
+
+
+def _is_overdue(order: dict[str, Any], now: datetime) -> bool:
+    return order["next"] is not None and order["next"]["at"] <= now
 
 
 def _next(order: dict[str, Any], now: datetime) -> str:

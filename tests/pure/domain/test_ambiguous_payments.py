@@ -8,6 +8,7 @@ from tests.pure.domain.factories import NOON, POLICY, an_event, an_order
 from tillkeeper.domain.ambiguous_payments import NAMED_ELSEWHERE, AmbiguousPayments, KeptEvent, place_ambiguous
 from tillkeeper.domain.batch import Item, ambiguous_in
 from tillkeeper.domain.events import Kind
+from tillkeeper.domain.order.case_reasons import CaseReason
 from tillkeeper.domain.order.cases import REFERENCE_CONFLICT, KnownCase
 from tillkeeper.domain.order.facts import OrderFacts, apply
 from tillkeeper.domain.order.receiving import Outcome, receive
@@ -55,7 +56,16 @@ def test_a_payment_goes_where_its_success_says():
         REFERENCE_CONFLICT,
     )
     ((order_id, reason),) = settled.found
-    assert (order_id, reason.kind, reason.subject) == (1, REFERENCE_CONFLICT, "payment:stripe-main/p1")
+    assert (order_id, reason) == (
+        1,
+        CaseReason(
+            kind=REFERENCE_CONFLICT,
+            subject="payment:stripe-main/p1",
+            state="A1 A2",
+            account="stripe-main",
+            details={"names_orders": ["A1", "A2"], "counts_for": ["A1"]},
+        ),
+    )
     assert sorted(settled.names) == [("A1", "stripe-main", "p1"), ("A2", "stripe-main", "p1")]
     changes = receive(orders[1], [item], policy=POLICY, now=NOON, placed_facts=settled.facts[1], found=[reason])
     assert changes.are_placed_anew

@@ -20,6 +20,7 @@ from tillkeeper.domain.fetching import (
     unanswered,
     unaskable,
 )
+from tillkeeper.domain.order.case_reasons import CaseReason
 
 NOON = datetime(2026, 10, 5, 12, 0, tzinfo=UTC)
 
@@ -97,6 +98,21 @@ def test_what_no_gateway_could_be_asked_is_refused(fetch, is_good):
 def test_what_nobody_answers_and_who_cannot_be_asked_is_a_case_each_named_once():
     fetch = Fetch(about="refund", refund_ref="re_1")
     case = unanswered("a", fetch, FetchProgress(requested_at=NOON), delivery=(UUID(int=1), 2), why="no answer")
-    assert (case.key, case.state) == (("fetch_failed", "fetch:a/refund/-/re_1/-"), f"since {NOON.isoformat()}")
-    assert case.details["delivery"] == [str(UUID(int=1)), "2"]
-    assert unaskable("a", why="no key").key == ("fetch_failed", "account:a")
+    assert case == CaseReason(
+        kind="fetch_failed",
+        subject="fetch:a/refund/-/re_1/-",
+        state=f"since {NOON.isoformat()}",
+        account="a",
+        details={
+            "about": "refund",
+            "payment_ref": None,
+            "refund_ref": "re_1",
+            "order_ref": None,
+            "why": "no answer",
+            "since": NOON.isoformat(),
+            "delivery": [str(UUID(int=1)), "2"],
+        },
+    )
+    assert unaskable("a", why="no key") == CaseReason(
+        kind="fetch_failed", subject="account:a", account="a", details={"why": "no key"}
+    )

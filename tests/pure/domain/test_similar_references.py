@@ -40,6 +40,12 @@ def test_a_number_is_no_part_of_a_longer_one():
     assert not is_similar("", "")
 
 
+@pytest.mark.parametrize(("one", "other"), [("1", "a1"), ("A", "shop-A"), ("ab", "ab-c")])
+def test_a_short_part_is_found_everywhere_and_says_nothing(one: str, other: str):
+    assert not is_similar(one, other)
+    assert is_similar(one, f" {one.lower()}-")
+
+
 def test_a_slip_is_alike():
     assert differs_by_a_typo("ORDER-1001", "ORDRE-1001")
     assert not differs_by_a_typo("ORDER-1001", "PO-9")

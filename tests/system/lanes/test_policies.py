@@ -85,7 +85,7 @@ async def test_a_message_that_a_policy_let_expire_is_parked_under_its_true_reaso
         await lane.sender.put(pack(Envelope(run=run, deliveries=(a_delivery(an_event(), run=run, number=1),))))
         receiver = await lane.receiver(shards=())  # nobody works, until it is too late
         park = ParkLoop(lane=receiver, pool=pool, retry=DatabaseRetry(asyncio.Event()), now=lambda: NOON)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             while not await park.run_once():
                 pass
     finally:

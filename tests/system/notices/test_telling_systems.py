@@ -222,7 +222,7 @@ async def test_a_receiver_that_never_answers_is_given_up_on_in_bounded_time(pool
     monkeypatch.setattr("tillkeeper.notices.webhook.TOTAL_S", 0.3)
     receiver.before_answer = hang
     await told(pool, to_merchant(key="k"))
-    async with asyncio.timeout(10), looping(some_settings(receiver=receiver)) as loop:
+    async with asyncio.timeout(100), looping(some_settings(receiver=receiver)) as loop:
         await loop.run_once()
     assert "did not answer" in (await row_of(pool, "k"))["last_error"]
 
@@ -325,7 +325,7 @@ async def test_whoever_binds_to_the_exchange_gets_notices_by_topic(pool, looping
             await queue.bind(exchange, "order.*")
             await told(pool, to_merchant(key="order/7/3/order.closed", topic="order.closed", version=3))
             await loop.run_once()
-            message = await queue.get(timeout=10)
+            message = await queue.get(timeout=100)
             await message.ack()
             await exchange.delete()
     assert (message.routing_key, message.type, message.message_id) == ("order.closed",) * 2 + (

@@ -17,7 +17,7 @@ from tests.system.commands import tillkeeper
 from tests.system.receiving import SECRET, TOKEN
 from tillkeeper.sandbox.servers.child import free_ports
 
-WITHIN_S = 90.0  # of which 15 on idle cores
+WITHIN_S = 300.0  # of which 15 on idle cores
 
 
 @pytest.fixture

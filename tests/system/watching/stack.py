@@ -23,6 +23,8 @@ STARTED = {
 }
 PROMETHEUS = Path(__file__).parents[3] / "deploy" / "prometheus"
 SCRAPES = "1s"
+LOOKS_BACK = "20s"
+API_KEY = "sk_test_of_the_watching_tests"
 
 
 class Stack:
@@ -37,6 +39,7 @@ class Stack:
         self._shop_url = shop_url
         self._api_base = api_base
         self._broker = broker
+        self._accounts = ""
         self._stacks: dict[str, AsyncExitStack] = {}
 
     @classmethod
@@ -49,8 +52,10 @@ class Stack:
         shop_url: str,
         api_base: str = "",
         broker: dict[str, str] | None = None,
+        accounts: str = "",
     ) -> AsyncIterator["Stack"]:
         stack = cls(directory, database=database, shop_url=shop_url, api_base=api_base, broker=broker or {})
+        stack._accounts = accounts
         stack.configure()
         try:
             for role in ROLES:
@@ -68,7 +73,7 @@ class Stack:
     def policy(self) -> Path:
         return self.directory / "policy.toml"
 
-    def configure(self, *, secret: str = SECRET) -> None:
+    def configure(self, *, secret: str = SECRET, api_key: str = API_KEY) -> None:
         """Writes the configuration; running processes take over changed accounts."""
         lines = [f'database_url = "{self.database}"', f'api_tokens = ["{TOKEN}"]', f'policy = "{self.policy}"']
         lines += [f'{name} = "{value}"' for name, value in self._broker.items()]
@@ -79,14 +84,15 @@ class Stack:
         lines += ["allow_private_addresses = true", "allow_plain_http = true"]  # of notify, the last role
         lines += ["[notify.webhooks.shop]", f'url = "{self._shop_url}"', f'secrets = ["whsec_{"QUFB" * 8}"]']
         lines += ["[accounts.stripe-main]", f'gateway = "{ACCOUNT["gateway"]}"', f'webhook_secrets = ["{secret}"]']
-        lines += ['api_key = "sk_test_of_the_watching_tests"', f'api_base = "{self._api_base}"'] * bool(self._api_base)
+        lines += [f'api_key = "{api_key}"', f'api_base = "{self._api_base}"'] * bool(self._api_base)
+        lines.append(self._accounts)
         self.config.write_text("\n".join(lines) + "\n")
         if not self.policy.exists():
             self.policy.write_text("")
 
-    async def start(self, role: str) -> None:
+    async def start(self, role: str, **environ: str) -> None:
         exit_stack = AsyncExitStack()
-        environ = {f"TILLKEEPER_{role.upper()}__METRICS_PORT": str(self.metrics_ports[role])}
+        environ[f"TILLKEEPER_{role.upper()}__METRICS_PORT"] = str(self.metrics_ports[role])
         process = await exit_stack.enter_async_context(serving(role, "--config", self.config, **environ))
         self.processes[role], self._stacks[role] = process, exit_stack
         await process.saw(STARTED[role])
@@ -134,11 +140,12 @@ def config_for(stack: Stack) -> str:
 
 
 def impatient_rules(directory: Path) -> Path:
-    """The rules as they are, but for how long an alert must hold before it fires: promtool holds that."""
+    """The rules as they are, but for how long an alert must hold and how far it looks back: promtool holds those."""
     rules = directory / "rules"
     rules.mkdir()
     for path in (PROMETHEUS / "rules").glob("*.yml"):
-        rules.joinpath(path.name).write_text(re.sub(r"^( +for:) .*$", r"\1 0s", path.read_text(), flags=re.MULTILINE))
+        text = re.sub(r"^( +for:) .*$", r"\1 0s", path.read_text(), flags=re.MULTILINE)
+        rules.joinpath(path.name).write_text(re.sub(r"\[\d+[mh]\]", f"[{LOOKS_BACK}]", text))
     return rules
 
 

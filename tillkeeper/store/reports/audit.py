@@ -48,6 +48,7 @@ class Audit(msgspec.Struct, kw_only=True):
     overdue_notices: Overdue  # reported, but no fault of the books: some process does not run, or is behind
     overdue_orders: Overdue
     overdue_fetches: Overdue
+    since: datetime | None = None  # what came before was not read; None: everything was
 
     @property
     def accounted(self) -> int:
@@ -136,7 +137,7 @@ async def audit(pool: asyncpg.Pool, *, settled_until: datetime, now: datetime) -
         orders, misjudged, alone = 0, list[dict[str, Any]](), list[dict[str, Any]]()
         async for page in _pages(conn):
             orders += len(page)
-            misjudged += (await _misjudged(conn, page))[: EXAMPLES_MAX - len(misjudged)]
+            misjudged += (await misjudged_in(conn, page))[: EXAMPLES_MAX - len(misjudged)]
             alone += (await unattended(conn, page))[: EXAMPLES_MAX - len(alone)]
         missing = [dict(row) for row in await conn.fetch(MISSING, settled_until)]
         fetches = [dict(row) for row in await conn.fetch(FETCHES)]
@@ -202,7 +203,7 @@ async def _pages(conn: Conn) -> AsyncIterator[list[asyncpg.Record]]:
         yield page
 
 
-async def _misjudged(conn: Conn, page: Sequence[asyncpg.Record]) -> list[dict[str, Any]]:
+async def misjudged_in(conn: Conn, page: Sequence[asyncpg.Record]) -> list[dict[str, Any]]:
     """Derives each status anew; returns the orders whose stored status differs."""
     facts = await facts_of(conn, [row["id"] for row in page])
     judged = [(row, summarize(order_in(row), facts[row["id"]])) for row in page]

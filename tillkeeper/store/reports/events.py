@@ -9,10 +9,13 @@ events must not pass over it:
 Every number up to `mark` was given out by then, to a transaction that had ended or is one of `writers`, for it locks
 the table before it takes a number, and until it ends.  Once all of them have ended, whatever they committed is visible:
 what lies between `floor` and `mark` is read once more, and `mark` is the new `floor`.
+
+What is read is bounded by the time of recording as well, for events are indexed by that: a number that is given out now
+is recorded now, by the clock of its worker.
 """
 
 from collections.abc import Collection, Iterable
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import asyncpg
@@ -22,7 +25,11 @@ from tillkeeper.store.postgres.pool import Conn
 from tillkeeper.store.reports.order import ORDER_ID
 
 PAGE_ROWS: Final = 500
-FIRST_PAGES_ROWS: Final = (1_000, 10_000, 100_000)  # looking back for what a filter lets through, further each time
+LATEST_ROWS_MAX: Final = 50_000  # among which a filter looks for the latest
+LOOK_BACK: Final = (timedelta(hours=1), timedelta(days=1), timedelta(days=30))  # then further: each is ten times dearer
+BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
+# How far the clocks of workers may differ, with the time that a transaction takes from its clock to its number.
+CLOCKS_DIFFER: Final = timedelta(minutes=15)
 LATE_ROWS: Final = 10_000  # of the events before the start, those among which one may still appear
 AHEAD_ROWS_MAX: Final = 200_000  # beyond the floor: a transaction that never ends must not fill the memory
 WAITING_MAX: Final = 1_000  # events without an order of which it is told when they get one
@@ -85,30 +92,28 @@ SELECT i.seq, i.recorded_at, i.occurred_at, i.account, i.event_id, i.kind, i.evi
        i.amount_minor AS amount, i.total_minor AS total, i.currency, i.failure, i.status_after
 FROM inbox AS i LEFT JOIN orders AS o ON o.id = i.order_id
 """
-EVENTS_BEFORE = f"{SELECT_EVENTS} WHERE i.seq < $1 ORDER BY i.seq DESC LIMIT $2"
+EVENTS_SINCE = f"{SELECT_EVENTS} WHERE i.recorded_at >= $1 ORDER BY i.seq DESC LIMIT $2"
 EVENTS_OF_ORDER = f"{SELECT_EVENTS} WHERE i.order_id = $1 ORDER BY i.seq DESC LIMIT $2"
 EVENTS_WAITING_FOR = f"{SELECT_EVENTS} WHERE i.order_ref = $1 AND i.outcome = 'waiting' ORDER BY i.seq DESC LIMIT $2"
 BEYOND_ALL: Final = 2**62
 
 
-async def latest_events(conn: Conn, sought: EventFilter, *, limit: int) -> Latest:
-    """Reads the latest events that the filter admits, at most `limit`, among the latest 100,000 or of one order."""
+async def latest_events(conn: Conn, sought: EventFilter, *, limit: int, now: datetime) -> Latest:
+    """Reads the latest events that the filter admits, at most `limit`, among the latest 50,000 or of one order."""
     if sought.order_ref is not None:
         return await _latest_of_order(conn, sought, sought.order_ref, limit)
-    found: list[RecordedEvent] = []
-    before = BEYOND_ALL
-    for rows_max in FIRST_PAGES_ROWS:
-        page = await _events(conn, EVENTS_BEFORE, before, rows_max)
-        found += filter(sought.admits, page)
-        is_whole = len(page) < rows_max or (sought.since is not None and page[-1].recorded_at < sought.since)
-        if is_whole or len(found) > limit:
-            return Latest(events=found[:limit][::-1], more=len(found) > limit)
-        before = page[-1].seq
-    return Latest(events=found[::-1], more=True)
+    first = sought.since or BEGINNING
+    for since in (*(now - span for span in LOOK_BACK), BEGINNING):
+        page = await _events(conn, EVENTS_SINCE, max(since, first), LATEST_ROWS_MAX)
+        found = list(filter(sought.admits, page))
+        if len(found) > limit or since <= first or len(page) == LATEST_ROWS_MAX:
+            break
+    more = len(found) > limit or len(page) == LATEST_ROWS_MAX
+    return Latest(events=found[:limit][::-1], more=more)
 
 
 async def _latest_of_order(conn: Conn, sought: EventFilter, order_ref: str, limit: int) -> Latest:
-    rows_max = FIRST_PAGES_ROWS[-1]
+    rows_max = LATEST_ROWS_MAX
     order_id = await conn.fetchval(ORDER_ID, order_ref)
     page = await _events(conn, EVENTS_OF_ORDER, order_id, rows_max)
     page += await _events(conn, EVENTS_WAITING_FOR, order_ref, rows_max)
@@ -121,13 +126,13 @@ async def _events(conn: Conn, statement: str, *arguments: object) -> list[Record
     return [RecordedEvent(**row) for row in await conn.fetch(statement, *arguments)]
 
 
-EVENTS_BETWEEN = f"{SELECT_EVENTS} WHERE i.seq > $1 AND i.seq <= $2 ORDER BY i.seq LIMIT $3"
+EVENTS_BETWEEN = f"{SELECT_EVENTS} WHERE i.seq > $1 AND i.seq <= $2 AND i.recorded_at >= $3 ORDER BY i.seq LIMIT $4"
 SETTLED = f"""{SELECT_EVENTS}
 JOIN unnest($1::text[], $2::text[]) AS w (account, event_id) ON i.account = w.account AND i.event_id = w.event_id
 WHERE i.outcome <> 'waiting' ORDER BY i.seq
 """
-LATEST_SEQ = "SELECT coalesce(max(seq), 0) FROM inbox"
-SEQS_AFTER = "SELECT seq FROM inbox WHERE seq > $1"
+NEWEST_SINCE = "SELECT max(recorded_at) FROM inbox WHERE recorded_at >= $1"
+SEQS_SINCE = "SELECT seq FROM inbox WHERE recorded_at >= $1 ORDER BY seq DESC LIMIT $2"
 WRITERS = """
 SELECT virtualtransaction FROM pg_locks
 WHERE locktype = 'relation' AND relation = 'inbox'::regclass AND mode = 'RowExclusiveLock' AND granted
@@ -137,27 +142,34 @@ WHERE locktype = 'relation' AND relation = 'inbox'::regclass AND mode = 'RowExcl
 
 class _Mark(msgspec.Struct, frozen=True, kw_only=True):
     seq: int
+    at: datetime  # when the newest of what was visible was recorded
     writers: frozenset[str]
 
 
 class EventTail:
     """Returns each event once, when it becomes visible, and once more when one that waited gets its order."""
 
-    def __init__(self, *, floor: int, returned: Collection[int]) -> None:
-        self._floor = floor
+    def __init__(self, *, returned: Collection[int], newest_at: datetime) -> None:
+        self._tail = max(returned, default=0)
+        self._floor = max(0, self._tail - LATE_ROWS)
         self._returned = set(returned)  # numbers beyond the floor
-        self._tail = max(returned, default=floor)
+        self._floor_at = self._tail_at = newest_at
         self._mark: _Mark | None = None
         self._waiting: dict[tuple[str, str], None] = {}
 
     @classmethod
-    async def from_now(cls, conn: Conn) -> "EventTail":
+    async def from_now(cls, conn: Conn, now: datetime) -> "EventTail":
         """Begins behind everything that is visible now."""
-        floor = max(0, await conn.fetchval(LATEST_SEQ) - LATE_ROWS)
-        return cls(floor=floor, returned=[row["seq"] for row in await conn.fetch(SEQS_AFTER, floor)])
+        newest_at = None
+        for since in (*(now - span for span in LOOK_BACK), BEGINNING):
+            newest_at = newest_at or await conn.fetchval(NEWEST_SINCE, since)
+        newest_at = newest_at or now
+        rows = await conn.fetch(SEQS_SINCE, newest_at - CLOCKS_DIFFER, LATE_ROWS)
+        return cls(returned=[row["seq"] for row in rows], newest_at=newest_at)
 
-    async def next_events(self, pool: asyncpg.Pool) -> list[RecordedEvent]:
+    async def next_events(self, pool: asyncpg.Pool, now: datetime) -> list[RecordedEvent]:
         """Returns what became visible since the last call, a page at most of what is new."""
+        self._tail_at = min(self._tail_at, now)  # a worker whose clock is ahead hides no other's events
         async with pool.acquire() as conn:
             settled = await self._settled(conn)
             late = await self._late(conn)
@@ -176,6 +188,7 @@ class EventTail:
             return []
         accounts, event_ids = zip(*self._waiting, strict=True)
         settled = await _events(conn, SETTLED, accounts, event_ids)
+        self._returned.update([event.seq for event in settled if event.seq > self._floor])
         for event in settled:
             del self._waiting[event.account, event.event_id]
         return settled
@@ -185,30 +198,31 @@ class EventTail:
         writers = frozenset([row["virtualtransaction"] for row in await conn.fetch(WRITERS)])
         if self._mark is None:
             if self._tail > self._floor:
-                self._mark = _Mark(seq=self._tail, writers=writers)
+                self._mark = _Mark(seq=self._tail, at=self._tail_at, writers=writers)
             return []
         if self._mark.writers & writers:
             return []
-        late = [event for event in await self._between(conn, self._floor, self._mark.seq) if self._is_new(event)]
-        self._floor, self._mark = self._mark.seq, None
+        seen = await self._between(conn, self._floor, self._mark.seq)
+        late = [event for event in seen if event.seq not in self._returned]
+        self._floor, self._floor_at, self._mark = self._mark.seq, self._mark.at, None
         self._returned = {seq for seq in self._returned if seq > self._floor}
         return late
 
     async def _new(self, conn: Conn) -> list[RecordedEvent]:
         if len(self._returned) >= AHEAD_ROWS_MAX:
             return []
-        new = await _events(conn, EVENTS_BETWEEN, self._tail, BEYOND_ALL, PAGE_ROWS)
+        since = self._tail_at - CLOCKS_DIFFER
+        new = await _events(conn, EVENTS_BETWEEN, self._tail, BEYOND_ALL, since, PAGE_ROWS)
         if new:
             self._tail = new[-1].seq
+            self._tail_at = max(self._tail_at, *(event.recorded_at for event in new))
             self._returned.update([event.seq for event in new])
         return new
 
     async def _between(self, conn: Conn, after: int, until: int) -> list[RecordedEvent]:
         found: list[RecordedEvent] = []
-        while page := await _events(conn, EVENTS_BETWEEN, after, until, PAGE_ROWS):
+        since = self._floor_at - CLOCKS_DIFFER
+        while page := await _events(conn, EVENTS_BETWEEN, after, until, since, PAGE_ROWS):
             found += page
             after = page[-1].seq
         return found
-
-    def _is_new(self, event: RecordedEvent) -> bool:
-        return event.seq not in self._returned

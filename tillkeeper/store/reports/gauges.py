@@ -9,7 +9,7 @@ import msgspec
 from tillkeeper.store.postgres.pool import Conn
 
 DEAD_SINCE: Final = timedelta(hours=24)
-STATEMENT_TIMEOUT = "SET LOCAL statement_timeout = 5000"  # a count that takes longer is worth less than it costs
+STATEMENT_TIMEOUT = "SET LOCAL statement_timeout = 10000"  # a count that takes longer is worth less than it costs
 
 
 class Count(msgspec.Struct, frozen=True, kw_only=True):

@@ -80,7 +80,8 @@ async def _new(conn: Conn, since: datetime | None) -> dict[str, Any]:
     }
 
 
-# In two parts, as the indexes of orders that may be stuck are.
+# In two parts, as the indexes of orders that may be stuck are.  The status of failed ones stands as a word, so that
+# their index alone answers: shops whose orders never expire leave every failed one open.
 STUCK_COUNTS = """
 SELECT status, count(*) AS orders, min(phase_since) AS longest_since,
        count(*) FILTER (WHERE $2::timestamptz IS NULL OR phase_since > $2) AS new
@@ -88,7 +89,7 @@ FROM (
     SELECT status, phase_since FROM orders
     WHERE closed_at IS NULL AND status IN ('processing', 'partially_paid', 'refunding') AND phase_since <= $1
     UNION ALL
-    SELECT status, phase_since FROM orders WHERE closed_at IS NULL AND status = 'failed' AND phase_since <= $1
+    SELECT 'failed', phase_since FROM orders WHERE closed_at IS NULL AND status = 'failed' AND phase_since <= $1
 ) AS stuck
 GROUP BY status ORDER BY status
 """
