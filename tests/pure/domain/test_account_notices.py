@@ -6,7 +6,7 @@ import pytest
 
 from tillkeeper.domain.account_notices import silence_begins, silence_ends, unknown_word_notice
 from tillkeeper.domain.policy import SilencePolicy
-from tillkeeper.domain.silence import Activity, Answers, Begins, Ends, change_in_activity, change_in_answers
+from tillkeeper.domain.silence import Activity, Answers, Begins, Ends, change_in_activity, change_in_answers, together
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -48,6 +48,35 @@ def test_a_silence_begins_once_and_ends_when_something_came_since(activity, sile
 )
 def test_who_does_not_answer_is_told_once_and_that_they_do_again_once(answers, is_open, change):
     assert change_in_answers(answers, POLICY, is_open=is_open) == change
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "joined"),
+    [
+        (Answers(), Answers(), Answers()),
+        (Answers(answered_at=NOON), Answers(), Answers(answered_at=NOON)),
+        (Answers(answered_at=NOON), Answers(answered_at=NOON + MINUTE), Answers(answered_at=NOON + MINUTE)),
+        (FAILING, Answers(), FAILING),
+        (FAILING, Answers(answered_at=NOON + 30 * MINUTE), Answers(answered_at=NOON + 30 * MINUTE)),
+        (
+            FAILING,
+            Answers(answered_at=NOON + MINUTE),
+            Answers(
+                answered_at=NOON + MINUTE,
+                failing_since=NOON + MINUTE,
+                failed_at=NOON + 20 * MINUTE,
+                reason="denied",
+            ),
+        ),
+        (
+            FAILING,
+            Answers(failing_since=NOON - MINUTE, failed_at=NOON, reason="busy"),
+            Answers(failing_since=NOON - MINUTE, failed_at=NOON + 20 * MINUTE, reason="denied"),
+        ),
+    ],
+)
+def test_what_two_sweepers_saw_is_joined_alike_in_either_order(one, other, joined):
+    assert together(one, other) == together(other, one) == joined
 
 
 def test_the_notices_say_since_when_and_how_long():

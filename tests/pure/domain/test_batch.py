@@ -4,6 +4,7 @@ from datetime import timedelta
 from uuid import UUID
 
 import msgspec
+import pytest
 
 from tests.pure.domain.factories import NOON, POLICY, an_event, an_order
 from tillkeeper.domain.batch import (
@@ -94,6 +95,28 @@ def test_an_id_that_says_two_things_counts_for_both_and_a_person_is_told():
         details={"now_says": "payment.succeeded", "delivery": [str(part) for part in item.delivery]},
     )
     assert give_ids_of_their_own([Item(event=event), Item(event=other)], {}) == ([], [])  # ids of answers are ours
+
+
+@pytest.mark.parametrize(
+    ("fields", "digest"),
+    [
+        ({}, "2fe00bb1ffea70254f7551295c985985"),
+        ({"discount": 5}, "5dbc32b57188f8cbd2cc63950081da9a"),
+        ({"on_top": 5}, "99918412ff322523ff9557ee986258e5"),
+    ],
+)
+def test_a_stored_fingerprint_is_what_it_was(fields, digest):
+    """Inboxes hold those of years: another one for the same event would make each redelivery a second event."""
+    event = an_event(account="a", **fields)
+    assert digest_of(event).hex() == digest
+    assert digest_of(msgspec.structs.replace(event, event_id="e2", method="card", failure_code="x")).hex() == digest
+
+
+def test_a_known_payment_says_more_than_the_orders_name():
+    bindings = Bindings(known={("order", "A1"): 1, ("payment", "stripe-main", "p1"): 2})
+    assert bindings.order_of(an_event()) == 2
+    assert bindings.order_of(an_event(payment_ref="p2")) == 1
+    assert bindings.order_of(an_event(payment_ref="p3", order_ref=None)) is None
 
 
 def test_references_that_lead_to_two_orders_or_name_another_are_contested():
