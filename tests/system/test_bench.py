@@ -26,3 +26,18 @@ async def test_every_section_runs_in_miniature(tmp_path):
     said, _ = await process.communicate()
     assert process.returncode == 0, said.decode()
     assert [section["name"] for section in json.loads(figures.read_bytes())["sections"]] == SECTIONS
+
+
+@pytest.mark.slow
+async def test_retention_frees_what_it_says_while_events_are_applied():
+    """It raises where the plan, the run and the books do not agree."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "bench.retention", "--deliveries", "3000", "--events", "2000"),
+        cwd=ROOT,
+        env=ENVIRON,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    said, _ = await process.communicate()
+    assert process.returncode == 0, said.decode()
+    assert "The books balance afterwards" in said.decode()

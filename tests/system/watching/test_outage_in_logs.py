@@ -10,7 +10,7 @@ from tillkeeper.sandbox.servers import Postgres
 
 RETRIES = 6  # of each process that retries, so that the outage lasts
 WAITS = "tillkeeper_database_waits_total"
-TELL_ENDS = {"database_available", "lane_available", "some_lane_available", "spool_notifications_available"}
+AT_START = {"body_weeks_made"}  # a sweep's own, which may come as late as the outage
 LINES = {"ingest": 6, "work": 6, "sweep": 2, "notify": 2}  # the most that an outage may cost
 
 
@@ -46,6 +46,6 @@ async def test_an_outage_of_the_database_is_told_once_by_each_process(stack: Sta
     await stack.processes["work"].saw("lane_available")
     for role in ROLES:
         await stack.reads(role, "tillkeeper_database_unavailable", lambda processes: processes == 0)
-        told = stack.processes[role].events()[before[role] :]
+        told = [event for event in stack.processes[role].events()[before[role] :] if event not in AT_START]
         assert len(told) == len(set(told)) <= LINES[role], told
         assert stack.processes[role].other == []
