@@ -41,6 +41,18 @@ async def test_every_column_that_can_hold_words_or_bytes_is_listed(pool):
     assert listed().keys() == columns
 
 
+TABLES = """
+SELECT relname FROM pg_class
+WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition
+"""
+
+
+async def test_every_table_has_its_size_and_its_time(pool):
+    tables = {row["relname"] for row in await pool.fetch(TABLES)}
+    assert {row[0].strip("`") for row in rows_of("table | what")} == tables
+    assert {row[0].strip("`") for row in rows_of("table | rows")} == tables
+
+
 @pytest.fixture
 async def granted(database):
     """The database with its roles, which stand in no other database."""
