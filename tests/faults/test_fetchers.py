@@ -31,6 +31,7 @@ DELIVERIES_OF_EACH = 3  # of each payment, over the whole time
 KILLS = 6
 SETTINGS = """
 [sweep]
+metrics_port = 0
 ask_within_s = 4
 [api_client]
 calls_per_s = 0
@@ -66,8 +67,10 @@ async def test_every_query_is_answered_however_often_those_who_ask_are_killed(
     async with gateways.open(*slow) as bases:
         gateways_clock = asyncio.ensure_future(run_clock(gateways))
         config = tmp_path / "tillkeeper.toml"
-        write_config(config, signers, database_url=database, broker_url=None, port=0, token="t" * 20, bases=bases)
-        config.write_text(f'policy = "{policy_file}"\n' + config.read_text() + SETTINGS)
+        write_config(
+            config, signers, database_url=database, broker_url=None, port=0, token="t" * 20, bases=bases, more=SETTINGS
+        )
+        config.write_text(f'policy = "{policy_file}"\n' + config.read_text())
         programs = Programs(config, tmp_path)
         try:
             mortal = {role: await programs.start(role) for role in ("sweep", "work")}

@@ -45,9 +45,11 @@ query = []
 """
 SETTINGS = """
 [sweep]
+metrics_port = 0
 ask_within_s = 1
 orders_at_once = 12
 [notify]
+metrics_port = 0
 from_address = "pay@shop.example"
 [notify.smtp]
 host = "127.0.0.1"
@@ -136,8 +138,17 @@ async def test_no_step_is_taken_twice_however_often_a_sweeper_is_killed(pool, da
     async with gateways.open(*slow) as bases, smtp_server() as mailbox:
         gateways_clock = asyncio.ensure_future(run_clock(gateways))
         config = tmp_path / "tillkeeper.toml"
-        write_config(config, signers, database_url=database, broker_url=None, port=0, token="t" * 20, bases=bases)
-        config.write_text(f'policy = "{policy_file}"\n' + config.read_text() + SETTINGS.format(port=mailbox.port))
+        write_config(
+            config,
+            signers,
+            database_url=database,
+            broker_url=None,
+            port=0,
+            token="t" * 20,
+            bases=bases,
+            more=SETTINGS.format(port=mailbox.port),
+        )
+        config.write_text(f'policy = "{policy_file}"\n' + config.read_text())
         programs = Programs(config, tmp_path)
         try:
             await programs.start("notify")
