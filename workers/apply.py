@@ -7,7 +7,7 @@ that still cannot be applied is set aside in the spool for a while; nothing is p
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Final
@@ -37,6 +37,7 @@ log = structlog.get_logger()
 
 MESSAGES_MAX: Final = 16  # at once from a lane; with more, two loops would work far apart on one order's events
 TAKE_WAIT_S: Final = 1.0
+UNAVAILABLE_WAIT_S: Final = 0.5  # a lane that is away refuses at once: asked again and again it would cost a core
 # After a batch that shows load but was not full, what comes in so long goes together: a transaction costs as much CPU
 # as some thirty events.  A single event never waits for others.
 GATHER_S: Final = 0.025
@@ -67,6 +68,7 @@ class ApplyLoop:
         keys: EnvelopeKeys | None = None,
         note: Callable[[Sequence[Delivery]], None] = lambda _: None,
         outage: Outage | None = None,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
         """Calls `note` with what was applied, once it is committed."""
         self._lane = lane
@@ -78,6 +80,7 @@ class ApplyLoop:
         self._keys = keys or EnvelopeKeys()
         self._note = note
         self._outage = outage or lane_outage(lane.name)
+        self._sleep = sleep
         self._lane_is_down = False
         self._is_to_gather = False
         self._behind_since: datetime | None = None
@@ -102,7 +105,7 @@ class ApplyLoop:
     async def run_once(self) -> int:
         """Applies what the lane has, waiting a moment for it; returns the number of messages."""
         if self._is_to_gather:
-            await asyncio.sleep(GATHER_S)
+            await self._sleep(GATHER_S)
         taken = await self._take()
         try:
             opened = await self._open(taken)
@@ -132,6 +135,7 @@ class ApplyLoop:
         except LaneUnavailable as error:
             self._outage.failed(self, error)
             self._lane_is_down = True
+            await self._sleep(UNAVAILABLE_WAIT_S)
             return []
         self._outage.recovered(self)
         self._lane_is_down = False

@@ -18,7 +18,7 @@ from tillkeeper.store.postgres.sqlstates import WriteConflict
 from tillkeeper.store.postgres.transactions import repeat_on_conflict
 from tillkeeper.store.reports.audit import audit, explain_missing
 from tillkeeper.store.reports.order import show
-from tillkeeper.workers.apply import ApplyLoop, Opened, batches
+from tillkeeper.workers.apply import GATHER_S, LOAD_DELIVERIES, ApplyLoop, Opened, batches
 from tillkeeper.workers.database_retry import DatabaseRetry
 from tillkeeper.workers.delivery_limit import ParkLoop
 from tillkeeper.workers.isolate import park_delivery
@@ -71,6 +71,29 @@ async def test_what_the_lane_holds_is_applied_and_leaves_the_lane(pool, loop):
 
 async def test_a_pass_over_nothing_handles_nothing(loop):
     assert await loop.run_once() == 0
+
+
+async def test_what_comes_after_a_batch_that_showed_load_gathers_for_a_moment_and_a_single_event_never_waits(
+    pool, spool, stop
+):
+    waited: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        waited.append(seconds)
+
+    retry = DatabaseRetry(stop)
+    loop = ApplyLoop(lane=spool, pool=pool, retry=retry, policy=Policy, now=lambda: NOON, batch_events=50, sleep=sleep)
+    deliveries = numbered(LOAD_DELIVERIES + 2)
+    for taken, waits in (
+        (deliveries[:1], []),
+        (deliveries[1:-1], []),
+        (deliveries[-1:], [GATHER_S]),
+        ([], [GATHER_S]),
+    ):
+        if taken:
+            await put(pool, *taken)
+        assert await loop.run_once() == bool(taken)
+        assert waited == waits
 
 
 async def test_one_bad_event_is_parked_and_its_neighbours_are_applied(pool, loop):

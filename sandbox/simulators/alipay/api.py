@@ -72,7 +72,13 @@ class AlipayApi:
     def error_response(self, status: int, request: ApiRequest) -> ApiResponse:
         """Alipay answers 200 and says in the code that it is busy."""
         if status == 429:  # noqa: PLR2004 - too many requests
-            return _response("error", _invalid("isv.app-call-limited", "应用调用次数超限"), about="nothing")
+            limited = {
+                "code": "40005",
+                "msg": "Call Limited",
+                "sub_code": "isv.app-call-limited",
+                "sub_msg": "应用调用次数超限",
+            }
+            return _response("error", limited, about="nothing")
         busy = {
             "code": "20000",
             "msg": "Service Currently Unavailable",
