@@ -23,7 +23,7 @@ from tillkeeper.domain.delivery import Delivery, Envelope, EnvelopeKeys
 from tillkeeper.gateways.fetching import fetches_of
 from tillkeeper.gateways.kit.unknown_words import unknown_words
 from tillkeeper.gateways.messages import Request
-from tillkeeper.ingest.body import multimap
+from tillkeeper.ingest.read_body import multimap
 from tillkeeper.ingest.responses import PreparedResponse
 from tillkeeper.lanes.intake import Intake
 from tillkeeper.lanes.rabbitmq_receiver import RabbitReceiver

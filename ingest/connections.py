@@ -1,7 +1,7 @@
 """Limits each connection: the time to its first request, the bytes parsed at a time, the response to malformed HTTP.
 
 aiohttp limits none of these.  A later request on a kept connection has KEEPALIVE_S for its headers; a body has its own
-limit (ingest/body.py), and all connections together have theirs (ingest/connection_limits.py).
+limit (ingest/read_body.py), and all connections together have theirs (ingest/connection_limits.py).
 """
 
 import asyncio

@@ -8,7 +8,7 @@ from aiohttp import web
 from prometheus_client import Counter
 
 from tillkeeper import clock, telemetry
-from tillkeeper.ingest.bodies import Alive, Ready
+from tillkeeper.ingest.api_types import Alive, Ready
 from tillkeeper.ingest.responses import Handler, answer, unavailable_response
 from tillkeeper.lanes.intake import Intake
 from tillkeeper.loops import keep_running, start

@@ -18,7 +18,7 @@ from tillkeeper import __version__
 from tillkeeper.domain.events import REF_CHARS_MAX
 from tillkeeper.domain.order.refund_registration import REFUND_REF_CHARS_MAX
 from tillkeeper.domain.order.view import OrderView
-from tillkeeper.ingest.bodies import (
+from tillkeeper.ingest.api_types import (
     Alive,
     OrderBody,
     Problem,

@@ -17,8 +17,8 @@ from tillkeeper.domain.order.refund_registration import GatewayKnowsRefund
 from tillkeeper.domain.order.registration import Contradiction
 from tillkeeper.domain.policy import Policy
 from tillkeeper.gateways.errors import Refused
-from tillkeeper.ingest.bodies import RefundRegistered, RefundWithdrawn, Registered
-from tillkeeper.ingest.body import headers_of, read_body
+from tillkeeper.ingest.api_types import RefundRegistered, RefundWithdrawn, Registered
+from tillkeeper.ingest.read_body import headers_of, read_body
 from tillkeeper.ingest.refunds import refund_of
 from tillkeeper.ingest.registration import BadRegistration, registration_of
 from tillkeeper.ingest.responses import Handler, answer, refusal, unavailable_response

@@ -24,7 +24,10 @@ from tillkeeper.gateways.errors import BadPayload, BadSignature, Refused, Verifi
 from tillkeeper.gateways.fetching import fetches_of
 from tillkeeper.gateways.kit.unknown_words import UnknownWord, unknown_words
 from tillkeeper.gateways.messages import Request
-from tillkeeper.ingest.body import (
+from tillkeeper.ingest.connections import BoundedConnection
+from tillkeeper.ingest.delivery_metrics import DeliveryMetrics
+from tillkeeper.ingest.hints import Hints
+from tillkeeper.ingest.read_body import (
     Encoded,
     Headers,
     Incomplete,
@@ -35,9 +38,6 @@ from tillkeeper.ingest.body import (
     multimap,
     read_body,
 )
-from tillkeeper.ingest.connections import BoundedConnection
-from tillkeeper.ingest.delivery_metrics import DeliveryMetrics
-from tillkeeper.ingest.hints import Hints
 from tillkeeper.ingest.refusals import Refusals
 from tillkeeper.ingest.responses import RETRY_AFTER_S, PreparedResponse, method_refusal
 from tillkeeper.ingest.scheduler import REQUEST_S

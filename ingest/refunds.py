@@ -7,7 +7,7 @@ import msgspec
 from tillkeeper.domain.order.refund_registration import REFUND_REF_CHARS_MAX, AskedRefund
 from tillkeeper.gateways.errors import BadPayload
 from tillkeeper.gateways.kit import strictjson
-from tillkeeper.ingest.bodies import RefundBody
+from tillkeeper.ingest.api_types import RefundBody
 from tillkeeper.ingest.registration import BadRegistration
 
 

@@ -10,7 +10,7 @@ from tillkeeper.domain.money import BadMoney, exponent
 from tillkeeper.domain.order.registration import ClaimedPayment, Instalment, Payer, Registration
 from tillkeeper.gateways.errors import BadPayload
 from tillkeeper.gateways.kit import strictjson
-from tillkeeper.ingest.bodies import OrderBody, PayerBody
+from tillkeeper.ingest.api_types import OrderBody, PayerBody
 from tillkeeper.ingest.payer_fields import as_link, email_problems, link_problems, locale_problems, phone_problems
 
 YEARS: Final = range(2000, 2200)  # the database and every time zone can express these

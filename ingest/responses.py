@@ -12,7 +12,7 @@ from multidict import CIMultiDict
 
 from tillkeeper import clock
 from tillkeeper.gateways.messages import Reply
-from tillkeeper.ingest.bodies import Problem
+from tillkeeper.ingest.api_types import Problem
 
 SERVER: Final = "tillkeeper"  # instead of the name and version of the library
 RETRY_AFTER_S: Final = 5  # in a longer outage the gateway's own growing pauses apply

@@ -29,8 +29,8 @@ from tillkeeper.store.jobs.spool import set_aside
 from tillkeeper.store.postgres.sqlstates import DATABASE_ERRORS, Fault, fault_of, is_contention
 from tillkeeper.store.postgres.transactions import LOCK_WAIT_S, answers, repeat_on_conflict
 from tillkeeper.telemetry import APPLIED_EVENTS, APPLY_BATCH_EVENTS, FETCHES, PARKED_EVENTS
+from tillkeeper.workers.apply_or_park import apply_or_park
 from tillkeeper.workers.database_retry import DatabaseRetry, Stopped
-from tillkeeper.workers.isolate import apply_or_park
 from tillkeeper.workers.locked_orders import REST_S, LockedOrders
 
 log = structlog.get_logger()

@@ -1,6 +1,6 @@
 """Parks messages that passed a lane's delivery limit, as a row for each event, so that people see them.
 
-They killed their workers.  An event that merely cannot be applied is parked by isolate.py.
+They killed their workers.  An event that merely cannot be applied is parked by apply_or_park.py.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,8 +17,8 @@ from tillkeeper.domain.delivery import EnvelopeKeys, NotAuthentic
 from tillkeeper.lanes.base import LaneMessage, LaneUnavailable, Receiver
 from tillkeeper.store.deliveries.parked import NOT_AUTHENTIC, park_unreadable
 from tillkeeper.telemetry import PARKED_EVENTS
+from tillkeeper.workers.apply_or_park import park_delivery
 from tillkeeper.workers.database_retry import DatabaseRetry, Stopped
-from tillkeeper.workers.isolate import park_delivery
 
 log = structlog.get_logger()
 

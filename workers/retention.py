@@ -9,9 +9,9 @@ import structlog
 
 from tillkeeper.domain.retention import Days
 from tillkeeper.store.postgres.transactions import repeat_on_conflict
+from tillkeeper.store.retention.drop_weeks import LOCK_WAIT_S
 from tillkeeper.store.retention.passes import step
-from tillkeeper.store.retention.weeks import LOCK_WAIT_S
-from tillkeeper.store.schema.weeks import make_weeks
+from tillkeeper.store.schema.make_weeks import make_weeks
 from tillkeeper.telemetry import RETENTION_BYTES, RETENTION_LAST_PASS, RETENTION_ROWS
 from tillkeeper.workers.database_retry import DatabaseRetry, Stopped
 

@@ -5,7 +5,6 @@ from itertools import permutations
 import pytest
 
 from tests.database.factories import NOON, a_delivery, a_registration, an_event
-from tests.database.test_audit import books
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.order.registration import ClaimedPayment
 from tillkeeper.domain.policy import Policy
@@ -13,6 +12,7 @@ from tillkeeper.store.apply.batch import apply_deliveries
 from tillkeeper.store.apply.registration import register
 from tillkeeper.store.jobs.follow_up import take_up_left_over
 from tillkeeper.store.postgres.transactions import repeat_on_conflict
+from tillkeeper.store.reports.audit import audit
 from tillkeeper.store.reports.order import show
 
 PENDING, PAID, POLICY = Kind.PAYMENT_PENDING, Kind.PAYMENT_SUCCEEDED, Policy()
@@ -33,7 +33,7 @@ async def end_of(pool, *order_refs):
     rows = await pool.fetch("SELECT event_id, outcome, order_id IS NULL FROM inbox ORDER BY event_id")
     cases = await pool.fetch("SELECT kind, subject, state FROM cases WHERE closed_at IS NULL ORDER BY 1, 2")
     settled = [(row[0], row[1] if row[1] in ("waiting", "mismatched") else "counts") for row in rows]
-    assert (await books(pool)).misjudged == []
+    assert (await audit(pool, settled_until=NOON, now=NOON)).misjudged == []
     async with pool.acquire() as conn:
         tally, _ = await take_up_left_over(conn, after=0, policy=POLICY, limit=10, now=NOON)
         assert tally.outcomes == {}

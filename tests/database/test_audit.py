@@ -18,7 +18,7 @@ from tillkeeper.store.reports.audit import audit
 from tillkeeper.store.reports.order import show
 from tillkeeper.store.reports.overdue import OVERDUE_AFTER
 from tillkeeper.store.reports.recent_audit import audit_since
-from tillkeeper.workers.isolate import apply_or_park, park_delivery
+from tillkeeper.workers.apply_or_park import apply_or_park, park_delivery
 
 NO_LADDERS = Policy()
 

@@ -6,7 +6,6 @@ import msgspec
 import pytest
 
 from tests.database.factories import NOON, a_delivery, a_registration, an_event
-from tests.database.test_audit import books
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.order.registration import Payer
 from tillkeeper.domain.policy import Policy
@@ -14,6 +13,7 @@ from tillkeeper.store.apply.batch import apply_deliveries
 from tillkeeper.store.apply.registration import register
 from tillkeeper.store.cases.acts import resolve
 from tillkeeper.store.postgres.transactions import repeat_on_conflict
+from tillkeeper.store.reports.audit import audit
 from tillkeeper.store.reports.order import show
 
 PENDING, AUTHORIZED, PAID = Kind.PAYMENT_PENDING, Kind.PAYMENT_AUTHORIZED, Kind.PAYMENT_SUCCEEDED
@@ -86,7 +86,7 @@ async def test_another_state_than_the_one_a_person_resolved_is_told_again(pool, 
         "SELECT count(*) FROM outbox WHERE topic = 'case.opened' AND payload ->> 'kind' = $1", kind
     )
     assert notices == (2 if is_told_again else 1)
-    assert (await books(pool)).stale == []
+    assert (await audit(pool, settled_until=NOON, now=NOON)).stale == []
 
 
 async def test_an_open_case_shows_how_things_stand_and_is_resolved_as_that(pool):
@@ -145,7 +145,7 @@ async def test_a_case_whose_cause_is_gone_closes_though_no_sum_moved(pool, first
     for second, (kind, fields) in enumerate((*first, *then)):
         await told(pool, kind, second, **fields)
     assert await open_kinds(pool) == left
-    assert (await books(pool)).stale == []
+    assert (await audit(pool, settled_until=NOON, now=NOON)).stale == []
 
 
 async def test_a_late_word_in_another_currency_leaves_no_case_open(pool):
@@ -154,7 +154,7 @@ async def test_a_late_word_in_another_currency_leaves_no_case_open(pool):
     await told(pool, PENDING, 1, amount=100, currency="USD")
     [case] = (await show(pool, "A1"))["cases"]
     assert (case["kind"], case["closed_by"]) == ("wrong_currency", "system")
-    assert (await books(pool)).stale == []
+    assert (await audit(pool, settled_until=NOON, now=NOON)).stale == []
 
 
 async def test_a_payment_that_its_gateway_took_back_is_told_to_merchant_and_ops_and_to_no_payer(pool):
@@ -175,7 +175,7 @@ async def test_a_payment_that_its_gateway_took_back_is_told_to_merchant_and_ops_
     assert await open_kinds(pool) == ["payment_reversed"]
     await told(pool, PAID, 5, payment_ref="pi_3", amount=60)
     assert await open_kinds(pool) == []
-    assert (await books(pool)).stale == []
+    assert (await audit(pool, settled_until=NOON, now=NOON)).stale == []
 
 
 async def test_what_was_charged_back_stands_beside_the_status_and_the_merchant_is_told(pool):

@@ -38,7 +38,7 @@ from tillkeeper.store.cases.acts import resolve
 from tillkeeper.store.postgres.transactions import repeat_on_conflict
 from tillkeeper.store.queries.fetches import claim_fetches, settle_fetch
 from tillkeeper.store.reports.order import history, show
-from tillkeeper.workers.isolate import apply_or_park, park_delivery
+from tillkeeper.workers.apply_or_park import apply_or_park, park_delivery
 
 LEASE = 60 * SECOND
 CALL = Call(method="POST", url="http://127.0.0.1:9/acknowledge", headers={})

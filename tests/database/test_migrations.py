@@ -13,7 +13,7 @@ from tillkeeper.store.schema import upgrading
 from tillkeeper.store.schema.creating import create_schema
 from tillkeeper.store.schema.exclusive import exclusively
 from tillkeeper.store.schema.files import migrations, parse_migration
-from tillkeeper.store.schema.looking import look
+from tillkeeper.store.schema.status import look
 from tillkeeper.store.schema.upgrading import ChangedMigration, upgrade
 from tillkeeper.store.schema.versions import schema_version
 

@@ -13,7 +13,7 @@ from tillkeeper.domain.events import Kind
 from tillkeeper.store.apply.batch import apply_deliveries
 from tillkeeper.store.postgres.transactions import repeat_on_conflict
 from tillkeeper.store.reports.recent_audit import audit_since
-from tillkeeper.workers.isolate import park_delivery
+from tillkeeper.workers.apply_or_park import park_delivery
 
 LATER = NOON + 10 * HOUR
 RUN = uuid4()

@@ -21,10 +21,10 @@ from tillkeeper.store.reports.audit import audit
 from tillkeeper.store.reports.order import show
 from tillkeeper.store.retention import passes
 from tillkeeper.store.retention.passes import plan, run, step
-from tillkeeper.store.schema.weeks import make_weeks
+from tillkeeper.store.schema.make_weeks import make_weeks
 from tillkeeper.telemetry import RETENTION_LAST_PASS, RETENTION_ROWS
+from tillkeeper.workers.apply_or_park import park_delivery
 from tillkeeper.workers.database_retry import DatabaseRetry
-from tillkeeper.workers.isolate import park_delivery
 from tillkeeper.workers.retention import Retention
 
 DAY = timedelta(days=1)

@@ -9,7 +9,7 @@ import pytest
 from tests.database.factories import a_delivery
 from tillkeeper.domain.policy import Policy
 from tillkeeper.store.apply.batch import apply_deliveries
-from tillkeeper.store.schema.weeks import WEEKS_AHEAD, make_weeks
+from tillkeeper.store.schema.make_weeks import WEEKS_AHEAD, make_weeks
 
 THURSDAY = datetime(2026, 10, 15, 12, tzinfo=UTC)
 MONDAY = datetime(2026, 10, 12, tzinfo=UTC)

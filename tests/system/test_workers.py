@@ -19,9 +19,9 @@ from tillkeeper.store.postgres.transactions import repeat_on_conflict
 from tillkeeper.store.reports.audit import audit, explain_missing
 from tillkeeper.store.reports.order import show
 from tillkeeper.workers.apply import GATHER_S, LOAD_DELIVERIES, ApplyLoop, Opened, batches
+from tillkeeper.workers.apply_or_park import park_delivery
 from tillkeeper.workers.database_retry import DatabaseRetry
 from tillkeeper.workers.delivery_limit import ParkLoop
-from tillkeeper.workers.isolate import park_delivery
 
 RUN = uuid4()
 
@@ -163,7 +163,7 @@ async def test_a_delivery_that_seems_to_meet_others_at_every_attempt_is_parked(p
         raise WriteConflict
 
     monkeypatch.setattr("tillkeeper.workers.apply.apply_deliveries", cannot)
-    monkeypatch.setattr("tillkeeper.workers.isolate.apply_event", raced)
+    monkeypatch.setattr("tillkeeper.workers.apply_or_park.apply_event", raced)
     assert await loop.run_once() == 1
     assert [(await show(pool, ref))["status"] for ref in ("O0", "O1")] == ["unpaid", "paid"]
     [parked] = await pool.fetch("SELECT reason, error FROM parked")

@@ -13,7 +13,7 @@ from tillkeeper.cli.options import AsJson, Config, exits, settings_from
 if TYPE_CHECKING:
     from tillkeeper.settings import Settings
     from tillkeeper.store.schema.files import Migration
-    from tillkeeper.store.schema.looking import SchemaStatus
+    from tillkeeper.store.schema.status import SchemaStatus
 
 app = typer.Typer()
 commands = typer.Typer(help="The database's schema: made, upgraded, looked at.", no_args_is_help=True)
@@ -138,7 +138,7 @@ def _upgrade(settings: "Settings") -> "Sequence[Migration]":
 def _look(settings: "Settings") -> "SchemaStatus":
     from tillkeeper.cli.database import database_failures
     from tillkeeper.store.schema.files import migrations
-    from tillkeeper.store.schema.looking import look
+    from tillkeeper.store.schema.status import look
 
     with database_failures(settings):
         status = asyncio.run(look(settings.database_url, migrations()))

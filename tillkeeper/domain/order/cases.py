@@ -1,4 +1,4 @@
-"""Decides which cases open, reopen, change and close, from the existing cases and the present reasons.
+"""Decides what becomes of cases, from the existing ones and the present reasons (which there are: case_reasons.py).
 
     no case yet                                 ── a reason ──> opens
     open                                        ── its reason has changed ──> is updated

@@ -18,8 +18,8 @@ from tillkeeper.domain.backoff import WEEK_LOCK
 from tillkeeper.domain.retention import Days, Kind, Span, span_of, weeks_to_drop
 from tillkeeper.store.postgres.pool import Conn
 from tillkeeper.store.postgres.transactions import repeat_on_conflict
+from tillkeeper.store.retention.drop_weeks import LOCK_WAIT_S, Week, counted, drop_week, weeks
 from tillkeeper.store.retention.rows import PARTS, ROWS_AT_ONCE, Part, Removed, count, remove_some
-from tillkeeper.store.retention.weeks import LOCK_WAIT_S, Week, counted, drop_week, weeks
 
 WEEK_PART: Final = "bodies_by_week"
 ONE_AT_A_TIME = "SELECT pg_advisory_xact_lock(hashtextextended('tillkeeper retention', 0))"

@@ -5,8 +5,8 @@ import asyncpg
 from tillkeeper.store.postgres.pool import COMMAND_S, CONNECT_S, refuse_unsafe
 from tillkeeper.store.schema.exclusive import exclusively
 from tillkeeper.store.schema.files import newest_version, schema_sql
+from tillkeeper.store.schema.make_weeks import make_weeks, server_time
 from tillkeeper.store.schema.versions import schema_version, unfitness
-from tillkeeper.store.schema.weeks import make_weeks, server_time
 
 TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = current_schema() ORDER BY tablename"
 

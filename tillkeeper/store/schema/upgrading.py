@@ -20,9 +20,9 @@ from tillkeeper.store.postgres.pool import CONNECT_S, Conn, refuse_unsafe
 from tillkeeper.store.postgres.sqlstates import SchemaMissing
 from tillkeeper.store.schema.exclusive import Exclusive, exclusively
 from tillkeeper.store.schema.files import Migration, Step, left_to_do
+from tillkeeper.store.schema.make_weeks import make_weeks, server_time
 from tillkeeper.store.schema.progress import watched_index
 from tillkeeper.store.schema.versions import FIRST, schema_version, unfitness
-from tillkeeper.store.schema.weeks import make_weeks, server_time
 
 LOCK_WAIT_S: Final = 2.0  # for as long, others queue behind a step that waits for its locks
 NOTICE_S: Final = 3.0  # processes look at the version every second: those that may not go on have stopped by then

@@ -1,4 +1,4 @@
-"""Isolates the bad events of a delivery: the good ones are applied, each bad one is parked with its reason."""
+"""Applies a delivery's good events one by one, and parks each bad one with its reason."""
 
 from datetime import datetime
 from typing import Final
