@@ -171,9 +171,9 @@ async def test_headers_that_never_end_are_cut_off(port, monkeypatch, drip):
 
 
 async def test_a_body_that_never_ends_is_answered_408(port, monkeypatch):
-    from tillkeeper.ingest import body
+    from tillkeeper.ingest import read_body
 
-    monkeypatch.setattr(body, "BODY_S", 0.3)
+    monkeypatch.setattr(read_body, "BODY_S", 0.3)
     answer = await exchange(port, H + b"Content-Length: 10\r\n\r\n{}", within_s=5)
     assert status_of(answer) == 408
 
