@@ -48,7 +48,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     """A running Tillkeeper, and all that a gateway and a merchant know of it."""
 
     url: str
-    metrics_url: str | None  # None: it tells its figures nowhere
+    metrics_url: str | None  # None: nowhere, or at a port that is not named
     token: str
     database_url: str
     signers: Mapping[str, Signer]
@@ -134,7 +134,10 @@ async def running_target(settings: Settings, *, url: str | None, config: Path | 
 
 
 def _metrics_url(ingest: IngestSettings) -> str | None:
-    return f"http://{ingest.metrics_host}:{ingest.metrics_port}/metrics" if ingest.metrics_port else None
+    """Returns where the receiver serves its metrics.  A port that is not named may be another receiver's."""
+    if ingest.metrics_port == 0 or "metrics_port" not in ingest.model_fields_set:
+        return None
+    return f"http://{ingest.metrics_host}:{ingest.metrics_port}/metrics"
 
 
 async def _written(

@@ -166,8 +166,11 @@ def a_config(place: Path, database: str, **account: str) -> Path:
     told = {"webhook_secrets": [SECRET], "api_key": "sk_test_51ofthetests", **account}
     told = {name: value for name, value in told.items() if value is not None}
     path = place / "tillkeeper.toml"
+    port, metrics_port = free_ports(2)
+    others = "".join(f"[{role}]\nmetrics_port = 0\n" for role in ("work", "sweep", "notify"))
     path.write_text(
-        f'database_url = "{database}"\napi_tokens = ["{TOKEN}"]\n[ingest]\nport = {free_ports(1)[0]}\n'
+        f'database_url = "{database}"\napi_tokens = ["{TOKEN}"]\n{others}'
+        f"[ingest]\nport = {port}\nmetrics_port = {metrics_port}\n"
         f'[accounts.stripe-main]\ngateway = "stripe"\n'
         + "".join(f"{name} = {json.dumps(value)}\n" for name, value in told.items())
     )
