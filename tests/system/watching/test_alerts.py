@@ -26,7 +26,7 @@ from tillkeeper.sandbox.simulators.stripe.signing import StripeSigner
 from tillkeeper.sandbox.simulators.wechatpay.api import platform_certificate
 from tillkeeper.sandbox.simulators.wechatpay.signing import WeChatPayKey, WeChatPaySigner
 
-SHORT = {"NobodyConsumes", "Parked", "ProcessDown"}
+SHORT = {"NobodyConsumes", "ProcessDown"}
 OLD = "5157F09EFDC096DE15EBE81A47057A7200000001"
 NEW = "5157F09EFDC096DE15EBE81A47057A7200000002"
 
