@@ -5,16 +5,13 @@ them, reach a child on its standard input, and nowhere else.
 """
 
 import asyncio
-import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
 from tempfile import TemporaryDirectory
 
 from prometheus_client.multiprocess import mark_process_dead
 
 from tillkeeper.settings import Settings
 from tillkeeper.status_server import reserved_metrics_port
-from tillkeeper.supervise import Program, keep_all_running
+from tillkeeper.supervise import Program, keep_all_running, reserved_port
 from tillkeeper.telemetry import MULTIPROCESS_VARIABLE
 
 
@@ -37,14 +34,3 @@ async def supervise(settings: Settings, stop: asyncio.Event) -> None:
             mark_process_dead(pid, metrics_directory)  # type: ignore[no-untyped-call]
 
         await keep_all_running([child] * settings.ingest.processes, stop, ended=forget)
-
-
-@contextmanager
-def reserved_port(host: str, port: int) -> Iterator[int]:
-    """Holds the port without listening on it, so that it stays reserved while a child restarts."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as held:
-        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        held.bind((host, port))
-        yield held.getsockname()[1]

@@ -9,7 +9,7 @@ process takes the first that is free: several of a role on one machine do not co
 import errno
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from functools import partial
 from typing import Final, Protocol
 
@@ -17,6 +17,7 @@ import structlog
 from aiohttp import web
 
 from tillkeeper import telemetry
+from tillkeeper.supervise import reserved_port
 
 log = structlog.get_logger()
 
@@ -57,31 +58,29 @@ def reserved_metrics_port(settings: HasMetricsPort) -> Iterator[int]:
     """Holds a port for children that share it, without listening on it; 0 where there is none to be had.
 
     Raises OSError where the one that the configuration names is taken."""
+    with ExitStack() as held:
+        yield _first_free(settings, held)
+
+
+def _first_free(settings: HasMetricsPort, held: ExitStack) -> int:
     ports = ports_to_try(settings)
     for port in ports:
         try:
-            with _held(settings.metrics_host, port):
-                yield port
-                return
+            _refuse_taken(settings.metrics_host, port)
+            return held.enter_context(reserved_port(settings.metrics_host, port))
         except OSError as error:
             if not _is_taken(error) or len(ports) == 1:
                 raise
     if ports:
         _say_that_none_is_free(settings)
-    yield 0
+    return 0
 
 
-@contextmanager
-def _held(host: str, port: int) -> Iterator[None]:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as alone:  # would not see the sharing children of another supervisor
+def _refuse_taken(host: str, port: int) -> None:
+    """Raises OSError for a taken port; binding it as a shared one would not meet the children of another supervisor."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM) as alone:
         alone.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         alone.bind((host, port))
-    with socket.socket(family, socket.SOCK_STREAM) as held:
-        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        held.bind((host, port))
-        yield
 
 
 def _is_taken(error: OSError) -> bool:

@@ -69,6 +69,9 @@ def _signer(gateway: str, told: object) -> Signer:
     return msgspec.convert(told, signer_class(gateway), dec_hook=_read)
 
 
+# msgspec's hooks for types that it does not know; they raise NotImplementedError for any other, as it asks them to.
+
+
 def _written(value: object) -> str:
     if isinstance(value, RSAPrivateKey):
         return private_pem(value)

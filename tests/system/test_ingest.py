@@ -34,12 +34,12 @@ from tillkeeper.domain.policy import Policy
 from tillkeeper.gateways.messages import Reply
 from tillkeeper.ingest.responses import PreparedResponse
 from tillkeeper.ingest.server import receiver, serve
-from tillkeeper.ingest.supervise import reserved_port
 from tillkeeper.lanes.rabbitmq_receiver import RabbitReceiver
 from tillkeeper.lanes.topology import Topology
 from tillkeeper.sandbox.servers.child import free_ports
 from tillkeeper.sandbox.simulators.stripe.signing import stripe_signed
 from tillkeeper.store.apply.registration import register
+from tillkeeper.supervise import reserved_port
 
 
 async def test_a_delivery_is_durable_byte_for_byte_before_it_is_acknowledged(client, connection):

@@ -1,13 +1,13 @@
 """Keeps the partitions of delivery_bodies, one for each week, made some weeks ahead."""
 
 from collections.abc import Sequence
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import Final
 
+from tillkeeper.domain.retention import WEEK, monday_of
 from tillkeeper.store.postgres.pool import Conn
 
 WEEKS_AHEAD: Final = 4  # as long may no sweep run before bodies come to stand in the default partition
-WEEK: Final = timedelta(days=7)
 
 # OFFSET 0 keeps the function, and its lock, to the weeks that are not there.
 MAKE_WEEKS = """
@@ -26,7 +26,7 @@ async def make_weeks(conn: Conn, *, now: datetime) -> int:
 
 def weeks_ahead(now: datetime) -> Sequence[date]:
     """Returns the Mondays of this week and of those ahead."""
-    monday = now.date() - timedelta(days=now.weekday())
+    monday = monday_of(now).date()
     return [monday + ahead * WEEK for ahead in range(WEEKS_AHEAD + 1)]
 
 
