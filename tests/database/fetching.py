@@ -23,14 +23,6 @@ ACCOUNT = "stripe-main"
 PAYMENT = Fetch(about="payment", payment_ref="tr_1")
 
 
-class Clock:
-    def __init__(self):
-        self.at = NOON
-
-    def __call__(self):
-        return self.at
-
-
 class Gateways:
     """Stands for tillkeeper/api_client: says what a test has it say, and keeps what it was asked when."""
 

@@ -29,14 +29,6 @@ FIXED = Policy(silence=SilencePolicy(after=30 * MINUTE))
 LEARNED = Policy()
 
 
-class Clock:
-    def __init__(self):
-        self.at = NOON
-
-    def __call__(self):
-        return self.at
-
-
 class Gateways:
     """Answers as a test has it; Stripe alone has a list."""
 
@@ -53,11 +45,6 @@ class Gateways:
         if isinstance(self.says, Exception):
             raise self.says
         return self.says
-
-
-@pytest.fixture
-def clock():
-    return Clock()
 
 
 @pytest.fixture

@@ -16,7 +16,6 @@ from tests.database.fetching import (
     MINUTE,
     PAYMENT,
     SECOND,
-    Clock,
     Gateways,
     a_loop,
     books,
@@ -42,11 +41,6 @@ from tillkeeper.workers.apply_or_park import apply_or_park, park_delivery
 
 LEASE = 60 * SECOND
 CALL = Call(method="POST", url="http://127.0.0.1:9/acknowledge", headers={})
-
-
-@pytest.fixture
-def clock():
-    return Clock()
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ from tests.database.fetching import (
     ACCOUNT,
     PAYMENT,
     SECOND,
-    Clock,
     Gateways,
     a_loop,
     books,
@@ -28,11 +27,6 @@ from tillkeeper.store.queries.unsigned_limits import UNKNOWN_OPEN_MAX
 from tillkeeper.store.reports.order import show
 
 UNSIGNED = Fetch(about="payment", payment_ref="tr_1", proven=False)
-
-
-@pytest.fixture
-def clock():
-    return Clock()
 
 
 @pytest.fixture
