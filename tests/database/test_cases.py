@@ -14,10 +14,11 @@ from tillkeeper.domain.statuses import Status
 from tillkeeper.store.apply.batch import apply_deliveries
 from tillkeeper.store.cases import acts as case_acts
 from tillkeeper.store.cases.writing import ClosedCase, NoSuchCase
+from tillkeeper.store.deliveries.raw import add_raw
 from tillkeeper.store.jobs.follow_up import follow_up, open_unmatched
 from tillkeeper.store.orders import acts as order_acts
 from tillkeeper.store.postgres.transactions import repeat_on_conflict
-from tillkeeper.store.reports.case_files import Filters, add_raw, file_of, list_cases
+from tillkeeper.store.reports.case_files import Filters, file_of, list_cases
 from tillkeeper.store.reports.handover import hand_over
 from tillkeeper.store.reports.order import show
 from tillkeeper.store.reports.stuck import StuckFilter, stuck_orders

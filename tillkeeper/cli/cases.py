@@ -136,7 +136,8 @@ def show_command(
         settings = settings_from(config)
         from tillkeeper.cli.database import ask
         from tillkeeper.cli.output import print_json
-        from tillkeeper.store.reports.case_files import add_raw, file_of
+        from tillkeeper.store.deliveries.raw import add_raw
+        from tillkeeper.store.reports.case_files import file_of
 
         async def query(pool: "Pool") -> dict[str, Any] | None:
             found = await file_of(pool, case_id)
