@@ -33,19 +33,19 @@ class Person(msgspec.Struct, frozen=True, kw_only=True):
 
 
 # What the middleware of desk/access/ leaves in each request of somebody who is signed in.
-PERSON: Final = "person"
-CSRF: Final = "csrf"  # the token of the session, for the hidden field of forms
+PERSON: Final = web.RequestKey("person", Person)
+CSRF: Final = web.RequestKey("csrf", str)  # the token of the session, for the hidden field of forms
 
 
 def person_of(request: web.Request) -> Person | None:
     """Returns who sent the request; None on pages for anyone."""
-    found: Person | None = request.get(PERSON)
-    return found
+    return request.get(PERSON)
 
 
 def csrf_of(request: web.Request) -> str:
     """Returns the token that forms on the page must carry."""
-    return str(request.get(CSRF, ""))
+    token: str = request.get(CSRF, "")
+    return token
 
 
 def is_enough(role: Role, needed: Needs) -> bool:
