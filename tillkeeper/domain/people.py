@@ -44,9 +44,9 @@ class Person(msgspec.Struct, frozen=True, kw_only=True):
 
     id: int
     name: str
-    display_name: str
     role: Role
     locale: Locale
+    display_name: str = ""
 
 
 class BadName(ValueError):
