@@ -1,0 +1,58 @@
+"""A desk for tests: its application over a real database, and somebody who is signed in."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from zoneinfo import ZoneInfo
+
+import asyncpg
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+from aiohttp.typedefs import Handler, Middleware
+
+from tillkeeper import clock
+from tillkeeper.desk.app import build_app
+from tillkeeper.desk.context import Desk
+from tillkeeper.desk.person import CSRF, PERSON, Locale, Person, Role
+from tillkeeper.desk.route import route_of
+from tillkeeper.policy.reading import load_policy
+from tillkeeper.settings import Settings
+
+ZONE = ZoneInfo("Asia/Shanghai")
+TOKEN = "csrf-token-of-the-test"
+
+
+def a_person(role: Role = Role.VIEWER, locale: Locale = "en", name: str = "Ada") -> Person:
+    return Person(id=1, name=name, role=role, locale=locale)
+
+
+def signed_in(person: Person) -> Middleware:
+    """Stands where desk/access stands: names this person in each request, whatever the route needs."""
+
+    @web.middleware
+    async def name_person(request: web.Request, handler: Handler) -> web.StreamResponse:
+        route = route_of(request)
+        if route is None or route.role != "anyone":
+            request[PERSON], request[CSRF] = person, TOKEN
+        return await handler(request)
+
+    return name_person
+
+
+def a_desk(pool: asyncpg.Pool, **changes: object) -> Desk:
+    policy = load_policy()
+    fields = {
+        "settings": Settings(database_url="postgresql://localhost/unused"),
+        "pool": pool,
+        "policy": lambda: policy,
+        "now": clock.now,
+        "zone": ZONE,
+    }
+    return Desk(**(fields | changes))
+
+
+@asynccontextmanager
+async def desk_client(desk: Desk, person: Person | None = None) -> AsyncIterator[TestClient]:
+    """A client of a desk that serves on a port of its own."""
+    app = build_app(desk, signed_in(person or a_person()))
+    async with TestClient(TestServer(app)) as client:
+        yield client
