@@ -17,7 +17,8 @@ from tillkeeper.policy import load_policy
 from tillkeeper.store.deliveries.parked import list_parked
 from tillkeeper.store.jobs.backfill import find_open_orders
 from tillkeeper.store.postgres.pool import open_pool
-from tillkeeper.store.reports.case_files import Filters, file_of, known, list_cases
+from tillkeeper.store.reports.case_files import file_of
+from tillkeeper.store.reports.case_list import Filters, known, list_cases
 from tillkeeper.store.reports.handover import hand_over
 from tillkeeper.store.reports.order import history, show
 from tillkeeper.store.reports.recent_audit import audit_since

@@ -3,6 +3,7 @@
 from typing import Final
 
 from tillkeeper.desk.pages import order
+from tillkeeper.desk.pages.queue_routes import QUEUE_ROUTES
 from tillkeeper.desk.person import Role
 from tillkeeper.desk.route import Route
 from tillkeeper.desk.static_files import serve_static
@@ -12,4 +13,5 @@ ROUTES: Final[tuple[Route, ...]] = (
     Route(method="GET", path="/orders", role=Role.VIEWER, handler=order.show),  # ?ref=, for what no path can hold
     Route(method="GET", path="/orders/{ref:[^/]+}", role=Role.VIEWER, handler=order.show),
     Route(method="GET", path="/orders/{ref:[^/]+}/raw/{run}/{number}", role=Role.SUPPORT, handler=order.show_raw),
+    *QUEUE_ROUTES,
 )
