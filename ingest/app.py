@@ -27,17 +27,20 @@ from tillkeeper.ingest.receive import AccountReceiver
 from tillkeeper.ingest.refusals import Refusals
 from tillkeeper.ingest.responses import Handler, method_refusal, refusal
 from tillkeeper.ingest.scheduler import REQUEST_S
+from tillkeeper.ingest.tracing import traced
 from tillkeeper.ingest.unsigned_limits import UnsignedLimit
 from tillkeeper.lanes.intake import Intake
 from tillkeeper.lanes.rabbitmq_sender import RabbitSender
 from tillkeeper.lanes.spool import SpoolSender
 from tillkeeper.lanes.topology import Topology
+from tillkeeper.lanes.tracing import TracedIntake
 from tillkeeper.policy import PolicyFile
 from tillkeeper.schema_watch import SchemaWatch
 from tillkeeper.settings import Settings
 from tillkeeper.store.postgres.connections import Pool
 from tillkeeper.store.postgres.pool import open_pool
 from tillkeeper.store.postgres.sqlstates import DATABASE_ERRORS, UnsafeDatabase
+from tillkeeper.tracing import spans
 
 log = structlog.get_logger()
 
@@ -200,7 +203,7 @@ class Webhooks:
         keys = KeyFetcher(gateway, resources.send, key_store=KeyStore(resources.pool))
         receiver = AccountReceiver(
             gateway,
-            resources.intake,
+            TracedIntake(resources.intake) if spans.is_on() else resources.intake,
             resources.hints,
             resources.refusals,
             keys,
@@ -211,7 +214,9 @@ class Webhooks:
             body_bytes_max=resources.accounts.max_body_bytes(name) or self._settings.ingest.max_body_bytes,
         )
         self._known[name], self._keys[name] = (gateway, receiver), keys
-        self.receivers[f"/webhooks/{name}"] = receiver.receive
+        path = f"/webhooks/{name}"
+        trusted = self._settings.tracing.trust_webhook_parents
+        self.receivers[path] = traced(receiver.receive, route=path, may_continue=lambda _: trusted)
 
     async def route(self, request: web.Request) -> web.StreamResponse:
         """Handles a request that came through the router, if its account exists."""
@@ -220,7 +225,7 @@ class Webhooks:
             return await _not_found(request)
         gateway, receiver = known
         if request.method == "POST":
-            return await receiver.receive(request)
+            return await self.receivers[f"/webhooks/{gateway.account}"](request)
         if request.method == "GET" and type(gateway).answer_challenge is not Gateway.answer_challenge:
             return await receiver.challenge(request)
         return method_refusal("POST")
