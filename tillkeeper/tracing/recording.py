@@ -2,17 +2,16 @@
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from contextvars import Token
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Final, Self
 
-import structlog
 from opentelemetry import context as contexts
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import Decision, Sampler, SamplingResult, TraceIdRatioBased
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from opentelemetry.util.types import Attributes
+from structlog.contextvars import bind_contextvars, reset_contextvars
 
 from tillkeeper import __version__
 from tillkeeper.tracing.spans import NO_SPAN, Attribute, Kind, Span
@@ -54,21 +53,26 @@ class RecordedSpan:
 
     def __init__(self, span: trace.Span) -> None:
         self.span = span
-        self._current: Token[contexts.Context] | None = None
-        self._logged: Mapping[str, Token[object]] = {}
+        self._entered: AbstractContextManager[None] = nullcontext()
 
     def __enter__(self) -> Self:
-        self._current = contexts.attach(trace.set_span_in_context(self.span))
-        trace_id = trace.format_trace_id(self.span.get_span_context().trace_id)
-        self._logged = structlog.contextvars.bind_contextvars(**{LOG_FIELD: trace_id})
+        self._entered = self.current()
+        self._entered.__enter__()
         return self
 
     def __exit__(self, *error: object) -> None:
         if isinstance(error[1], BaseException):
             self.failed(type(error[1]).__name__)
-        structlog.contextvars.reset_contextvars(**self._logged)
-        if self._current is not None:
-            contexts.detach(self._current)
+        self._entered.__exit__(None, None, None)
+        self.end()
+
+    def current(self) -> AbstractContextManager[None]:
+        """Returns a context in which it is the current span."""
+        trace_id = trace.format_trace_id(self.span.get_span_context().trace_id)
+        return _within(trace.set_span_in_context(self.span), trace_id)
+
+    def end(self) -> None:
+        """Ends it."""
         self.span.end()
 
     def note(self, name: str, value: Attribute) -> None:
@@ -96,8 +100,9 @@ class BatchSpan(RecordedSpan):
         self._members = members
         self._began_ns = time.time_ns()
 
-    def __exit__(self, *error: object) -> None:
-        super().__exit__(*error)
+    def end(self) -> None:
+        """Ends it, and tells the traces of its members."""
+        super().end()
         self._tracer.tell_members(self._name, self._members, self.span, self._began_ns)
 
 
@@ -143,18 +148,9 @@ class SdkTracer:
         """Returns the current span's, if it is recorded."""
         return _traceparent_of(trace.get_current_span())
 
-    @contextmanager
-    def alone(self) -> Iterator[None]:
+    def alone(self) -> AbstractContextManager[None]:
         """Has no span current for a while."""
-        current = contexts.attach(NOTHING_CURRENT)
-        logged = structlog.contextvars.get_contextvars().get(LOG_FIELD)
-        structlog.contextvars.unbind_contextvars(LOG_FIELD)
-        try:
-            yield
-        finally:
-            contexts.detach(current)
-            if logged is not None:
-                structlog.contextvars.bind_contextvars(**{LOG_FIELD: logged})
+        return _within(NOTHING_CURRENT, None)
 
     def _recorded(
         self,
@@ -183,6 +179,17 @@ class SdkTracer:
             links=links,
             record_exception=False,  # its text may hold what must not leave
         )
+
+
+@contextmanager
+def _within(context: contexts.Context, trace_id: str | None) -> Iterator[None]:
+    """Makes a context the current one, for spans and for log lines."""
+    current, logged = contexts.attach(context), bind_contextvars(**{LOG_FIELD: trace_id})
+    try:
+        yield
+    finally:
+        reset_contextvars(**logged)
+        contexts.detach(current)
 
 
 def _context_of(traceparent: str) -> contexts.Context:

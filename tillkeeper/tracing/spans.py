@@ -35,6 +35,14 @@ class Span(Protocol):
         """Ends it, as failed if by an error, whose class alone is told."""
         ...
 
+    def current(self) -> AbstractContextManager[object]:
+        """Returns a context in which it is the current span, and which does not end it."""
+        ...
+
+    def end(self) -> None:
+        """Ends it.  A span that is never ended is told to nobody."""
+        ...
+
     def note(self, name: str, value: Attribute) -> None:
         """Adds an attribute.  Nothing personal and no secret may be one: collectors are other people's."""
         ...
@@ -75,6 +83,9 @@ class Tracer(Protocol):
         ...
 
 
+_UNCHANGED: Final = nullcontext()
+
+
 class NoSpan:
     """Stands for a span where nothing is recorded."""
 
@@ -86,6 +97,13 @@ class NoSpan:
     def __exit__(self, *error: object) -> None:
         return
 
+    def current(self) -> AbstractContextManager[object]:
+        """Returns a context in which nothing changes."""
+        return _UNCHANGED
+
+    def end(self) -> None:
+        """Does nothing."""
+
     def note(self, name: str, value: Attribute) -> None:
         """Does nothing."""
 
@@ -94,7 +112,6 @@ class NoSpan:
 
 
 NO_SPAN: Final = NoSpan()
-_ALONE: Final = nullcontext()
 _tracer: Tracer | None = None
 
 
@@ -145,4 +162,4 @@ def traceparent() -> str:
 
 def alone() -> AbstractContextManager[None]:
     """Returns a context without a current span, for starting what is not a part of it."""
-    return _ALONE if _tracer is None else _tracer.alone()
+    return _UNCHANGED if _tracer is None else _tracer.alone()
