@@ -19,7 +19,7 @@ from prometheus_client import (
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from tillkeeper import __version__
-from tillkeeper.domain.order.cases import CASE_KINDS
+from tillkeeper.domain.order.case_kinds import CASE_KINDS
 from tillkeeper.domain.order.mismatch import Mismatch
 from tillkeeper.domain.order.notice_outcomes import ChannelState
 from tillkeeper.domain.order.notices import Audience

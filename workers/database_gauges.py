@@ -12,7 +12,7 @@ import structlog
 from prometheus_client import Gauge
 
 from tillkeeper import clock, telemetry
-from tillkeeper.domain.order.cases import CASE_KINDS
+from tillkeeper.domain.order.case_kinds import CASE_KINDS
 from tillkeeper.domain.order.notices import Audience
 from tillkeeper.store.postgres.pool import Conn
 from tillkeeper.store.postgres.sqlstates import DATABASE_ERRORS

@@ -2,13 +2,12 @@
 
 import importlib
 import pkgutil
-from uuid import uuid4
 
 import pytest
 
 import tillkeeper.store
 from tillkeeper import clock
-from tillkeeper.store.deliveries import inbox, references
+from tillkeeper.store.apply import looking_up
 from tillkeeper.store.orders import loading as order_loading
 from tillkeeper.store.orders import writing as order_writing
 from tillkeeper.store.postgres.pool import open_pool
@@ -32,12 +31,10 @@ async def test_statement_fits_the_schema(pool, statement):
 
 # What a worker runs for every batch, with arguments that mean something to the planner.
 LOOK_UPS = {
-    "KNOWN_DELIVERIES": (inbox.KNOWN_DELIVERIES, [uuid4()], [1]),
-    "KNOWN_EVENTS": (inbox.KNOWN_EVENTS, ["stripe-main"], ["evt_1"]),
-    "BIND": (references.BIND, '[{"i": 0}]'),
+    "LOOK_UP": (looking_up.LOOK_UP, '[{"i": 0}]'),
     "LOCK_ORDERS": (order_loading.LOCK_ORDERS, [1, 2]),
     "FACTS": (order_loading.FACTS, [1, 2]),
-    "UPDATE_ORDERS": (order_writing.UPDATE_ORDERS, '[{"id": 1, "version": 2}]', clock.now(), [1, 2]),
+    "UPDATE_ORDERS": (order_writing.UPDATE_ORDERS, '[{"id": 1, "version": 2}]', clock.now(), [1, 2], [3]),
 }
 
 

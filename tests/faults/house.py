@@ -228,7 +228,7 @@ class House:
 
 # Reading goes on, also FOR UPDATE; writing waits.
 NO_WRITES_TO_INBOX: Final = "LOCK TABLE inbox IN SHARE MODE"
-INSERT_INBOX: Final = "INSERT INTO inbox"
+INSERT_INBOX: Final = "WITH events AS (\n    INSERT INTO inbox"
 
 STANDS_STILL: Final = """
 SELECT count(*) FROM pg_stat_activity

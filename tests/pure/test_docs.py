@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 DOCS = sorted((ROOT / "docs").rglob("*.md"))
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
 LEVELS = ("debug", "info", "warning", "error", "exception")
-FOLDERS = ("tillkeeper", "ingest", "workers", "sandbox", "tests", "deploy", "docs", "bench")
+FOLDERS = ("tillkeeper", "desk", "ingest", "workers", "sandbox", "tests", "deploy", "docs", "bench")
 
 
 def told_in_tables(text: str, section: str) -> set[str]:
@@ -37,7 +37,7 @@ def exposed_names() -> set[str]:
 def logged_events() -> set[str]:
     return {
         node.args[0].value
-        for folder in ("tillkeeper", "ingest", "workers")
+        for folder in ("tillkeeper", "desk", "ingest", "workers")
         for path in (ROOT / folder).rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Call)

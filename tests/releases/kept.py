@@ -16,7 +16,7 @@ from typing import Final
 ROOT: Final = Path(__file__).parents[2]
 PLACE: Final = Path(__file__).parent
 # What a process needs to run.
-PARTS: Final = ("tillkeeper", "ingest", "workers", "migrations", "schema.sql", "deploy/policy.toml")
+PARTS: Final = ("tillkeeper", "desk", "ingest", "workers", "migrations", "schema.sql", "deploy/policy.toml")
 LEFT_OUT: Final = (":(exclude)*.md",)
 
 

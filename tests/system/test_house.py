@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("tillkeeper", "ingest", "workers", "sandbox")
+PACKAGES = ("tillkeeper", "desk", "ingest", "workers", "sandbox")
 
 
 def contracts() -> dict:
@@ -58,6 +58,11 @@ def test_the_house_keeps_its_rules(tree):
         ("ingest/__init__.py", "tillkeeper.workers"),
         ("workers/__init__.py", "tillkeeper.sandbox"),
         ("ingest/__init__.py", "tillkeeper.sandbox"),
+        ("desk/__init__.py", "tillkeeper.workers"),
+        ("desk/__init__.py", "tillkeeper.sandbox"),
+        ("workers/__init__.py", "tillkeeper.desk"),
+        ("tillkeeper/store/__init__.py", "tillkeeper.desk"),
+        ("sandbox/story.py", "tillkeeper.desk"),
         ("tillkeeper/cli/run.py", "tillkeeper.sandbox.accounts"),
         ("sandbox/story.py", "tillkeeper.sandbox.story_generator"),
     ],

@@ -15,7 +15,7 @@ from tests.system.first_order import fill_in, is_paid_by
 from tillkeeper.sandbox.servers.child import free_ports
 
 ROOT = Path(__file__).parents[2]
-SOURCES = ("tillkeeper", "ingest", "workers", "sandbox")
+SOURCES = ("tillkeeper", "desk", "ingest", "workers", "sandbox")
 ENVIRON = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
 
 
@@ -92,12 +92,13 @@ def test_a_wheel_of_the_source_distribution_has_the_same_modules(wheel, dist):
 def test_modules_and_data_are_found_under_the_one_name(installed, tmp_path):
     code = """
 import importlib.util
-import tillkeeper.ingest.server, tillkeeper.notices.mail, tillkeeper.sandbox.command, tillkeeper.workers.process
+import tillkeeper.desk.app, tillkeeper.ingest.server, tillkeeper.workers.process
+import tillkeeper.notices.mail, tillkeeper.sandbox.command
 from tillkeeper.policy import load_policy
 from tillkeeper.store.schema.files import migrations, schema_sql
 load_policy()
 print(tillkeeper.__file__, len(migrations()), len(schema_sql()))
-print([name for name in ("ingest", "workers", "sandbox") if importlib.util.find_spec(name)])
+print([name for name in ("desk", "ingest", "workers", "sandbox") if importlib.util.find_spec(name)])
 """
     first, second = run(installed / "python", "-c", code, within=tmp_path).splitlines()
     path, found, characters = first.split()

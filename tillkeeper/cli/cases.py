@@ -73,7 +73,7 @@ def cases_command(
         from tillkeeper.cli.database import ask
         from tillkeeper.cli.filters import refuse_unknown
         from tillkeeper.cli.output import print_json
-        from tillkeeper.domain.order.cases import CASE_KINDS
+        from tillkeeper.domain.order.case_kinds import CASE_KINDS
         from tillkeeper.store.reports.case_files import Filters, Known, known, list_cases
 
         filters = Filters(closed_too=closed_too, level=level, owner="" if owner == NOBODY else owner, kind=kind)
@@ -136,7 +136,8 @@ def show_command(
         settings = settings_from(config)
         from tillkeeper.cli.database import ask
         from tillkeeper.cli.output import print_json
-        from tillkeeper.store.reports.case_files import add_raw, file_of
+        from tillkeeper.store.deliveries.raw import add_raw
+        from tillkeeper.store.reports.case_files import file_of
 
         async def query(pool: "Pool") -> dict[str, Any] | None:
             found = await file_of(pool, case_id)

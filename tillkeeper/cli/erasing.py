@@ -17,13 +17,8 @@ from tillkeeper.gateways.errors import Refused
 from tillkeeper.gateways.messages import Request
 from tillkeeper.gateways.registry import build
 from tillkeeper.settings import Settings
-from tillkeeper.store.erasure.deliveries import (
-    RawDelivery,
-    all_raw,
-    all_refused,
-    orders_of_deliveries,
-    unlinked,
-)
+from tillkeeper.store.deliveries.raw import RawDelivery, all_raw, all_refused, unlinked
+from tillkeeper.store.erasure.deliveries import orders_of_deliveries
 from tillkeeper.store.erasure.order import (
     Erased,
     Naming,

@@ -12,8 +12,9 @@ import msgspec
 
 from tillkeeper.domain.batch import EventKey, Item
 from tillkeeper.domain.events import PaymentEvent
+from tillkeeper.domain.order.case_kinds import CaseKind
 from tillkeeper.domain.order.case_reasons import CaseReason
-from tillkeeper.domain.order.cases import REFERENCE_CONFLICT, CaseKey, KnownCase
+from tillkeeper.domain.order.cases import CaseKey, KnownCase
 from tillkeeper.domain.order.facts import ObjectKey, OrderFacts, PaymentFacts, apply
 from tillkeeper.domain.order.mismatch import mismatch_of
 from tillkeeper.domain.order.ownership import Placed, Placement, place
@@ -148,13 +149,13 @@ def _outcome(
     if order_id is None:
         return Outcome.WAITING, NAMED_ELSEWHERE
     if contradicts:
-        return Outcome.MISMATCHED, REFERENCE_CONFLICT
+        return Outcome.MISMATCHED, CaseKind.REFERENCE_CONFLICT
     mismatch = mismatch_of(orders[order_id].order, event)
     return (Outcome.APPLIED, None) if mismatch is None else (Outcome.MISMATCHED, mismatch)
 
 
 def _is_elsewhere(kept: KeptEvent, order_id: int | None, reason: str | None) -> bool:
-    told = {REFERENCE_CONFLICT, NAMED_ELSEWHERE}
+    told = {CaseKind.REFERENCE_CONFLICT, NAMED_ELSEWHERE}
     return kept.order_id != order_id or (kept.reason != reason and not told.isdisjoint({kept.reason, reason}))
 
 
@@ -175,7 +176,9 @@ def _conflict(
     order_id = min((ambiguous.order_ids[home] for home in homes if home is not None), default=None)
     details: dict[str, object] = {"names_orders": list(refs), "counts_for": sorted(home for home in homes if home)}
     account, state = ref.partition("/")[0], " ".join(refs)
-    return order_id, CaseReason(kind=REFERENCE_CONFLICT, subject=subject, state=state, account=account, details=details)
+    return order_id, CaseReason(
+        kind=CaseKind.REFERENCE_CONFLICT, subject=subject, state=state, account=account, details=details
+    )
 
 
 def _move_cases(orders: dict[int, OrderState], settled: SettledPayments) -> None:

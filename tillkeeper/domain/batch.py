@@ -17,6 +17,7 @@ from uuid import UUID
 import msgspec
 
 from tillkeeper.domain.events import PaymentEvent
+from tillkeeper.domain.order.case_kinds import CaseKind
 from tillkeeper.domain.order.case_reasons import CaseReason, event_subject
 from tillkeeper.domain.order.changes import Changes
 from tillkeeper.domain.order.facts import OrderFacts
@@ -158,7 +159,7 @@ def give_ids_of_their_own(
 
 def _reused(item: Item) -> CaseReason:
     return CaseReason(
-        kind="event_id_reused",
+        kind=CaseKind.EVENT_ID_REUSED,
         subject=event_subject(item.event.account, item.event.event_id),
         account=item.event.account,
         details={"now_says": item.event.kind, "delivery": list(map(str, item.delivery or ()))},

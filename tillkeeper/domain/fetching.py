@@ -12,8 +12,8 @@ from uuid import UUID
 import msgspec
 
 from tillkeeper.domain.backoff import FETCH, FETCH_NOT_FOUND, Jitter
+from tillkeeper.domain.order.case_kinds import CaseKind
 from tillkeeper.domain.order.case_reasons import CaseReason
-from tillkeeper.domain.order.cases import CaseKey
 
 REF_CHARS_MAX: Final = 255
 UNPROVEN_REST: Final = timedelta(seconds=30)  # between queries about one object that unsigned deliveries cause
@@ -89,18 +89,15 @@ def problem_with_fetch(fetch: Fetch) -> str | None:
     return None
 
 
-FETCH_FAILED: Final = "fetch_failed"
-
-
-def unanswered_key(account: str, fetch: Fetch) -> CaseKey:
+def unanswered_key(account: str, fetch: Fetch) -> tuple[CaseKind, str]:
     """Names the case of a query that was not answered."""
     refs = "/".join(ref or "-" for ref in (fetch.payment_ref, fetch.refund_ref, fetch.order_ref))
-    return FETCH_FAILED, f"fetch:{account}/{fetch.about}/{refs}"
+    return CaseKind.FETCH_FAILED, f"fetch:{account}/{fetch.about}/{refs}"
 
 
-def unaskable_key(account: str) -> CaseKey:
+def unaskable_key(account: str) -> tuple[CaseKind, str]:
     """Names the case of an account that cannot be asked."""
-    return FETCH_FAILED, f"account:{account}"
+    return CaseKind.FETCH_FAILED, f"account:{account}"
 
 
 def unanswered(

@@ -8,8 +8,9 @@ from tests.pure.domain.factories import NOON, POLICY, an_event, an_order
 from tillkeeper.domain.ambiguous_payments import NAMED_ELSEWHERE, AmbiguousPayments, KeptEvent, place_ambiguous
 from tillkeeper.domain.batch import Item, ambiguous_in
 from tillkeeper.domain.events import Kind
+from tillkeeper.domain.order.case_kinds import CaseKind
 from tillkeeper.domain.order.case_reasons import CaseReason
-from tillkeeper.domain.order.cases import REFERENCE_CONFLICT, KnownCase
+from tillkeeper.domain.order.cases import KnownCase
 from tillkeeper.domain.order.facts import OrderFacts, apply
 from tillkeeper.domain.order.receiving import Outcome, receive
 from tillkeeper.domain.references import Bindings
@@ -53,13 +54,13 @@ def test_a_payment_goes_where_its_success_says():
         PENDING,
         1,
         Outcome.MISMATCHED,
-        REFERENCE_CONFLICT,
+        CaseKind.REFERENCE_CONFLICT,
     )
     ((order_id, reason),) = settled.found
     assert (order_id, reason) == (
         1,
         CaseReason(
-            kind=REFERENCE_CONFLICT,
+            kind=CaseKind.REFERENCE_CONFLICT,
             subject="payment:stripe-main/p1",
             state="A1 A2",
             account="stripe-main",
@@ -89,7 +90,7 @@ def test_a_claim_decides_and_what_nobody_registered_waits():
     orders = two_orders()
     settled = place_ambiguous(ambiguous(kept(PAID, 1), claims={("stripe-main", "p1"): "A2"}), orders)
     assert list(settled.facts[2].payments) == [("stripe-main", "p1")]
-    assert [(each.order_id, each.reason) for each in settled.moved] == [(2, REFERENCE_CONFLICT)]
+    assert [(each.order_id, each.reason) for each in settled.moved] == [(2, CaseKind.REFERENCE_CONFLICT)]
     early = an_event(Kind.PAYMENT_PENDING, order_ref="A1")
     settled = place_ambiguous(
         ambiguous(kept(early, 1), items=[Item(event=an_event(order_ref="B9"))], A1=1), {1: orders[1]}

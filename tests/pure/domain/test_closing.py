@@ -7,7 +7,7 @@ import pytest
 
 from tests.pure.domain.factories import NOON, an_event, an_order
 from tillkeeper.domain.events import Kind
-from tillkeeper.domain.order.cases import DOUBT
+from tillkeeper.domain.order.case_kinds import CaseKind
 from tillkeeper.domain.order.changes import ActKind, Changes
 from tillkeeper.domain.order.closing import UNCLEAR, close_or_doubt, doubt, may_close_by_itself
 from tillkeeper.domain.order.facts import OrderFacts, apply
@@ -60,7 +60,7 @@ def test_without_an_answer_it_stays_open_and_a_person_is_told_why():
     changes = decided(an_expired_order(), "no answer: busy", answered=False)
     assert (changes.after.closed_at, changes.acts, changes.account_cases) == (None, (), ())
     [reason] = changes.cases.opened.values()
-    assert (reason.kind, reason.subject) == (DOUBT, f"order:{changes.after.order.order_ref}")
+    assert (reason.kind, reason.subject) == (CaseKind.CLOSE_IN_DOUBT, f"order:{changes.after.order.order_ref}")
     assert reason.details == {"status": "unpaid", "expired_at": EXPIRED.isoformat(), "why": "no answer: busy"}
     assert not changes.askable_accounts
 
@@ -79,5 +79,5 @@ def test_accounts_that_cannot_be_asked_have_a_case_each_and_the_order_none():
     changes = decided(an_expired_order(), CANNOT_ASK, answered=False, unaskable={"b-main", "a-main"})
     assert (changes.after.closed_at, changes.cases.opened) == (None, {})
     cases = [(case.kind, case.subject, case.account, case.details["why"]) for case in changes.account_cases]
-    assert cases == [(DOUBT, f"account:{name}", name, CANNOT_ASK) for name in ("a-main", "b-main")]
+    assert cases == [(CaseKind.CLOSE_IN_DOUBT, f"account:{name}", name, CANNOT_ASK) for name in ("a-main", "b-main")]
     assert {case.details["first"] for case in changes.account_cases} == {changes.after.order.order_ref}

@@ -10,8 +10,9 @@ from tillkeeper.domain.events import Kind
 from tillkeeper.domain.ladder import Action, ActionSteps, Ladder, Step, StepTime
 from tillkeeper.domain.order import acts
 from tillkeeper.domain.order.advancing import advance, what_comes_next
+from tillkeeper.domain.order.case_kinds import CaseKind
 from tillkeeper.domain.order.case_reasons import CaseReason, unmatched
-from tillkeeper.domain.order.cases import STUCK, CaseChanges, KnownCase, level_after_follow_up
+from tillkeeper.domain.order.cases import CaseChanges, KnownCase, level_after_follow_up
 from tillkeeper.domain.order.facts import OrderFacts, apply
 from tillkeeper.domain.order.notices import CaseRow, case_notice
 from tillkeeper.domain.order.progress import CANNOT_ASK, Progress, Retry, StepTaken
@@ -295,7 +296,7 @@ def test_money_that_finds_no_order_is_a_case_of_its_event():
 
 @pytest.mark.parametrize(
     ("kind", "level", "owner", "after"),
-    [("overpaid", 1, None, 2), ("overpaid", 3, None, 3), ("overpaid", 1, "mei", 1), (STUCK, 1, None, 1)],
+    [("overpaid", 1, None, 2), ("overpaid", 3, None, 3), ("overpaid", 1, "mei", 1), (CaseKind.STUCK, 1, None, 1)],
 )
 def test_a_case_that_nobody_took_goes_up_a_level_each_time(kind, level, owner, after):
     assert level_after_follow_up(kind, level, owner=owner, levels=3) == after

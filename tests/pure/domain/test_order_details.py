@@ -11,7 +11,8 @@ from tests.pure.domain.test_decisions import ladder, policy_for
 from tillkeeper.domain.events import Evidence, Kind
 from tillkeeper.domain.ladder import Action, Step
 from tillkeeper.domain.order.answers import QueryOutcome, settle
-from tillkeeper.domain.order.cases import UNAPPLIED, KnownCase
+from tillkeeper.domain.order.case_kinds import CaseKind
+from tillkeeper.domain.order.cases import KnownCase
 from tillkeeper.domain.order.changes import DueQuery
 from tillkeeper.domain.order.progress import CANNOT_ASK, Progress, Retry
 from tillkeeper.domain.order.queries import first_queries
@@ -116,8 +117,10 @@ def test_the_same_registration_may_list_its_payments_in_any_order():
 
 
 def test_a_case_of_an_answer_that_was_refused_closes_with_one_that_is_taken():
-    key = (UNAPPLIED, "order:A1")
-    order = an_order(cases={key: KnownCase(kind=UNAPPLIED, subject="order:A1", order_id=1, state="payment.failed")})
+    key = (CaseKind.ANSWER_NOT_APPLIED, "order:A1")
+    order = an_order(
+        cases={key: KnownCase(kind=CaseKind.ANSWER_NOT_APPLIED, subject="order:A1", order_id=1, state="payment.failed")}
+    )
     query = DueQuery(
         order=order, step=Step(action=Action.QUERY, at=NOON), tries=1, taken_at=NOON, leased_until=NOON + MINUTE
     )

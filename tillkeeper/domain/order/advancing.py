@@ -17,8 +17,8 @@ import msgspec
 
 from tillkeeper.domain.ladder import Action, Done, Due, Step, Wait, next_step
 from tillkeeper.domain.order import reminders
+from tillkeeper.domain.order.case_kinds import CaseKind
 from tillkeeper.domain.order.case_reasons import CaseReason
-from tillkeeper.domain.order.cases import STUCK
 from tillkeeper.domain.order.changes import Changes, DueQuery
 from tillkeeper.domain.order.progress import StepTaken
 from tillkeeper.domain.order.state import OrderState, earliest
@@ -103,7 +103,7 @@ def _take(changes: Changes, step: Step, policy: Policy, now: datetime) -> None:
             changes.open_cases(stuck(order))
         case Action.ESCALATE:
             level = min(policy.cases.levels, step.level + 1)
-            changes.cases.escalate(order.cases, (STUCK, phase_subject(order)), level=level)
+            changes.cases.escalate(order.cases, (CaseKind.STUCK, phase_subject(order)), level=level)
         case _:
             raise AssertionError("a query is made outside of the transaction")
 
@@ -132,7 +132,7 @@ def stuck(order: OrderState) -> CaseReason:
     """Makes the case that a ladder opens for it."""
     summary = order.summary
     return CaseReason(
-        kind=STUCK,
+        kind=CaseKind.STUCK,
         subject=phase_subject(order),
         details={
             "status": summary.status,

@@ -17,8 +17,8 @@ import msgspec
 from tillkeeper.domain.backoff import ORDER_QUERY
 from tillkeeper.domain.ladder import Action
 from tillkeeper.domain.order.advancing import next_look
+from tillkeeper.domain.order.case_kinds import CaseKind
 from tillkeeper.domain.order.case_reasons import CaseReason
-from tillkeeper.domain.order.cases import UNAPPLIED
 from tillkeeper.domain.order.changes import Changes, DueQuery
 from tillkeeper.domain.order.closing import close_or_doubt, may_close_by_itself
 from tillkeeper.domain.order.progress import CANNOT_ASK, StepTaken
@@ -85,6 +85,6 @@ def _update_unapplied_case(changes: Changes, outcome: QueryOutcome) -> None:
         details: dict[str, object] = {"answers": list(outcome.unapplied)}
         state = " ".join(sorted(set(outcome.unapplied)))
         subject = f"order:{changes.before.order.order_ref}"
-        changes.open_cases(CaseReason(kind=UNAPPLIED, subject=subject, state=state, details=details))
-    if outcome.answered and UNAPPLIED in changes.before.open_case_kinds:
-        changes.cases.close(changes.before.cases, (), kinds=(UNAPPLIED,))
+        changes.open_cases(CaseReason(kind=CaseKind.ANSWER_NOT_APPLIED, subject=subject, state=state, details=details))
+    if outcome.answered and CaseKind.ANSWER_NOT_APPLIED in changes.before.open_case_kinds:
+        changes.cases.close(changes.before.cases, (), kinds=(CaseKind.ANSWER_NOT_APPLIED,))

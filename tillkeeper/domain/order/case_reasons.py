@@ -13,15 +13,13 @@ from typing import Final
 import msgspec
 
 from tillkeeper.domain.events import PaymentEvent
+from tillkeeper.domain.order.case_kinds import CaseKind
 from tillkeeper.domain.order.facts import ObjectStatus, OrderFacts, ReturnFacts, Sum
-from tillkeeper.domain.order.mismatch import Mismatch
 from tillkeeper.domain.order.owed_refunds import owed_refunds
 from tillkeeper.domain.order.registration import Order
 from tillkeeper.domain.order.status import Summary, summarize
 from tillkeeper.domain.order.sums import captured_of
 
-REFUND_FAILED: Final = "refund_failed"
-UNMATCHED: Final = "unmatched_payment"
 STANDS: Final = "stands"  # the state of what either is so or is not; cases.py compares the sums of those that have sums
 
 
@@ -39,7 +37,7 @@ class CaseReason(msgspec.Struct, frozen=True, kw_only=True):
     that the case is about something that happened once.
     """
 
-    kind: str
+    kind: CaseKind
     subject: str
     state: str | None = None
     account: str | None = None
@@ -82,7 +80,7 @@ def _disputes(facts: OrderFacts) -> Iterator[CaseReason]:
         if status is not ObjectStatus.WON:
             details: dict[str, object] = {"state": status, "payment_ref": dispute.payment_ref, **_amount(dispute)}
             subject = f"dispute:{account}/{dispute_ref}"
-            yield CaseReason(kind="disputed", subject=subject, state=status, account=account, details=details)
+            yield CaseReason(kind=CaseKind.DISPUTED, subject=subject, state=status, account=account, details=details)
 
 
 def _mismatched_objects(order: Order, facts: OrderFacts) -> Iterator[CaseReason]:
@@ -126,13 +124,13 @@ def _mismatches(
     if account not in order.accounts:
         state = stands.state()
         yield CaseReason(
-            kind=Mismatch.UNEXPECTED_ACCOUNT, subject=subject, state=state, account=account, details={"state": state}
+            kind=CaseKind.UNEXPECTED_ACCOUNT, subject=subject, state=state, account=account, details={"state": state}
         )
     foreign = {amount.currency for amount in told if amount is not None and amount.currency != order.currency}
     if foreign:
         state = stands.state(but=order.currency)
         details: dict[str, object] = {"currencies": sorted(foreign), "expected": order.currency, "state": state}
-        yield CaseReason(kind=Mismatch.WRONG_CURRENCY, subject=subject, state=state, account=account, details=details)
+        yield CaseReason(kind=CaseKind.WRONG_CURRENCY, subject=subject, state=state, account=account, details=details)
 
 
 def _amount(of: ReturnFacts) -> dict[str, object]:
@@ -148,11 +146,11 @@ def _sums_that_disagree(order: Order, facts: OrderFacts, summary: Summary) -> It
     if captured - refunded > due:
         brought_in = [captured_of(order, account, payment) for (account, _), payment in facts.payments.items()]
         covering = sum(part >= due > 0 for part in brought_in)
-        kind = "paid_twice" if covering > 1 else "overpaid"
+        kind = CaseKind.PAID_TWICE if covering > 1 else CaseKind.OVERPAID
         yield CaseReason(kind=kind, subject=subject, state=STANDS, details=details)
     if refunded > captured and _was_captured(order, facts):  # until then the payment's own event is merely late
         details = {**details, "refunded": refunded}
-        yield CaseReason(kind="refunded_more_than_captured", subject=subject, state=STANDS, details=details)
+        yield CaseReason(kind=CaseKind.REFUNDED_MORE_THAN_CAPTURED, subject=subject, state=STANDS, details=details)
 
 
 def _was_captured(order: Order, facts: OrderFacts) -> bool:
@@ -177,7 +175,7 @@ def _reversed_payments(order: Order, facts: OrderFacts, summary: Summary) -> Ite
         return
     for (account, ref), undone in undone_of.items():
         yield CaseReason(
-            kind="payment_reversed",
+            kind=CaseKind.PAYMENT_REVERSED,
             subject=f"payment:{account}/{ref}",
             state=f"reversed {undone} {order.currency}",
             account=account,
@@ -199,7 +197,7 @@ def _failed_refunds(order: Order, facts: OrderFacts, summary: Summary) -> Iterat
             "failure_code": refund.latest.failure_code or None,
         }
         subject = f"refund:{account}/{ref}"
-        yield CaseReason(kind=REFUND_FAILED, subject=subject, state=STANDS, account=account, details=details)
+        yield CaseReason(kind=CaseKind.REFUND_FAILED, subject=subject, state=STANDS, account=account, details=details)
 
 
 def _refunds_unknown(order: Order, facts: OrderFacts) -> Iterator[CaseReason]:
@@ -212,13 +210,15 @@ def _refunds_unknown(order: Order, facts: OrderFacts) -> Iterator[CaseReason]:
         ):
             details: dict[str, object] = {"payment_ref": payment_ref, "currency": order.currency}
             subject = f"payment:{account}/{payment_ref}"
-            yield CaseReason(kind="refund_unknown", subject=subject, state=STANDS, account=account, details=details)
+            yield CaseReason(
+                kind=CaseKind.REFUND_UNKNOWN, subject=subject, state=STANDS, account=account, details=details
+            )
 
 
 def unmatched(event: PaymentEvent) -> CaseReason:
     """Makes the case of money that waits too long for its order."""
     return CaseReason(
-        kind=UNMATCHED,
+        kind=CaseKind.UNMATCHED_PAYMENT,
         subject=event_subject(event.account, event.event_id),
         account=event.account,
         details={

@@ -15,65 +15,39 @@ from typing import Final
 
 import msgspec
 
+from tillkeeper.domain.order.case_kinds import CaseKind
 from tillkeeper.domain.order.case_reasons import CaseReason
 
 CaseKey = tuple[str, str]  # (kind, subject)
 
 SYSTEM: Final = "system"  # closes cases whose cause is gone
-UNAPPLIED: Final = "answer_not_applied"
-DOUBT: Final = "close_in_doubt"
-STUCK: Final = "stuck"
-REFERENCE_CONFLICT: Final = "reference_conflict"
-PAID_AFTER_CLOSING: Final = "paid_after_closing"
-
-# Every kind, of whichever part: what people filter by, and what is counted.
-CASE_KINDS: Final = frozenset(
-    {
-        "answer_not_applied",
-        "close_in_doubt",
-        "disputed",
-        "event_id_reused",
-        "fetch_failed",
-        "notice_undeliverable",
-        "overpaid",
-        "paid_after_closing",
-        "paid_twice",
-        "payment_reversed",
-        "reference_conflict",
-        "refund_failed",
-        "refund_unknown",
-        "refunded_more_than_captured",
-        "stuck",
-        "unexpected_account",
-        "unmatched_payment",
-        "wrong_currency",
-    }
-)
 
 # While such a case is open, there may be money that does not count: no payer is asked to pay, and no order closes.
-MONEY_UNCLEAR: Final = frozenset({UNAPPLIED, REFERENCE_CONFLICT, "unexpected_account", "wrong_currency"})
+MONEY_UNCLEAR: Final = frozenset(
+    {CaseKind.ANSWER_NOT_APPLIED, CaseKind.REFERENCE_CONFLICT, CaseKind.UNEXPECTED_ACCOUNT, CaseKind.WRONG_CURRENCY}
+)
 
 # Kinds whose cause the facts show: they close by themselves once it is gone.
 SHOWN_BY_FACTS: Final = (
-    DOUBT,
-    "disputed",
-    "overpaid",
-    PAID_AFTER_CLOSING,
-    "paid_twice",
-    "payment_reversed",
-    "refund_failed",
-    "refund_unknown",
-    "refunded_more_than_captured",
-    STUCK,
-    "unexpected_account",
-    "wrong_currency",
+    CaseKind.CLOSE_IN_DOUBT,
+    CaseKind.DISPUTED,
+    CaseKind.OVERPAID,
+    CaseKind.PAID_AFTER_CLOSING,
+    CaseKind.PAID_TWICE,
+    CaseKind.PAYMENT_REVERSED,
+    CaseKind.REFUND_FAILED,
+    CaseKind.REFUND_UNKNOWN,
+    CaseKind.REFUNDED_MORE_THAN_CAPTURED,
+    CaseKind.STUCK,
+    CaseKind.UNEXPECTED_ACCOUNT,
+    CaseKind.WRONG_CURRENCY,
 )
 # These are about a phase, or about the closing of an order: while no sum moves, they stand.
-OF_A_PHASE: Final = frozenset({DOUBT, STUCK})
+OF_A_PHASE: Final = frozenset({CaseKind.CLOSE_IN_DOUBT, CaseKind.STUCK})
 SHOWN_WITHIN_A_PHASE: Final = tuple(kind for kind in SHOWN_BY_FACTS if kind not in OF_A_PHASE)
 
 # The sum whose growth reopens a resolved case: what was captured, or, where that is the cause, what was refunded.
-_SUM_OF: Final[Mapping[str, str]] = {"refunded_more_than_captured": "refunded"}
+_SUM_OF: Final[Mapping[str, str]] = {CaseKind.REFUNDED_MORE_THAN_CAPTURED: "refunded"}
 
 
 class KnownCase(msgspec.Struct, frozen=True, kw_only=True):
@@ -183,4 +157,4 @@ def level_after_follow_up(kind: str, level: int, *, owner: str | None, levels: i
 
     One that has an owner stays theirs, and those of stuck orders go up by their own ladder.
     """
-    return level if owner is not None or kind == STUCK else min(levels, level + 1)
+    return level if owner is not None or kind == CaseKind.STUCK else min(levels, level + 1)

@@ -10,8 +10,8 @@ from typing import Final
 
 from tillkeeper.domain.money import format_minor
 from tillkeeper.domain.order.advancing import stuck
+from tillkeeper.domain.order.case_kinds import CaseKind
 from tillkeeper.domain.order.case_reasons import STANDS, CaseReason
-from tillkeeper.domain.order.cases import DOUBT, PAID_AFTER_CLOSING, REFERENCE_CONFLICT
 from tillkeeper.domain.order.changes import Act, ActKind, Changes
 from tillkeeper.domain.order.notices import merchant_notice, payer_notices
 from tillkeeper.domain.order.progress import CANNOT_ASK
@@ -70,7 +70,7 @@ def doubt(order: OrderState, result: str, *, answered: bool) -> CaseReason:
         "expired_at": order.expires_at and order.expires_at.isoformat(),
         "why": result if not answered else "an event of it is parked" if order.has_parked else UNCLEAR,
     }
-    return CaseReason(kind=DOUBT, subject=f"order:{order.order.order_ref}", details=details)
+    return CaseReason(kind=CaseKind.CLOSE_IN_DOUBT, subject=f"order:{order.order.order_ref}", details=details)
 
 
 def account_subject(account: str) -> str:
@@ -81,7 +81,7 @@ def account_subject(account: str) -> str:
 def account_doubt(order: OrderState, account: str) -> CaseReason:
     """Makes the case of an account that cannot be asked: one for the account, not one for each of its orders."""
     why: dict[str, object] = {"why": CANNOT_ASK, "first": order.order.order_ref}
-    return CaseReason(kind=DOUBT, subject=account_subject(account), account=account, details=why)
+    return CaseReason(kind=CaseKind.CLOSE_IN_DOUBT, subject=account_subject(account), account=account, details=why)
 
 
 def doubts(order: OrderState) -> Iterator[str]:
@@ -92,7 +92,9 @@ def doubts(order: OrderState) -> Iterator[str]:
         if held := held_of(order.order, account, payment):
             told = format_minor(held, order.order.currency)
             yield f"payment {payment_ref} at {account} still holds {told}, which can be captured"
-    for kind in sorted(order.open_case_kinds & {"unexpected_account", "wrong_currency", REFERENCE_CONFLICT}):
+    for kind in sorted(
+        order.open_case_kinds & {CaseKind.UNEXPECTED_ACCOUNT, CaseKind.WRONG_CURRENCY, CaseKind.REFERENCE_CONFLICT}
+    ):
         yield f"a case is open, {kind}: somebody's money counts for nothing until a person looks at it"
     if order.has_parked:
         yield "an event of it is parked: replay or discard it first (tillkeeper parked list)"
@@ -117,4 +119,4 @@ def kept_after_closing(order: OrderState) -> list[CaseReason]:
         "currency": order.order.currency,
     }
     subject = f"order:{order.order.order_ref}"
-    return [CaseReason(kind=PAID_AFTER_CLOSING, subject=subject, state=STANDS, details=details)]
+    return [CaseReason(kind=CaseKind.PAID_AFTER_CLOSING, subject=subject, state=STANDS, details=details)]

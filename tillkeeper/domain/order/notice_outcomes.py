@@ -15,6 +15,7 @@ from typing import Final, TypeAlias
 import msgspec
 
 from tillkeeper.domain.backoff import NOTICE
+from tillkeeper.domain.order.case_kinds import CaseKind
 from tillkeeper.domain.order.case_reasons import CaseReason
 from tillkeeper.domain.order.notices import Audience, Notice
 
@@ -172,7 +173,7 @@ def undeliverable(
             continue
         subject = f"notice:{key}" if audience is Audience.PAYER else f"{channel} {now:%Y-%m-%d}"
         details: dict[str, object] = {"channel": channel, "topic": topic, "notice": key, "why": entry.why}
-        yield CaseReason(kind="notice_undeliverable", subject=subject, details=details)
+        yield CaseReason(kind=CaseKind.NOTICE_UNDELIVERABLE, subject=subject, details=details)
 
 
 def gone_receivers(entries: Mapping[str, ChannelEntry], *, now: datetime) -> Iterator[Notice]:

@@ -5,7 +5,8 @@ from enum import StrEnum
 
 import msgspec
 
-from tillkeeper.domain.order.case_reasons import REFUND_FAILED, CaseReason
+from tillkeeper.domain.order.case_kinds import CaseKind
+from tillkeeper.domain.order.case_reasons import CaseReason
 from tillkeeper.domain.order.facts import ObjectStatus, failure_of
 from tillkeeper.domain.order.state import OrderState
 from tillkeeper.domain.topics import CaseTopic, MerchantTopic, Topic
@@ -117,7 +118,7 @@ def _told_at_once(before: OrderState, after: OrderState) -> Topic | None:
 
 def failed_refund_notices(before: OrderState, after: OrderState, reasons: list[CaseReason]) -> list[Notice]:
     """Makes the notices of refunds that failed: the payer may have been told that these are on their way."""
-    failed = [reason for reason in reasons if reason.kind == REFUND_FAILED]
+    failed = [reason for reason in reasons if reason.kind == CaseKind.REFUND_FAILED]
     if not failed or not after.has_mail:
         return []
     known = {reason.key for reason in before.case_reasons()}

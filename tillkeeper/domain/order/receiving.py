@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 
 from tillkeeper.domain.events import PaymentEvent
+from tillkeeper.domain.order.case_kinds import CaseKind
 from tillkeeper.domain.order.case_reasons import CaseReason
 from tillkeeper.domain.order.cases import SHOWN_BY_FACTS, SHOWN_WITHIN_A_PHASE
 from tillkeeper.domain.order.changes import Act, ActKind, Changes
@@ -97,7 +98,7 @@ def _mismatched(event: PaymentEvent, mismatch: Mismatch) -> CaseReason:
     if event.kind.is_payment or ref is None:
         name, ref = "payment", event.payment_ref
     return CaseReason(
-        kind=mismatch,
+        kind=CaseKind(mismatch),
         subject=f"{name}:{event.account}/{ref}",
         account=event.account,
         details={} if event.currency is None else {"currencies": [event.currency]},

@@ -1,7 +1,8 @@
 """Finds open cases whose cause is gone: they should have closed by themselves, and the audit looks for them."""
 
 from tillkeeper.domain.order.advancing import phase_subject
-from tillkeeper.domain.order.cases import DOUBT, SHOWN_BY_FACTS, STUCK, KnownCase
+from tillkeeper.domain.order.case_kinds import CaseKind
+from tillkeeper.domain.order.cases import SHOWN_BY_FACTS, KnownCase
 from tillkeeper.domain.order.closing import kept_after_closing
 from tillkeeper.domain.order.state import OrderState
 
@@ -16,9 +17,9 @@ def stale_cases(order: OrderState) -> list[KnownCase]:
 
 
 def _holds(case: KnownCase, order: OrderState, reasons: set[tuple[str, str]]) -> bool:
-    if case.kind == STUCK:
+    if case.kind == CaseKind.STUCK:
         is_looked_after = order.closed_at is None or order.traits.moving
         return is_looked_after and case.subject == phase_subject(order)
-    if case.kind == DOUBT:
+    if case.kind == CaseKind.CLOSE_IN_DOUBT:
         return order.closed_at is None
     return case.key in reasons

@@ -1,7 +1,8 @@
 """Applies a batch of events to orders in one transaction.
 
-    find the orders ─ lock references, look again for those without ─ take waiting events ─ lock the orders, sorted
-    ─ drop known events (domain/batch.py) ─ decide for each order (domain/order/receiving.py) ─ write everything
+    look up deliveries, events and orders ─ lock references, look again for orders that were not found
+    ─ take waiting events ─ lock the orders, sorted ─ drop known events (domain/batch.py)
+    ─ decide for each order (domain/order/receiving.py) ─ write everything
 
 Reads and locks come before the first write, so that two batches that share an order wait for each other there.  The
 conflicts that remain (the same event under two orders) raise WriteConflict, and the whole transaction is repeated.
@@ -34,22 +35,21 @@ from tillkeeper.domain.policy import Policy
 from tillkeeper.domain.references import Bindings, Reference, references_of
 from tillkeeper.store.apply.ambiguous_payments import load_ambiguous, named_with, write_ambiguous
 from tillkeeper.store.apply.erased import erased_deliveries
+from tillkeeper.store.apply.looking_up import Found, is_kept, look_up, look_up_deliveries
+from tillkeeper.store.apply.recording import record
 from tillkeeper.store.cases.writing import close_agreed, close_matched, open_cases
 from tillkeeper.store.deliveries.inbox import (
     count_duplicate,
     insert_deliveries,
-    insert_events,
     insert_void,
-    known_deliveries,
-    known_events,
     reaffirm,
     settle_waiting,
 )
 from tillkeeper.store.deliveries.parked import close_parked, count_siblings, supersede, take_message, take_parked
-from tillkeeper.store.deliveries.references import bind, lock, take_waiting
+from tillkeeper.store.deliveries.references import lock, take_waiting
 from tillkeeper.store.deliveries.unknown_words import note_words
 from tillkeeper.store.orders.loading import lock_orders
-from tillkeeper.store.orders.writing import write_changes, write_facts
+from tillkeeper.store.orders.writing import write_orders, write_returns
 from tillkeeper.store.postgres.pool import Conn
 from tillkeeper.store.postgres.transactions import wait_for_standbys
 from tillkeeper.store.queries.fetches import request_fetches, request_fetches_too
@@ -81,23 +81,23 @@ async def apply_deliveries(
 
     Raises WriteConflict, and what asyncpg raises.
     """
-    known = await known_deliveries(conn, deliveries)
+    bindings = Bindings()
+    found = await look_up_deliveries(conn, deliveries, bindings)
     fresh = list(
         {
             (delivery.run, delivery.number): delivery
             for delivery in deliveries
-            if (delivery.run, delivery.number) not in known
+            if (delivery.run, delivery.number) not in found.kept
         }.values()
     )
-    if known and not fresh:
+    if found.kept and not fresh:
         await wait_for_standbys(conn)
     items = [
         Item(event=event, delivery=(delivery.run, delivery.number)) for delivery in fresh for event in delivery.events
     ]
-    loaded = await load(conn, items)
-    await insert_deliveries(
-        conn, fresh, loaded.batch.duplicates, without_content=await erased_deliveries(conn, fresh, items, loaded.orders)
-    )
+    loaded = await load(conn, items, found=found, bindings=bindings)
+    erased = await erased_deliveries(conn, fresh, items, loaded.orders)
+    await insert_deliveries(conn, fresh, loaded.batch.duplicates, without_content=erased)
     tally = await write(conn, loaded, policy=policy, now=now)
     tally.dropped = await request_fetches(conn, fresh, now=now)
     await insert_void(conn, set(void))
@@ -131,7 +131,7 @@ async def keep_delivery(conn: Conn, delivery: Delivery) -> bool:
 
     Raises WriteConflict.
     """
-    if await known_deliveries(conn, [delivery]):
+    if await is_kept(conn, delivery):
         await wait_for_standbys(conn)
         return False
     await insert_deliveries(conn, [delivery], {})
@@ -174,15 +174,19 @@ async def load(
     conn: Conn,
     items: list[Item],
     *,
+    found: Found | None = None,
     bindings: Bindings | None = None,
     appearing: Iterable[Reference] = (),
 ) -> Loaded:
-    """Finds and locks the orders; writes nothing.  `appearing` are references that the caller added to `bindings`."""
+    """Finds and locks the orders; writes nothing.
+
+    `found` and `bindings` are what a caller looked up; `appearing` are references that it added to `bindings`.
+    """
     bindings = bindings or Bindings()
     registered = [reference[1] for reference in appearing if reference[0] == "order"]
-    await bind(conn, [item.event for item in items], bindings)
+    found = found or await look_up(conn, [item.event for item in items], bindings)
     waited = await _meet(conn, items, bindings, set(appearing))
-    known, reused = await _known(conn, items)
+    known, reused = await _known(conn, items, found)
     everything = [*items, *waited]
     settled = SettledPayments()
     ambiguous = ambiguous_in(everything, bindings) | await named_with(conn, registered)
@@ -190,8 +194,8 @@ async def load(
         orders, settled = await load_ambiguous(conn, ambiguous, everything)
     else:
         orders = await lock_orders(conn, {item.order_id for item in everything if item.order_id is not None})
-    found = settled.found + [(item.order_id, reason) for item, reason in reused]
-    return Loaded(batch=sort_out(items, waited, known), orders=orders, settled=settled, found=found)
+    reasons = settled.found + [(item.order_id, reason) for item, reason in reused]
+    return Loaded(batch=sort_out(items, waited, known), orders=orders, settled=settled, found=reasons)
 
 
 async def _meet(conn: Conn, items: list[Item], bindings: Bindings, appearing: set[Reference]) -> list[Item]:
@@ -201,14 +205,15 @@ async def _meet(conn: Conn, items: list[Item], bindings: Bindings, appearing: se
     appearing |= bindings.new_objects
     await lock(conn, appearing=appearing, waiting=waiting_under)
     if alone:
-        await bind(conn, [item.event for item in alone], bindings)
+        await look_up(conn, [item.event for item in alone], bindings)
         alone = find_orders(alone, bindings)
         appearing |= bindings.new_objects
     waited: dict[tuple[str, str], Item] = {}
     seen: set[Reference] = set()
     while new := appearing - seen:
         taken = [Item(event=event, waited=True) for event in await take_waiting(conn, new)]
-        await bind(conn, [item.event for item in taken], bindings)  # their other references may belong to another order
+        # Their other references may belong to another order.
+        await look_up(conn, [item.event for item in taken], bindings)
         waited |= {item.key: item for item in taken}
         alone = find_orders([*alone, *taken], bindings)
         seen |= new
@@ -217,14 +222,18 @@ async def _meet(conn: Conn, items: list[Item], bindings: Bindings, appearing: se
     return list(waited.values())
 
 
-async def _known(conn: Conn, items: list[Item]) -> tuple[dict[int, KnownEvent], list[tuple[Item, CaseReason]]]:
-    """Reads what is known under the items' ids, after ids that stand for two events were told apart."""
-    known = await known_events(conn, [item.event for item in items]) if items else {}
+async def _known(
+    conn: Conn, items: list[Item], found: Found
+) -> tuple[dict[int, KnownEvent], list[tuple[Item, CaseReason]]]:
+    """Says what is known of each item, after ids that stand for two events were told apart."""
+    known = {position: found.events[item.key] for position, item in enumerate(items) if item.key in found.events}
     others, reused = give_ids_of_their_own(items, known)
     if others:
-        known = {position: row for position, row in known.items() if position not in others}
-        found = await known_events(conn, [items[position].event for position in others])
-        known |= {others[place]: row for place, row in found.items()}
+        again = (await look_up(conn, [items[position].event for position in others], Bindings())).events
+        for position in others:
+            known.pop(position, None)
+            if (row := again.get(items[position].key)) is not None:
+                known[position] = row
     return known, reused
 
 
@@ -232,13 +241,13 @@ async def write(conn: Conn, loaded: Loaded, *, policy: Policy, now: datetime) ->
     """Writes the changes.  Raises WriteConflict if another transaction was first."""
     batch, settled = loaded.batch, loaded.settled
     changes = hand_over(batch, loaded.orders, placed_facts=settled.facts, found=loaded.found, policy=policy, now=now)
-    await write_facts(conn, changes)
-    await insert_events(conn, batch.new, now=now)
+    await write_returns(conn, changes)
+    await record(conn, batch.new, changes, now=now)
     await settle_waiting(conn, batch.waited, now=now)
     await write_ambiguous(conn, settled, now=now)
     await reaffirm(conn, [item.event for item in batch.repeated])
     await supersede(conn, batch.superseded, now=now)
-    cases = await write_changes(conn, changes, policy=policy.cases, now=now)
+    cases = await write_orders(conn, changes, policy=policy.cases, now=now)
     at_no_order = [found for found in loaded.found if found[0] is None]
     cases += await open_cases(conn, at_no_order, policy=policy.cases, now=now)
     matched = [item.event for item in batch.waited if item.order_id]

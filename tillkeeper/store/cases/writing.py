@@ -7,16 +7,9 @@ from typing import Final
 import asyncpg
 import msgspec
 
-from tillkeeper.domain.order.case_reasons import UNMATCHED, CaseReason
-from tillkeeper.domain.order.cases import (
-    DOUBT,
-    REFERENCE_CONFLICT,
-    SYSTEM,
-    CaseChanges,
-    CaseKey,
-    KnownCase,
-    Noted,
-)
+from tillkeeper.domain.order.case_kinds import CaseKind
+from tillkeeper.domain.order.case_reasons import CaseReason
+from tillkeeper.domain.order.cases import SYSTEM, CaseChanges, CaseKey, KnownCase, Noted
 from tillkeeper.domain.order.changes import Changes
 from tillkeeper.domain.order.closing import account_subject
 from tillkeeper.domain.order.notices import CaseRow, case_notice
@@ -86,7 +79,7 @@ async def _write_account_cases(conn: Conn, changes: Sequence[Changes], policy: C
         conn, [(None, reason) for change in changes for reason in change.account_cases], policy=policy, now=now
     )
     askable = sorted({account for change in changes for account in change.askable_accounts})
-    keys = [(DOUBT, account_subject(account)) for account in askable]
+    keys = [(CaseKind.CLOSE_IN_DOUBT, account_subject(account)) for account in askable]
     await close_cases(conn, keys, outcome="it can be asked", now=now)
     return opened
 
@@ -192,12 +185,14 @@ async def close_cases(conn: Conn, keys: Collection[CaseKey], *, outcome: str, no
 
 async def close_matched(conn: Conn, subjects: Iterable[str], *, now: datetime) -> None:
     """Closes the cases of events that have found their order."""
-    await close_cases(conn, [(UNMATCHED, subject) for subject in subjects], outcome="its order is known", now=now)
+    await close_cases(
+        conn, [(CaseKind.UNMATCHED_PAYMENT, subject) for subject in subjects], outcome="its order is known", now=now
+    )
 
 
 async def close_agreed(conn: Conn, subjects: Iterable[str], *, now: datetime) -> None:
     """Closes the cases of refunds and disputes whose references lead to one order by now."""
-    keys = [(REFERENCE_CONFLICT, subject) for subject in subjects]
+    keys = [(CaseKind.REFERENCE_CONFLICT, subject) for subject in subjects]
     await close_cases(conn, keys, outcome="its names agree", now=now)
 
 

@@ -7,27 +7,13 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
-from tillkeeper.domain.batch import DeliveryKey, Item, KnownEvent
+from tillkeeper.domain.batch import DeliveryKey, Item
 from tillkeeper.domain.delivery import Delivery
 from tillkeeper.domain.events import Evidence, Kind, PaymentEvent
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.domain.order.receiving import Outcome
 from tillkeeper.store.postgres.pool import Conn, as_json
 from tillkeeper.store.postgres.sqlstates import WriteConflict
-
-KNOWN_DELIVERIES = """
-SELECT w.run, w.number FROM unnest($1::uuid[], $2::bigint[]) AS w (run, number)
-WHERE (SELECT true FROM deliveries d WHERE d.run = w.run AND d.number = w.number)
-"""
-
-
-async def known_deliveries(conn: Conn, deliveries: Sequence[Delivery]) -> set[DeliveryKey]:
-    """Finds the deliveries that were delivered and applied before."""
-    rows = await conn.fetch(
-        KNOWN_DELIVERIES, [delivery.run for delivery in deliveries], [delivery.number for delivery in deliveries]
-    )
-    return {(row["run"], row["number"]) for row in rows}
-
 
 # Bodies travel as an array beside the rows: in JSON they would be hexadecimal.  The rows are read twice, for what stays
 # for ever and for the bytes: read once for both, they would be written down in between.  The statement also counts each
@@ -103,33 +89,6 @@ async def count_duplicate(conn: Conn, key: DeliveryKey) -> None:
     await conn.execute(COUNT_DUPLICATE, *key)
 
 
-# OFFSET 0 makes it a lookup for each event: for a join PostgreSQL would read the whole inbox while it is small.
-KNOWN_EVENTS = """
-SELECT w.i, x.digest, coalesce(x.outcome = 'waiting', false) AS waits, k.id AS parked_id,
-       coalesce(x.as_of, x.occurred_at) AS known_at
-FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS w (account, event_id, i)
-LEFT JOIN LATERAL (
-    SELECT seq, digest, outcome, as_of, occurred_at FROM inbox
-    WHERE account = w.account AND event_id = w.event_id OFFSET 0
-) x ON true
-LEFT JOIN LATERAL (
-    SELECT id FROM parked WHERE account = w.account AND event_id = w.event_id AND outcome IS NULL OFFSET 0
-) k ON true
-WHERE x.seq IS NOT NULL OR k.id IS NOT NULL
-"""
-
-
-async def known_events(conn: Conn, events: Sequence[PaymentEvent]) -> dict[int, KnownEvent]:
-    """Reads what the database knows under the events' ids, by position in `events`."""
-    rows = await conn.fetch(KNOWN_EVENTS, [event.account for event in events], [event.event_id for event in events])
-    return {
-        row["i"] - 1: KnownEvent(
-            digest=row["digest"], waits=row["waits"], parked_id=row["parked_id"], known_at=row["known_at"]
-        )
-        for row in rows
-    }
-
-
 REAFFIRM = """
 UPDATE inbox AS x SET as_of = w.as_of
 FROM unnest($1::text[], $2::text[], $3::timestamptz[]) AS w (account, event_id, as_of)
@@ -144,32 +103,7 @@ async def reaffirm(conn: Conn, events: Iterable[PaymentEvent]) -> None:
         await conn.execute(REAFFIRM, *map(list, zip(*rows, strict=True)))
 
 
-# There is no ON CONFLICT here and above: what is new was looked up just before, and speculative insertion costs more
-# than the rare transaction that is repeated because another one was first.
-INSERT_INBOX = """
-INSERT INTO inbox (account, event_id, run, number, kind, evidence, order_ref, payment_ref, capture_ref, refund_ref,
-                   dispute_ref, amount_minor, total_minor, currency, failure, failure_code, method, discount_minor,
-                   has_refunds, on_top_minor, released_minor, may_be_release, occurred_at, as_of, recorded_at, digest,
-                   outcome, reason, order_id, status_after)
-SELECT account, event_id, run, number, kind, evidence, order_ref, payment_ref, capture_ref, refund_ref, dispute_ref,
-       amount_minor, total_minor, currency, failure, failure_code, method, discount_minor, has_refunds, on_top_minor,
-       released_minor, may_be_release, occurred_at, as_of, $2, digest, outcome, reason, order_id, status_after
-FROM json_populate_recordset(NULL::inbox, $1::json)
-"""
-
-
-async def insert_events(conn: Conn, items: Iterable[Item], *, now: datetime) -> None:
-    """Writes new events with their outcomes.  Raises WriteConflict if another transaction was first."""
-    rows = sorted(map(_row, items), key=_id_of)
-    if not rows:
-        return
-    try:
-        await conn.execute(INSERT_INBOX, as_json(rows), now)
-    except asyncpg.UniqueViolationError:
-        raise WriteConflict from None
-
-
-class _Row(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class EventRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A row of inbox.  Nulls are left out: half of the columns mostly are null, and PostgreSQL reads each name."""
 
     account: str
@@ -203,10 +137,15 @@ class _Row(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     status_after: str | None = None
 
 
-def _row(item: Item) -> _Row:
+def event_rows(items: Iterable[Item]) -> list[EventRow]:
+    """Makes rows of new events with their outcomes, in the order in which all write them."""
+    return sorted(map(_row, items), key=_id_of)
+
+
+def _row(item: Item) -> EventRow:
     event = item.event
     run, number = item.delivery or (None, None)
-    return _Row(
+    return EventRow(
         account=event.account,
         event_id=event.event_id,
         run=run,
@@ -248,7 +187,7 @@ def _settled(item: Item) -> dict[str, object]:
     }
 
 
-def _id_of(row: _Row) -> tuple[str, str]:
+def _id_of(row: EventRow) -> tuple[str, str]:
     return row.account, row.event_id
 
 

@@ -10,52 +10,13 @@ Where an event's references lead to more than one order, store/apply/ambiguous_p
 """
 
 import hashlib
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from typing import Final
 
 from tillkeeper.domain.events import PaymentEvent
-from tillkeeper.domain.references import Bindings, Reference
+from tillkeeper.domain.references import Reference
 from tillkeeper.store.deliveries.inbox import event_of
-from tillkeeper.store.postgres.pool import Conn, as_json
-
-# Lookups, not joins: for joins PostgreSQL read small tables whole, and still did so when they had grown.
-BIND = """
-SELECT e.i,
-       (SELECT order_id FROM payments p WHERE p.account = e.account AND p.payment_ref = e.payment_ref) AS by_payment,
-       (SELECT order_id FROM refunds r WHERE r.account = e.account AND r.refund_ref = e.refund_ref) AS by_refund,
-       (SELECT order_id FROM disputes d WHERE d.account = e.account AND d.dispute_ref = e.dispute_ref) AS by_dispute,
-       (SELECT id FROM orders o WHERE o.order_ref = e.order_ref) AS by_order
-FROM json_to_recordset($1::json) AS e (i int, account text, payment_ref text, refund_ref text, dispute_ref text,
-                                       order_ref text)
-"""
-
-
-async def bind(conn: Conn, events: Sequence[PaymentEvent], bindings: Bindings) -> None:
-    """Adds the database's knowledge of the events' references."""
-    if not events:
-        return
-    rows = [
-        {
-            "i": position,
-            "account": event.account,
-            "payment_ref": event.payment_ref,
-            "refund_ref": event.refund_ref,
-            "dispute_ref": event.dispute_ref,
-            "order_ref": event.order_ref,
-        }
-        for position, event in enumerate(events)
-    ]
-    for position, by_payment, by_refund, by_dispute, by_order in await conn.fetch(BIND, as_json(rows)):
-        event = events[position]
-        for reference, order_id in (
-            (("payment", event.account, event.payment_ref), by_payment),
-            (("refund", event.account, event.refund_ref), by_refund),
-            (("dispute", event.account, event.dispute_ref), by_dispute),
-            (("order", event.order_ref), by_order),
-        ):
-            if order_id is not None:
-                bindings.known[reference] = order_id
-
+from tillkeeper.store.postgres.pool import Conn
 
 LOCK = """
 SELECT CASE WHEN l.waits THEN pg_advisory_xact_lock(l.key) ELSE pg_advisory_xact_lock_shared(l.key) END

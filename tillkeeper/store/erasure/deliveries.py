@@ -1,16 +1,9 @@
 """Blanks raw deliveries: their bodies, headers and queries.  What dedupe and audit count stays."""
 
-from collections.abc import AsyncIterator, Collection
-from datetime import datetime
-from typing import Final
-
-import asyncpg
-import msgspec
+from collections.abc import Collection
 
 from tillkeeper.domain.batch import DeliveryKey
 from tillkeeper.store.postgres.pool import Conn
-
-PREFETCH_ROWS: Final = 200  # bodies of 2 KB: less than a megabyte at a time
 
 DELIVERIES_OF = "SELECT DISTINCT run, number FROM inbox WHERE order_id = $1 AND number IS NOT NULL"
 
@@ -65,85 +58,6 @@ async def blank_deliveries(conn: Conn, keys: Collection[DeliveryKey], order_id: 
 def _columns(keys: Collection[DeliveryKey]) -> tuple[list[object], list[int]]:
     ordered = sorted(keys)
     return [run for run, _ in ordered], [number for _, number in ordered]
-
-
-class RawDelivery(msgspec.Struct, frozen=True, kw_only=True):
-    """A raw delivery, or a refused one, of which no row says whose it is."""
-
-    key: DeliveryKey | None = None
-    refused: int | None = None
-    account: str
-    received_at: datetime
-    headers: tuple[tuple[str, str], ...]
-    query: str
-    body: bytes
-    texts: tuple[str, ...] = ()  # what the diagnosis of a refused one quotes
-
-
-# Those that brought nothing new: no event leads from them to an order.  Of a redelivery no row says of what it is one.
-UNLINKED = """
-SELECT d.run, d.number, d.account, d.received_at, coalesce(b.headers, d.headers) AS headers,
-       coalesce(b.query, d.query) AS query, coalesce(b.body, d.body) AS body
-FROM deliveries d LEFT JOIN delivery_bodies b
-     ON b.received_at = d.received_at AND b.run = d.run AND b.number = d.number AND b.received_at >= $1
-WHERE d.received_at >= $1 AND d.account = ANY($2::text[]) AND (d.events = 0 OR d.duplicates > 0)
-  AND coalesce(b.body, d.body) IS NOT NULL
-"""
-ALL_RAW = """
-SELECT d.run, d.number, d.account, d.received_at, coalesce(b.headers, d.headers) AS headers,
-       coalesce(b.query, d.query) AS query, coalesce(b.body, d.body) AS body
-FROM deliveries d LEFT JOIN delivery_bodies b
-     ON b.received_at = d.received_at AND b.run = d.run AND b.number = d.number
-WHERE coalesce(b.body, d.body) IS NOT NULL
-"""
-
-
-async def unlinked(
-    conn: Conn, *, accounts: Collection[str], since: datetime, within_s: float
-) -> AsyncIterator[RawDelivery]:
-    """Yields the raw deliveries at these accounts whose order no row tells; in a transaction of the caller's."""
-    async for row in conn.cursor(UNLINKED, since, sorted(accounts), prefetch=PREFETCH_ROWS, timeout=within_s):
-        yield _raw(row)
-
-
-async def all_raw(conn: Conn, *, within_s: float) -> AsyncIterator[RawDelivery]:
-    """Yields every raw delivery; in a transaction of the caller's."""
-    async for row in conn.cursor(ALL_RAW, prefetch=PREFETCH_ROWS, timeout=within_s):
-        yield _raw(row)
-
-
-REFUSED = "SELECT id, account, received_at, headers, query, body, reason, detail FROM refused ORDER BY id"
-
-
-async def all_refused(conn: Conn) -> list[RawDelivery]:
-    """Reads the refused deliveries, of whichever account: a stranger chooses where to post.  They are few."""
-    return [
-        RawDelivery(
-            refused=row["id"],
-            account=row["account"],
-            received_at=row["received_at"],
-            headers=_headers(row["headers"]),
-            query=row["query"],
-            body=row["body"] or b"",
-            texts=(row["reason"], row["detail"]),
-        )
-        for row in await conn.fetch(REFUSED)
-    ]
-
-
-def _raw(row: asyncpg.Record) -> RawDelivery:
-    return RawDelivery(
-        key=(row["run"], row["number"]),
-        account=row["account"],
-        received_at=row["received_at"],
-        headers=_headers(row["headers"]),
-        query=row["query"],
-        body=row["body"],
-    )
-
-
-def _headers(text: str) -> tuple[tuple[str, str], ...]:
-    return msgspec.json.decode(text, type=tuple[tuple[str, str], ...])
 
 
 ORDERS_OF = """

@@ -15,9 +15,10 @@ import msgspec
 from tillkeeper.domain.backoff import BACKFILL
 from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.domain.policy import Policy
+from tillkeeper.domain.references import Bindings
 from tillkeeper.domain.statuses import MOVING, OPEN, Status
 from tillkeeper.store.apply.batch import Tally, apply_found
-from tillkeeper.store.deliveries.inbox import known_events
+from tillkeeper.store.apply.looking_up import look_up
 from tillkeeper.store.due_orders import set_due_by
 from tillkeeper.store.postgres.lease import check_held
 from tillkeeper.store.postgres.pool import Conn
@@ -169,7 +170,9 @@ async def apply_listed(
 
 async def count_known(conn: Conn, events: Sequence[PaymentEvent]) -> int:
     """Counts the events that are in the inbox."""
-    return sum(each.digest is not None for each in (await known_events(conn, events)).values())
+    found = (await look_up(conn, events, Bindings())).events
+    rows = [found.get((event.account, event.event_id)) for event in events]
+    return sum(row is not None and row.digest is not None for row in rows)
 
 
 # --- open orders ------------------------------------------------------------------------------------------------------

@@ -17,24 +17,28 @@ from tillkeeper.store.postgres.sqlstates import WriteConflict
 
 
 async def write_changes(conn: Conn, changes: Sequence[Changes], *, policy: CasePolicy, now: datetime) -> list[str]:
-    """Writes all changes but the facts; returns the kinds of the cases opened.
+    """Writes all changes but the facts; returns the kinds of the cases opened."""
+    await write_notices(conn, (notice for change in changes for notice in change.notices), now=now)
+    return await write_orders(conn, changes, policy=policy, now=now)
+
+
+async def write_orders(conn: Conn, changes: Sequence[Changes], *, policy: CasePolicy, now: datetime) -> list[str]:
+    """Writes all changes but the facts and the notices; returns the kinds of the cases opened.
 
     Call it after writing all rows that refer to the orders: a foreign key's check finds the lock of `lock_orders` on
     the old version of the row, and would have to lock a new version again.
     """
     await _write_steps(conn, changes)
     await _write_acts(conn, changes)
-    await write_notices(conn, (notice for change in changes for notice in change.notices), now=now)
-    await _write_due(conn, changes)
-    await _write_orders(conn, [change for change in changes if _is_another_row(change)], now=now)
+    await _write_rows(conn, changes, now=now)
     return await write_cases(conn, changes, policy=policy, now=now)
 
 
 # --- facts ------------------------------------------------------------------------------------------------------------
 
 
-async def write_facts(conn: Conn, changes: Iterable[Changes]) -> None:
-    """Writes the facts of the orders' payments, refunds and disputes; those that left an order first.
+async def write_returns(conn: Conn, changes: Iterable[Changes]) -> None:
+    """Writes the facts of the orders' refunds and disputes, and removes those that left an order, payments too.
 
     Raises WriteConflict.
     """
@@ -48,7 +52,6 @@ async def write_facts(conn: Conn, changes: Iterable[Changes]) -> None:
         )
         if gone:
             await conn.execute(statement, [account for account, _ in gone], [ref for _, ref in gone])
-    await _write_payments(conn, changed)
     refunds = [(change.after.id, change.before.facts.refunds, change.after.facts.refunds) for change in changed]
     disputes = [(change.after.id, change.before.facts.disputes, change.after.facts.disputes) for change in changed]
     await _write_returns(conn, UPSERT_REFUNDS, "refund_ref", refunds)
@@ -61,29 +64,18 @@ DELETE FROM payments WHERE (account, payment_ref) IN (SELECT * FROM unnest($1::t
 DROP_REFUNDS = "DELETE FROM refunds WHERE (account, refund_ref) IN (SELECT * FROM unnest($1::text[], $2::text[]))"
 DROP_DISPUTES = "DELETE FROM disputes WHERE (account, dispute_ref) IN (SELECT * FROM unnest($1::text[], $2::text[]))"
 
-UPSERT_PAYMENTS = """
-INSERT INTO payments AS p
-    (account, payment_ref, order_id, status, facts, amount_minor, currency, captured_minor, held_minor, failure, method)
-SELECT account, payment_ref, order_id, status, facts, amount_minor, currency, captured_minor, held_minor, failure,
-       method
-FROM json_populate_recordset(NULL::payments, $1::json)
-ON CONFLICT (account, payment_ref) DO UPDATE
-SET status = excluded.status, facts = excluded.facts, amount_minor = excluded.amount_minor,
-    currency = excluded.currency, captured_minor = excluded.captured_minor, held_minor = excluded.held_minor,
-    failure = excluded.failure, method = excluded.method
-WHERE p.order_id = excluded.order_id
-RETURNING 1
-"""
 
-
-async def _write_payments(conn: Conn, changed: Iterable[Changes]) -> None:
+def payment_rows(changes: Iterable[Changes]) -> list[dict[str, object]]:
+    """Makes rows of the payments about which something new is known, in the order in which all write them."""
     rows = [
         _payment_row(change.after.id, change.after.order, key, payment)
-        for change in changed
+        for change in changes
+        if change.has_new_facts
         for key, payment in change.after.facts.payments.items()
         if change.before.facts.payments.get(key) is not payment
     ]
-    await _write_all(conn, UPSERT_PAYMENTS, rows, "payment_ref")
+    rows.sort(key=lambda row: (row["account"], row["payment_ref"]))
+    return rows
 
 
 def _payment_row(order_id: int, order: Order, key: ObjectKey, payment: PaymentFacts) -> dict[str, object]:
@@ -140,7 +132,11 @@ async def _write_returns(
         for key, told in facts.items()
         if known.get(key) is not told
     ]
-    await _write_all(conn, upsert, rows, ref_column)
+    if rows:
+        rows.sort(key=lambda row: (row["account"], row[ref_column]))
+        written = await conn.fetch(upsert, as_json(rows))
+        if len(written) != len(rows):
+            raise WriteConflict
 
 
 def _return_row(order_id: int, ref_column: str, key: ObjectKey, told: ReturnFacts) -> dict[str, object]:
@@ -154,14 +150,6 @@ def _return_row(order_id: int, ref_column: str, key: ObjectKey, told: ReturnFact
         "amount_minor": told.amount.minor if told.amount else None,
         "currency": told.amount.currency if told.amount else None,
     }
-
-
-async def _write_all(conn: Conn, statement: str, rows: list[dict[str, object]], ref_column: str) -> None:
-    if rows:
-        rows.sort(key=lambda row: (row["account"], row[ref_column]))
-        written = await conn.fetch(statement, as_json(rows))
-        if len(written) != len(rows):
-            raise WriteConflict
 
 
 # --- steps and acts ---------------------------------------------------------------------------------------------------
@@ -220,39 +208,62 @@ async def _write_acts(conn: Conn, changes: Iterable[Changes]) -> None:
 
 # --- orders -----------------------------------------------------------------------------------------------------------
 
-# The ids are given twice, so that the rows are found by index and not by a scan.
+# The rows of orders, and of due_orders: those with an `accounts_key` are due at another time than before.  The ids are
+# given twice, so that the rows are found by index and not by a scan.
 UPDATE_ORDERS = """
+WITH w AS MATERIALIZED (
+    SELECT * FROM json_to_recordset($1::json) AS w (
+        id bigint, status text, captured_minor bigint, refunding_minor bigint, refunded_minor bigint,
+        discount_minor bigint, phase bigint, phase_since timestamptz, due_at timestamptz, ask_at timestamptz,
+        held_until timestamptz, closed_at timestamptz, version bigint, accounts_key text
+    )
+), due AS (
+    INSERT INTO due_orders AS d (order_id, due_at, accounts_key)
+    SELECT id, due_at, accounts_key FROM w WHERE accounts_key IS NOT NULL ORDER BY id
+    ON CONFLICT (order_id) DO UPDATE SET due_at = excluded.due_at WHERE d.due_at <> excluded.due_at
+), over AS (
+    DELETE FROM due_orders WHERE order_id = ANY($4::bigint[])
+)
 UPDATE orders AS o
 SET status = w.status, captured_minor = w.captured_minor, refunding_minor = w.refunding_minor,
     refunded_minor = w.refunded_minor, discount_minor = w.discount_minor, phase = w.phase,
     phase_since = w.phase_since, due_at = least(o.due_at, w.due_at), ask_at = w.ask_at, held_until = w.held_until,
     closed_at = w.closed_at, changed_at = CASE WHEN w.version > o.version THEN $2 ELSE o.changed_at END,
     version = w.version
-FROM json_to_recordset($1::json) AS w (
-    id bigint, status text, captured_minor bigint, refunding_minor bigint, refunded_minor bigint, discount_minor bigint,
-    phase bigint, phase_since timestamptz, due_at timestamptz, ask_at timestamptz, held_until timestamptz,
-    closed_at timestamptz, version bigint
-)
+FROM w
 WHERE (SELECT set_config('tillkeeper.due_orders', 'written', true)) = 'written'
   AND o.id = w.id AND o.id = ANY($3::bigint[])
 """
 
 
-async def _write_due(conn: Conn, changes: Sequence[Changes]) -> None:
-    moved = [change.after for change in changes if change.after.due_at != change.before.due_at]
-    due = [
-        DueOrder(order.id, order.due_at, accounts_key(order.order.accounts))
-        for order in moved
-        if order.due_at is not None
-    ]
-    await set_due(conn, due)
-    await drop_due(conn, [order.id for order in moved if order.due_at is None])
+async def _write_rows(conn: Conn, changes: Sequence[Changes], *, now: datetime) -> None:
+    """Writes the rows of the orders, and when each is due."""
+    changed = [change for change in changes if _is_another_row(change)]
+    if changed:
+        over = [change.after.id for change in changed if change.is_due_no_more]
+        rows = as_json([_order_row(change) for change in changed])
+        await conn.execute(UPDATE_ORDERS, rows, now, [change.after.id for change in changed], over)
+    await _move_due(conn, [change for change in changes if change.is_due_otherwise and not _is_another_row(change)])
+
+
+async def _move_due(conn: Conn, moved: Sequence[Changes]) -> None:
+    """Writes when the orders are due that do not change otherwise."""
+    orders = [change.after for change in moved]
+    await drop_due(conn, [order.id for order in orders if order.due_at is None])
+    await set_due(
+        conn,
+        [
+            DueOrder(order.id, order.due_at, accounts_key(order.order.accounts))
+            for order in orders
+            if order.due_at is not None
+        ],
+    )
     await bring_forward(
         conn,
         {
             change.after.id: change.after.due_at
-            for change in changes
-            if change.after.due_at is not None and change.is_due_sooner and not _is_another_row(change)
+            for change in moved
+            if change.after.due_at is not None and change.is_due_sooner
         },
     )
 
@@ -263,12 +274,6 @@ def _is_another_row(change: Changes) -> bool:
     if change.has_new_facts or change.is_another_version:
         return True
     return (after.ask_at, after.held_until, after.closed_at) != (before.ask_at, before.held_until, before.closed_at)
-
-
-async def _write_orders(conn: Conn, changed: Sequence[Changes], *, now: datetime) -> None:
-    if changed:
-        rows = as_json([_order_row(change) for change in changed])
-        await conn.execute(UPDATE_ORDERS, rows, now, [change.after.id for change in changed])
 
 
 def _order_row(changes: Changes) -> dict[str, object]:
@@ -288,4 +293,5 @@ def _order_row(changes: Changes) -> dict[str, object]:
         "held_until": order.held_until,
         "closed_at": order.closed_at,
         "version": order.version,
+        "accounts_key": accounts_key(order.order.accounts) if changes.is_due_otherwise and order.due_at else None,
     }

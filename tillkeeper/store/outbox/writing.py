@@ -15,8 +15,13 @@ ON CONFLICT (key) DO NOTHING
 """
 
 
+def notice_rows(notices: Iterable[Notice]) -> list[Notice]:
+    """Returns notices as rows, in the order in which all write them."""
+    return sorted(notices, key=lambda notice: notice.key)
+
+
 async def write_notices(conn: Conn, notices: Iterable[Notice], *, now: datetime) -> None:
     """Writes the notices that are not written yet."""
-    rows = sorted(notices, key=lambda notice: notice.key)
+    rows = notice_rows(notices)
     if rows:
         await conn.execute(INSERT_OUTBOX, as_json(rows), now)

@@ -6,6 +6,7 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
+from tillkeeper.store.deliveries.raw import add_body_bytes
 from tillkeeper.store.postgres.pool import Conn
 from tillkeeper.store.reports.order import history_of, show_in
 
@@ -133,11 +134,9 @@ def _event_of(subject: str) -> tuple[str, str]:
     return account, event_id
 
 
-# The deliveries of the order's events, of the case's event, and of the event that differed.  OFFSET 0 makes the body a
-# lookup for each delivery in its own week: a join could read all weeks whole.
+# The deliveries of the order's events, of the case's event, and of the event that differed.
 DELIVERIES = """
-SELECT d.run, d.number, d.account, d.received_at, d.key, d.events, d.duplicates,
-       octet_length(coalesce(b.body, d.body)) AS body_bytes
+SELECT d.run, d.number, d.account, d.received_at, d.key, d.events, d.duplicates
 FROM (
     SELECT run, number FROM inbox WHERE order_id = $1 AND number IS NOT NULL
     UNION
@@ -145,10 +144,6 @@ FROM (
     UNION
     SELECT $4::uuid, $5::bigint
 ) AS named JOIN deliveries d USING (run, number)
-LEFT JOIN LATERAL (
-    SELECT body FROM delivery_bodies
-    WHERE received_at = d.received_at AND run = d.run AND number = d.number OFFSET 0
-) b ON true
 ORDER BY d.received_at, d.run, d.number LIMIT $6
 """
 
@@ -156,33 +151,12 @@ ORDER BY d.received_at, d.run, d.number LIMIT $6
 async def _deliveries(conn: Conn, order_id: int | None, case: dict[str, Any]) -> list[dict[str, Any]]:
     run, number = _delivery_of(case["details"])
     rows = await conn.fetch(DELIVERIES, order_id, *_event_of(case["subject"]), run, number, DELIVERIES_MAX)
-    return [dict(row) for row in rows]
+    deliveries = [dict(row) for row in rows]
+    await add_body_bytes(conn, deliveries)
+    return deliveries
 
 
 def _delivery_of(details: dict[str, Any]) -> tuple[UUID | None, int | None]:
     """Returns the delivery that the case of a reused event id names, for the stored event has another."""
     named = details.get("delivery")
     return (UUID(named[0]), int(named[1])) if named else (None, None)
-
-
-RAW = """
-SELECT coalesce(b.headers, d.headers) AS headers, coalesce(b.query, d.query) AS query, coalesce(b.body, d.body) AS body
-FROM unnest($1::uuid[], $2::bigint[]) WITH ORDINALITY AS w (run, number, i)
-JOIN deliveries d ON d.run = w.run AND d.number = w.number
-LEFT JOIN LATERAL (
-    SELECT headers, query, body FROM delivery_bodies
-    WHERE received_at = d.received_at AND run = d.run AND number = d.number OFFSET 0
-) b ON true
-ORDER BY w.i
-"""
-
-
-async def add_raw(conn: Conn, deliveries: list[dict[str, Any]]) -> None:
-    """Adds to each delivery its headers, query and body as they came; the body is None once retention removed it."""
-    rows = await conn.fetch(
-        RAW, [delivery["run"] for delivery in deliveries], [delivery["number"] for delivery in deliveries]
-    )
-    for delivery, row in zip(deliveries, rows, strict=True):
-        delivery["headers"] = msgspec.json.decode(row["headers"])
-        delivery["query"] = row["query"]
-        delivery["body"] = row["body"]

@@ -1,0 +1,1 @@
+"""The desk: web pages for the people who look after orders."""

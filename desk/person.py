@@ -1,0 +1,31 @@
+"""Says who sent a request to the desk, and whether their role is enough."""
+
+from typing import Final, Literal, TypeAlias
+
+from aiohttp import web
+
+from tillkeeper.domain.people import Locale, Person, Role
+
+__all__ = ["CSRF", "PERSON", "Locale", "Needs", "Person", "Role", "csrf_of", "is_enough", "person_of"]
+
+Needs: TypeAlias = Role | Literal["anyone"]  # "anyone": also who has not signed in
+
+# What the middleware of desk/access/ leaves in each request of somebody who is signed in.
+PERSON: Final = web.RequestKey("person", Person)
+CSRF: Final = web.RequestKey("csrf", str)  # the token of the session, for the hidden field of forms
+
+
+def person_of(request: web.Request) -> Person | None:
+    """Returns who sent the request; None on pages for anyone."""
+    return request.get(PERSON)
+
+
+def csrf_of(request: web.Request) -> str:
+    """Returns the token that forms on the page must carry."""
+    token: str = request.get(CSRF, "")
+    return token
+
+
+def is_enough(role: Role, needed: Needs) -> bool:
+    """Returns whether a person of this role may use what needs that one."""
+    return needed == "anyone" or role.allows(needed)

@@ -1,0 +1,42 @@
+"""Defines a route of the desk, and finds the one that a request is for."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final, TypeAlias
+
+import msgspec
+from aiohttp import web
+
+from tillkeeper.desk.person import Needs
+
+Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Route(msgspec.Struct, frozen=True, kw_only=True):
+    """A path with its method, the role that it needs, and what answers it."""
+
+    method: str
+    path: str
+    role: Needs
+    handler: Handler
+
+
+# By method and path, without patterns.
+ROUTE_BY_PLACE: Final = web.AppKey("ROUTE_BY_PLACE", Mapping[tuple[str, str], Route])
+
+
+def add_routes(app: web.Application, routes: tuple[Route, ...]) -> None:
+    """Makes these the application's routes.  Whoever adds one by another way has one without a role."""
+    placed = {}
+    for route in routes:
+        resource = app.router.add_route(route.method, route.path, route.handler).resource
+        assert resource is not None
+        placed[route.method, resource.canonical] = route
+    app[ROUTE_BY_PLACE] = placed
+
+
+def route_of(request: web.Request) -> Route | None:
+    """Returns the route that the request is for, or None where its path or its method is not known."""
+    resource = request.match_info.route.resource
+    if resource is None:
+        return None
+    return request.app[ROUTE_BY_PLACE].get((request.method, resource.canonical))

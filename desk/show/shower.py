@@ -1,0 +1,105 @@
+"""Writes everything that pages show, for one reader: in their language and zone, as of one moment.
+
+What it returns is safe to stand in a page: text of outsiders is escaped, made visible, cut and kept apart.
+"""
+
+from datetime import datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import msgspec
+from markupsafe import Markup
+
+from tillkeeper.desk.person import Locale
+from tillkeeper.desk.show import money, numbers, texts, times
+from tillkeeper.desk.words import catalogue, say
+from tillkeeper.domain.statuses import Status
+
+
+class Shower(msgspec.Struct, frozen=True, kw_only=True):
+    """The reader's language and zone, and the moment that the page is of."""
+
+    locale: Locale
+    zone: ZoneInfo
+    now: datetime
+
+    def say(self, key: str, **filled_in: Any) -> Markup:
+        """Writes words of the catalogue."""
+        return say(key, self.locale, **filled_in)
+
+    def word(self, subject: str, key: str) -> Markup:
+        """Writes the word for a key of the domain; the key itself, marked as such, where there is no word yet."""
+        name = f"{subject}.{key}"
+        return self.say(name) if name in catalogue() else Markup('<code class="plain">{}</code>').format(self.cut(key))
+
+    def status(self, status: str) -> Markup:
+        """Writes a status: the word, with a shape and a colour for what it means."""
+        return Markup('<span class="status {0}"><i aria-hidden="true"></i>{1}</span>').format(
+            Status(status), self.say(f"status.{status}")
+        )
+
+    def money(self, amount: int | None, currency: str | None) -> Markup:
+        """Writes an amount with its currency small; nothing for no amount."""
+        if amount is None:
+            return Markup("")
+        figure, code = money.written(amount, currency)
+        return Markup('<span class="money">{}<small>{}</small></span>').format(figure, texts.visible(code))
+
+    def number(self, number: int) -> str:
+        """Writes a whole number."""
+        return numbers.whole(number)
+
+    def ago(self, at: datetime | None) -> Markup:
+        """Writes a time by its distance from now, and exactly for who points at it."""
+        if at is None:
+            return Markup("")
+        return self._time(at, times.relative(at, self.now, self.locale))
+
+    def at(self, at: datetime) -> Markup:
+        """Writes a time of day, and exactly for who points at it."""
+        return self._time(at, times.of_day(at, self.now, self.zone))
+
+    def clock(self, at: datetime) -> Markup:
+        """Writes a time to the second, and exactly for who points at it: for times that stand close to one another."""
+        return self._time(at, times.of_day(at, self.now, self.zone, seconds=True))
+
+    def exactly(self, at: datetime) -> Markup:
+        """Writes a time to the second with its zone."""
+        return self._time(at, times.exact(at, self.zone))
+
+    def lasting(self, span: timedelta) -> str:
+        """Writes a span."""
+        return times.lasting(span, self.locale)
+
+    def since(self, at: datetime) -> Markup:
+        """Writes how long it is since then."""
+        return self._time(at, self.lasting(self.now - at))
+
+    def text(self, text: str | None) -> Markup:
+        """Writes a text of somebody else's."""
+        return Markup("") if text is None else Markup("<bdi>{}</bdi>").format(self.cut(text))
+
+    def cut(self, text: str) -> str:
+        """Returns a text of somebody else's, made visible and cut."""
+        return texts.cut(text)
+
+    def ref(self, reference: str | None) -> Markup:
+        """Writes a reference, cut in the middle; a click copies all of it."""
+        if reference is None:
+            return Markup("")
+        return Markup('<bdi class="ref" data-copy="{0}" title="{0}">{1}</bdi>').format(
+            texts.visible(reference), texts.cut_in_the_middle(reference)
+        )
+
+    def whole_ref(self, reference: str) -> Markup:
+        """Writes a reference in full, for a page's title."""
+        return Markup('<bdi class="ref whole" data-copy="{0}">{0}</bdi>').format(texts.visible(reference))
+
+    def lines(self, text: str) -> str:
+        """Returns a text of several lines, made visible."""
+        return "\n".join(texts.visible(line) for line in text.splitlines())
+
+    def _time(self, at: datetime, words: str) -> Markup:
+        return Markup('<time datetime="{}" title="{}">{}</time>').format(
+            times.machine(at), times.exact(at, self.zone), words
+        )

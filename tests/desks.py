@@ -1,0 +1,70 @@
+"""A desk for tests: its application over a real database, and somebody who is signed in."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import cache
+from zoneinfo import ZoneInfo
+
+import asyncpg
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+from aiohttp.typedefs import Handler, Middleware
+
+from tillkeeper import clock
+from tillkeeper.desk.app import build_app
+from tillkeeper.desk.context import Desk
+from tillkeeper.desk.person import CSRF, PERSON, Locale, Person, Role
+from tillkeeper.desk.route import route_of
+from tillkeeper.policy.reading import load_policy
+from tillkeeper.sandbox.accounts import new_signers
+from tillkeeper.sandbox.simulators.registry import simulator_of
+from tillkeeper.settings import Settings
+
+ZONE = ZoneInfo("Asia/Shanghai")
+TOKEN = "csrf-token-of-the-test"
+
+
+def a_person(role: Role = Role.VIEWER, locale: Locale = "en", name: str = "Ada") -> Person:
+    return Person(id=1, name=name, role=role, locale=locale)
+
+
+def signed_in(person: Person) -> Middleware:
+    """Stands where desk/access stands: names this person in each request, whatever the route needs."""
+
+    @web.middleware
+    async def name_person(request: web.Request, handler: Handler) -> web.StreamResponse:
+        route = route_of(request)
+        if route is None or route.role != "anyone":
+            request[PERSON], request[CSRF] = person, TOKEN
+        return await handler(request)
+
+    return name_person
+
+
+@cache
+def accounts() -> dict[str, object]:
+    """Accounts at gateways, as the configuration has them; their keys take a while to make."""
+    return {
+        name: {"gateway": signer.gateway, **simulator_of(signer.gateway).settings(signer)}
+        for name, signer in new_signers().items()
+    }
+
+
+def a_desk(pool: asyncpg.Pool, **changes: object) -> Desk:
+    policy = load_policy()
+    fields = {
+        "settings": Settings(database_url="postgresql://localhost/unused", accounts=accounts()),
+        "pool": pool,
+        "policy": lambda: policy,
+        "now": clock.now,
+        "zone": ZONE,
+    }
+    return Desk(**(fields | changes))
+
+
+@asynccontextmanager
+async def desk_client(desk: Desk, person: Person | None = None) -> AsyncIterator[TestClient]:
+    """A client of a desk that serves on a port of its own."""
+    app = build_app(desk, signed_in(person or a_person()))
+    async with TestClient(TestServer(app)) as client:
+        yield client

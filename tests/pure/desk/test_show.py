@@ -1,0 +1,81 @@
+"""How the desk writes numbers, money, times and texts of outsiders."""
+
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tillkeeper.desk.show import money, numbers, texts, times
+from tillkeeper.desk.show.shower import Shower
+
+NOW = datetime(2026, 11, 22, 6, 2, 5, tzinfo=UTC)
+SHANGHAI = ZoneInfo("Asia/Shanghai")
+
+
+@pytest.mark.parametrize(
+    ("span", "en", "zh"),
+    [
+        (timedelta(seconds=-3), "0 s", "0 秒"),
+        (timedelta(seconds=40), "40 s", "40 秒"),
+        (timedelta(minutes=4, seconds=31), "4 min", "4 分钟"),
+        (timedelta(hours=3, minutes=12), "3 h 12 min", "3 小时 12 分钟"),
+        (timedelta(hours=3), "3 h", "3 小时"),
+        (timedelta(hours=14, minutes=12), "14 h", "14 小时"),
+        (timedelta(days=2, hours=5), "2 d 5 h", "2 天 5 小时"),
+        (timedelta(days=40, hours=5), "40 d", "40 天"),
+    ],
+)
+def test_a_span_is_written_in_its_two_greatest_units_where_both_matter(span, en, zh):
+    assert times.lasting(span, "en") == en
+    assert times.lasting(span, "zh") == zh
+
+
+def test_a_time_is_written_by_its_distance_and_exactly():
+    assert times.relative(NOW - timedelta(minutes=20), NOW, "en") == "20 min ago"
+    assert times.relative(NOW + timedelta(hours=3), NOW, "zh") == "3 小时后"
+    assert times.relative(NOW, NOW, "en") == "just now"
+    assert times.relative(NOW + timedelta(milliseconds=300), NOW, "en") == "any moment"
+    assert times.exact(NOW, SHANGHAI) == "2026-11-22 14:02:05 +08:00"
+    assert times.exact(NOW, ZoneInfo("America/New_York")) == "2026-11-22 01:02:05 -05:00"
+
+
+@pytest.mark.parametrize(
+    ("before", "written"),
+    [(timedelta(), "14:02"), (timedelta(days=1), "11-21 14:02"), (timedelta(days=400), "2025-10-18 14:02")],
+)
+def test_a_time_of_day_has_its_date_where_that_is_another(before, written):
+    assert times.of_day(NOW - before, NOW, SHANGHAI) == written
+
+
+def test_money_has_its_currency_apart():
+    assert money.written(1_234_500, "CNY") == ("12,345.00", "CNY")
+    assert money.written(1_234_500, "JPY") == ("1,234,500", "JPY")
+    assert money.written(1500, "KWD").plainly() == "1.500 KWD"
+    assert money.written(1500, "XYZ") == ("1,500", "(minor) XYZ")
+    assert money.written(1500, None) == ("1,500", "(minor) ?")
+
+
+def test_numbers_have_the_digits_that_say_something():
+    assert numbers.whole(1204) == "1,204"
+    assert numbers.up_to(10_000, 10_000) == "10,000+"
+    assert numbers.up_to(9_999, 10_000) == "9,999"
+    assert [numbers.rate(rate) for rate in (0, 0.031, 1.49, 9.96, 1204.4)] == ["0.0", "0.03", "1.5", "10.0", "1,204"]
+
+
+def test_what_cannot_be_seen_is_spelt_out():
+    assert texts.visible("ORD\u202e24\x00\u2028x\u3000y") == "ORD\\u202e24\\x00 x y"
+    assert texts.cut("x" * 301) == "x" * 300 + "…"
+    assert texts.cut_in_the_middle("pi_3OabcdefghijklmnopqrstuvwxyZ12345") == "pi_3Oabcde…yZ12345"[:10] + "…xyZ12345"
+    assert texts.cut_in_the_middle("ORD-1042") == "ORD-1042"
+
+
+@given(st.text(max_size=400))
+def test_no_text_of_outsiders_is_more_than_text(text):
+    shower = Shower(locale="en", zone=SHANGHAI, now=NOW)
+    for shown in (shower.text(text), shower.ref(text), shower.whole_ref(text)):
+        inside = str(shown).removeprefix("<bdi").removesuffix("</bdi>").partition(">")[2]
+        assert "<" not in inside
+        assert str(shown).isprintable()
+    assert str(shower.ref(text)).count('"') == 6, "a quote in a reference ends no attribute"

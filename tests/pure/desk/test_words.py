@@ -1,0 +1,108 @@
+"""The catalogue has both languages for each key, each key is used, and templates have no words of their own."""
+
+import re
+from pathlib import Path
+from string import Formatter
+
+from tillkeeper.desk.person import Role
+from tillkeeper.desk.problems import EXPLAINED
+from tillkeeper.desk.words import catalogue, say, say_plainly
+from tillkeeper.domain.events import Evidence, Kind
+from tillkeeper.domain.failures import FailureClass
+from tillkeeper.domain.ladder import Action
+from tillkeeper.domain.order.case_kinds import CaseKind
+from tillkeeper.domain.order.changes import ActKind
+from tillkeeper.domain.order.explaining import NoChange
+from tillkeeper.domain.order.mismatch import Mismatch
+from tillkeeper.domain.order.notices import Audience
+from tillkeeper.domain.order.status import STATUS_TABLE
+from tillkeeper.domain.statuses import STATUS_ZH, Status
+from tillkeeper.domain.topics import CaseTopic, MerchantTopic, Topic
+
+DESK = Path(__file__).parents[3] / "desk"
+TEMPLATES = sorted((DESK / "templates").rglob("*.html"))
+SOURCES = TEMPLATES + sorted(DESK.rglob("*.py"))
+
+KINDS = {*EXPLAINED.values(), "database", "ours"}
+# Keys that are put together: what begins so ends with a word of ours, and of these each must be there.
+FAMILIES = {
+    "status.": set(Status),
+    "problem.": KINDS | {f"{kind}_do" for kind in KINDS},
+    "frame.role_": set(Role),
+    "time.": {"seconds", "minutes", "hours", "days"},
+    "tone.": {"calm", "look", "act"},
+    "rule.": {rule.name for rule in STATUS_TABLE},
+    "why.": set(NoChange),
+    "kind.": {kind.replace(".", "_") for kind in Kind},
+    "outcome.": {"applied", "no_change", "waiting", "mismatched"},
+    "mismatch.": set(Mismatch),
+    "evidence.": set(Evidence),
+    "step.": set(Action),
+    "next.": {*Action, "query_again", "close_again", "hold_ends", "asked_for", "nothing"},
+    "act.": {*ActKind, "erase"},
+    "payment.": {"created", "pending", "authorized", "failed", "cancelled", "succeeded", "reversed"},
+    "refund.": {"pending", "succeeded", "failed"},
+    "dispute.": {"opened", "won", "lost"},
+    "audience.": set(Audience),
+    "notice.": {"pending", "sent", "uncertain", "dropped", "dead"},
+    "topic.": {topic.replace(".", "_") for topic in (*Topic, *MerchantTopic, *CaseTopic)},
+    "case.": set(CaseKind),
+    "failure.": set(FailureClass),
+    "order.title_": {*Status, "unpaid_closed", "failed_closed", "unseen"},
+    "order.": {
+        *("due", "paid", "discount", "refunding", "refunded", "charged_back", "kept"),
+        *("refund", "refunds", "dispute", "disputes"),
+    },
+}
+# Families of which the page writes the key through what is decided in Python.
+DECIDED = {"order.title_", "refund.", "dispute."}
+# What stands in templates as it is: the product's name, and the keys of a keyboard.
+NO_WORDS = {"Tillkeeper", "g", "j", "k"}
+
+
+def text_of_sources() -> str:
+    return "\n".join(path.read_text() for path in SOURCES)
+
+
+def test_every_key_has_both_languages_and_the_same_blanks():
+    for key, word in catalogue().items():
+        blanks = {name for _, name, _, _ in Formatter().parse(word.en) if name}
+        for other in (word.zh, word.en_one):
+            if other is not None:
+                assert other.strip(), key
+                assert {name for _, name, _, _ in Formatter().parse(other) if name} <= blanks | {"count"}, key
+        assert re.search(r"[\u4e00-\u9fff]", word.zh) or not re.search(r"[A-Za-z]{3}", word.zh), key
+
+
+def test_every_key_is_used_and_every_used_key_is_there():
+    text = text_of_sources()
+    named = set(re.findall(r"""['"]([a-z_]+\.[a-z0-9_]+)['"]""", text))
+    in_families = {f"{prefix}{ending}" for prefix, endings in FAMILIES.items() for ending in endings}
+    assert {key for key in catalogue() if key not in named and key not in in_families} == set()
+    assert in_families <= set(catalogue())
+    spoken = set(re.findall(r"""say(?:_plainly)?\(\s*['"]([a-z_]+\.[a-z0-9_]+)['"]\s*[,)]""", text))
+    assert spoken <= set(catalogue())
+
+
+def test_keys_are_put_together_for_known_families_alone():
+    text = text_of_sources()
+    begun = set(re.findall(r"""say\(\s*['"]([a-z_]+\.[a-z0-9_]*)['"]\s*~""", text))
+    begun |= set(re.findall(r"""say(?:_plainly)?\(\s*f['"]([a-z_]+\.[a-z0-9_]*)\{""", text))
+    begun |= {f"{subject}." for subject in re.findall(r"""word\(\s*['"]([a-z_]+)['"]""", text)}
+    assert begun == set(FAMILIES) - DECIDED
+
+
+def test_templates_have_no_words_of_their_own():
+    for path in TEMPLATES:
+        text = re.sub(r"\{#.*?#\}|\{%.*?%\}|\{\{.*?\}\}", "", path.read_text(), flags=re.DOTALL)
+        attributes = re.findall(r"""(?:aria-label|placeholder|title|alt)="([^"]*)\"""", text)
+        texts = re.sub(r"<[^>]*>|&[a-z]+;", " ", text)
+        assert set(re.findall(r"[^\W\d_]+", f"{texts} {' '.join(attributes)}")) <= NO_WORDS, path.name
+
+
+def test_status_words_are_those_of_the_design():
+    assert {status: say_plainly(f"status.{status}", "zh") for status in Status} == STATUS_ZH
+
+
+def test_what_is_filled_in_is_escaped():
+    assert "&lt;b&gt;" in say("time.ago", "en", span="<b>")

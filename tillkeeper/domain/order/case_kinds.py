@@ -1,0 +1,33 @@
+"""Names every kind of case, of whichever part: what people filter by, and what is counted."""
+
+from enum import StrEnum, unique
+from typing import Final
+
+from tillkeeper.domain.order.mismatch import Mismatch
+
+
+@unique
+class CaseKind(StrEnum):
+    """A kind of case; its word is stored, and stands in metrics and notices."""
+
+    ANSWER_NOT_APPLIED = "answer_not_applied"
+    CLOSE_IN_DOUBT = "close_in_doubt"
+    DISPUTED = "disputed"
+    EVENT_ID_REUSED = "event_id_reused"
+    FETCH_FAILED = "fetch_failed"
+    NOTICE_UNDELIVERABLE = "notice_undeliverable"
+    OVERPAID = "overpaid"
+    PAID_AFTER_CLOSING = "paid_after_closing"
+    PAID_TWICE = "paid_twice"
+    PAYMENT_REVERSED = "payment_reversed"
+    REFERENCE_CONFLICT = "reference_conflict"
+    REFUND_FAILED = "refund_failed"
+    REFUND_UNKNOWN = "refund_unknown"
+    REFUNDED_MORE_THAN_CAPTURED = "refunded_more_than_captured"
+    STUCK = "stuck"
+    UNEXPECTED_ACCOUNT = Mismatch.UNEXPECTED_ACCOUNT.value
+    UNMATCHED_PAYMENT = "unmatched_payment"
+    WRONG_CURRENCY = Mismatch.WRONG_CURRENCY.value
+
+
+CASE_KINDS: Final[frozenset[str]] = frozenset(CaseKind)  # of stored cases, whose kinds are words
