@@ -279,9 +279,9 @@ CREATE INDEX inbox_waiting_in_turn ON inbox (seq) WHERE outcome = 'waiting';
 CREATE INDEX inbox_capture_end ON inbox (reverse(lower(capture_ref COLLATE "C")))
 WHERE capture_ref IS NOT NULL;
 CREATE INDEX inbox_unplaced_order_end ON inbox (reverse(lower(order_ref COLLATE "C")))
-WHERE outcome IN ('waiting', 'mismatched');
+WHERE outcome IN ('waiting', 'mismatched') AND order_ref IS NOT NULL;
 CREATE INDEX inbox_unplaced_payment_end ON inbox (reverse(lower(payment_ref COLLATE "C")))
-WHERE outcome IN ('waiting', 'mismatched');
+WHERE outcome IN ('waiting', 'mismatched') AND payment_ref IS NOT NULL;
 
 -- Payments that events name with more than one order, and with which: when one of these is registered, it is decided
 -- anew where the payment belongs (domain/order/ownership.py).
@@ -486,10 +486,11 @@ CREATE INDEX parked_with_body ON parked (closed_at) WHERE outcome IS NOT NULL AN
 CREATE INDEX parked_open ON parked (account, event_id) WHERE outcome IS NULL;
 CREATE INDEX parked_of_order ON parked (order_ref) WHERE outcome IS NULL;
 CREATE INDEX parked_of_payment ON parked (account, payment_ref) WHERE outcome IS NULL;
+-- For search.  IS NOT NULL, so that no look-up by account and event can take one of them for its index and read it whole.
 CREATE INDEX parked_order_end ON parked (reverse(lower(order_ref COLLATE "C")))
-WHERE outcome IS NULL;
+WHERE outcome IS NULL AND order_ref IS NOT NULL;
 CREATE INDEX parked_payment_end ON parked (reverse(lower(payment_ref COLLATE "C")))
-WHERE outcome IS NULL;
+WHERE outcome IS NULL AND payment_ref IS NOT NULL;
 
 -- Deliveries that were refused, for ops to see why (tillkeeper/diagnostics).  Strangers decide how many come and how large:
 -- store/deliveries/refused.py bounds them by account and altogether, in number, bytes and days; the oldest go first.

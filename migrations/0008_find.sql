@@ -26,18 +26,18 @@ CREATE INDEX CONCURRENTLY IF NOT EXISTS inbox_capture_end ON inbox (reverse(lowe
 WHERE capture_ref IS NOT NULL;
 -- step: alone
 CREATE INDEX CONCURRENTLY IF NOT EXISTS inbox_unplaced_order_end ON inbox (reverse(lower(order_ref COLLATE "C")))
-WHERE outcome IN ('waiting', 'mismatched');
+WHERE outcome IN ('waiting', 'mismatched') AND order_ref IS NOT NULL;
 -- step: alone
 CREATE INDEX CONCURRENTLY IF NOT EXISTS inbox_unplaced_payment_end ON inbox (reverse(lower(payment_ref COLLATE "C")))
-WHERE outcome IN ('waiting', 'mismatched');
+WHERE outcome IN ('waiting', 'mismatched') AND payment_ref IS NOT NULL;
 -- step: alone
 CREATE INDEX CONCURRENTLY IF NOT EXISTS cases_subject_end ON cases (reverse(lower(subject COLLATE "C")));
 -- step: alone
 CREATE INDEX CONCURRENTLY IF NOT EXISTS parked_order_end ON parked (reverse(lower(order_ref COLLATE "C")))
-WHERE outcome IS NULL;
+WHERE outcome IS NULL AND order_ref IS NOT NULL;
 -- step: alone
 CREATE INDEX CONCURRENTLY IF NOT EXISTS parked_payment_end ON parked (reverse(lower(payment_ref COLLATE "C")))
-WHERE outcome IS NULL;
+WHERE outcome IS NULL AND payment_ref IS NOT NULL;
 -- step: alone
 CREATE INDEX CONCURRENTLY IF NOT EXISTS orders_email ON orders (lower(terms -> 'payer' ->> 'email') COLLATE "C")
 WHERE terms -> 'payer' ->> 'email' IS NOT NULL;

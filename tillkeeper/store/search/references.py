@@ -58,8 +58,8 @@ SELECT w.i, x.outcome, x.event_id AS ref, x.payment_ref, x.account, x.order_ref,
        x.amount_minor AS amount, x.currency, x.recorded_at AS at, x.order_ref AS matched, x.reason AS detail
 FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS w (low, high, i), LATERAL (
     SELECT * FROM inbox
-    WHERE outcome IN ('waiting', 'mismatched') AND reverse(lower(order_ref COLLATE "C")) >= w.low
-      AND reverse(lower(order_ref COLLATE "C")) < w.high LIMIT $3
+    WHERE outcome IN ('waiting', 'mismatched') AND order_ref IS NOT NULL
+      AND reverse(lower(order_ref COLLATE "C")) >= w.low AND reverse(lower(order_ref COLLATE "C")) < w.high LIMIT $3
 ) AS x
 """
 UNPLACED_BY_PAYMENT = """
@@ -67,8 +67,8 @@ SELECT w.i, x.outcome, x.event_id AS ref, x.payment_ref, x.account, x.order_ref,
        x.amount_minor AS amount, x.currency, x.recorded_at AS at, x.payment_ref AS matched, x.reason AS detail
 FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS w (low, high, i), LATERAL (
     SELECT * FROM inbox
-    WHERE outcome IN ('waiting', 'mismatched') AND reverse(lower(payment_ref COLLATE "C")) >= w.low
-      AND reverse(lower(payment_ref COLLATE "C")) < w.high LIMIT $3
+    WHERE outcome IN ('waiting', 'mismatched') AND payment_ref IS NOT NULL
+      AND reverse(lower(payment_ref COLLATE "C")) >= w.low AND reverse(lower(payment_ref COLLATE "C")) < w.high LIMIT $3
 ) AS x
 """
 # Whole event ids alone: an index by their ends would be as large as the inbox's key.  The accounts come by leaps
@@ -91,7 +91,7 @@ SELECT w.i, k.id::text AS ref, k.account, k.order_ref, k.payment_ref, k.reason A
        k.order_ref AS matched, k.error AS detail
 FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS w (low, high, i), LATERAL (
     SELECT * FROM parked
-    WHERE outcome IS NULL AND reverse(lower(order_ref COLLATE "C")) >= w.low
+    WHERE outcome IS NULL AND order_ref IS NOT NULL AND reverse(lower(order_ref COLLATE "C")) >= w.low
       AND reverse(lower(order_ref COLLATE "C")) < w.high LIMIT $3
 ) AS k
 """
@@ -100,7 +100,7 @@ SELECT w.i, k.id::text AS ref, k.account, k.order_ref, k.payment_ref, k.reason A
        k.payment_ref AS matched, k.error AS detail
 FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS w (low, high, i), LATERAL (
     SELECT * FROM parked
-    WHERE outcome IS NULL AND reverse(lower(payment_ref COLLATE "C")) >= w.low
+    WHERE outcome IS NULL AND payment_ref IS NOT NULL AND reverse(lower(payment_ref COLLATE "C")) >= w.low
       AND reverse(lower(payment_ref COLLATE "C")) < w.high LIMIT $3
 ) AS k
 """
