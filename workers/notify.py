@@ -150,7 +150,7 @@ class NotifyLoop:
 
     async def _handle(self, row: Claimed) -> None:
         told = {"tillkeeper.audience": str(row.audience), "tillkeeper.notice": row.topic}
-        with spans.begin(f"notify {row.audience}", attributes=told):
+        with spans.begin(f"notify {row.audience}", attributes=told, parent=row.trace):
             await self._send_and_settle(row)
 
     async def _send_and_settle(self, row: Claimed) -> None:
