@@ -15,6 +15,8 @@
 --     tillkeeper_notify   tillkeeper notify                           change orders, payments or refunds
 --     tillkeeper_run      tillkeeper run (all four in one tree)       change the schema
 --     tillkeeper_ops      commands of people: order, cases, parked    take from the spool, send
+--     tillkeeper_desk     tillkeeper desk                             make people or links, change roles, rewrite what was logged
+--     tillkeeper_people   tillkeeper user                             read or change anything but people
 --     tillkeeper_erase    tillkeeper erase                            change amounts, statuses, events, or anything that makes them
 --     tillkeeper_read     show, list, reports, a read-only desk       change anything
 --     tillkeeper_audit    tillkeeper audit                            change anything, read payers' contacts or raw deliveries
@@ -26,7 +28,7 @@ DO $$
 DECLARE
     name text;
 BEGIN
-    FOREACH name IN ARRAY ARRAY['ingest', 'work', 'sweep', 'notify', 'run', 'ops', 'erase', 'read', 'audit'] LOOP
+    FOREACH name IN ARRAY ARRAY['ingest', 'work', 'sweep', 'notify', 'run', 'ops', 'erase', 'read', 'audit', 'people', 'desk'] LOOP
         IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'tillkeeper_' || name) THEN
             EXECUTE format('CREATE ROLE %I NOLOGIN', 'tillkeeper_' || name);
         END IF;
@@ -72,6 +74,7 @@ GRANT SELECT, INSERT, UPDATE ON fetches, inbox, payments, refunds, disputes, ste
 GRANT INSERT ON acts, case_entries TO tillkeeper_sweep;
 GRANT DELETE ON payments, refunds, disputes TO tillkeeper_sweep;
 GRANT DELETE ON fetches TO tillkeeper_sweep;  -- retention, as what follows but activity
+GRANT SELECT, DELETE ON sessions, one_time_links, api_tokens TO tillkeeper_sweep;
 GRANT UPDATE (payload) ON outbox TO tillkeeper_sweep;
 GRANT SELECT, INSERT ON outbox, named_elsewhere TO tillkeeper_sweep;
 GRANT SELECT, DELETE ON refused, delivery_bodies, delivery_bodies_other TO tillkeeper_sweep;
@@ -123,3 +126,27 @@ ON outbox TO tillkeeper_audit;
 GRANT SELECT (id, order_ref, amount_minor, currency, accounts, status, captured_minor, discount_minor, refunding_minor,
               refunded_minor, version, registered_at, changed_at, expires_at, instalments, phase, phase_since, due_at, ask_at,
               held_until, closed_at) ON orders TO tillkeeper_audit;
+
+-- Passwords' hashes and what signs people in are read by nobody who does not need them to sign people in.
+REVOKE ALL ON people, sessions, api_tokens, one_time_links, sign_in_attempts FROM tillkeeper_ops, tillkeeper_erase, tillkeeper_read;
+GRANT SELECT (id, name, display_name, role, locale, created_at, created_by, disabled_at) ON people
+TO tillkeeper_ops, tillkeeper_erase, tillkeeper_read;
+-- What needs a second person may be proposed and decided at a terminal, too.
+GRANT SELECT, INSERT, UPDATE ON approvals TO tillkeeper_ops;
+GRANT SELECT, INSERT ON access_log TO tillkeeper_ops;
+
+-- Who adds people, and gives them roles, links and tokens, at a terminal.
+GRANT SELECT, INSERT, UPDATE ON people, api_tokens TO tillkeeper_people;
+GRANT SELECT, INSERT, UPDATE, DELETE ON one_time_links TO tillkeeper_people;
+GRANT SELECT, DELETE ON sessions TO tillkeeper_people;
+GRANT SELECT, INSERT ON access_log TO tillkeeper_people;
+
+-- The desk does what people do at a terminal, and signs them in.  Whom it lets do what is desk/access/roles.py; who they are and
+-- which roles they have is beyond it: it can neither make a person or a link nor change a role.
+GRANT tillkeeper_ops TO tillkeeper_desk;
+GRANT SELECT ON people, api_tokens, one_time_links TO tillkeeper_desk;
+GRANT UPDATE (password_hash, locale) ON people TO tillkeeper_desk;
+GRANT UPDATE (last_used_at) ON api_tokens TO tillkeeper_desk;
+GRANT UPDATE (used_at) ON one_time_links TO tillkeeper_desk;
+GRANT SELECT, INSERT, UPDATE, DELETE ON sessions TO tillkeeper_desk;
+GRANT SELECT, INSERT, UPDATE ON sign_in_attempts TO tillkeeper_desk;

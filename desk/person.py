@@ -1,36 +1,14 @@
-"""Defines who uses the desk: a person with a role, and the order of the roles."""
+"""Says who sent a request to the desk, and whether their role is enough."""
 
-from enum import StrEnum
 from typing import Final, Literal, TypeAlias
 
-import msgspec
 from aiohttp import web
 
-Locale: TypeAlias = Literal["zh", "en"]
+from tillkeeper.domain.people import Locale, Person, Role
 
-
-class Role(StrEnum):
-    """What a person may do: each role may all that the ones before it may."""
-
-    VIEWER = "viewer"
-    SUPPORT = "support"
-    OPERATOR = "operator"
-    ADMIN = "admin"
-
-
-_RANK: Final = {role: rank for rank, role in enumerate(Role)}
+__all__ = ["CSRF", "PERSON", "Locale", "Needs", "Person", "Role", "csrf_of", "is_enough", "person_of"]
 
 Needs: TypeAlias = Role | Literal["anyone"]  # "anyone": also who has not signed in
-
-
-class Person(msgspec.Struct, frozen=True, kw_only=True):
-    """Somebody who is signed in."""
-
-    id: int
-    name: str
-    role: Role
-    locale: Locale
-
 
 # What the middleware of desk/access/ leaves in each request of somebody who is signed in.
 PERSON: Final = web.RequestKey("person", Person)
@@ -50,4 +28,4 @@ def csrf_of(request: web.Request) -> str:
 
 def is_enough(role: Role, needed: Needs) -> bool:
     """Returns whether a person of this role may use what needs that one."""
-    return needed == "anyone" or _RANK[role] >= _RANK[needed]
+    return needed == "anyone" or role.allows(needed)

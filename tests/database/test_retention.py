@@ -238,3 +238,40 @@ async def test_what_is_not_over_is_not_dropped_whatever_the_settings(pool):
         await make_weeks(conn, now=NOON)
         with pytest.raises(asyncpg.RaiseError, match="did not end seven days ago"):
             await conn.execute("SELECT drop_body_week(date_trunc('week', now())::date - 7)")
+
+
+PEOPLE = """
+INSERT INTO people (name, display_name, role, locale, created_at, created_by)
+SELECT 'p' || n, 'P', 'viewer', 'en', $1, 'root' FROM generate_series(1, 2) AS n
+"""
+OF_PEOPLE = """
+WITH s AS (
+    INSERT INTO sessions (token_hash, person_id, created_at, seen_at, expires_at)
+    VALUES (sha256($2), $1, $3, $3, $3::timestamptz + interval '1 day')
+), l AS (
+    INSERT INTO one_time_links (person_id, token_hash, purpose, created_at, created_by, expires_at)
+    VALUES ($1, sha256($2), 'password_reset', $3, 'root', $3)
+)
+INSERT INTO api_tokens (token_hash, person_id, name, role, may_act, created_at, created_by, expires_at, ended_at)
+VALUES (sha256($2), $1, 'a', 'viewer', false, $3, 'root', $3, $4),
+       (sha256($2 || $2), $1, 'b', 'viewer', false, $3, 'root', 'infinity', $3),
+       (sha256($2 || '!'), $1, 'c', 'viewer', false, $3, 'root', 'infinity', NULL)
+"""
+
+
+async def test_what_let_people_in_goes_once_it_is_over_and_people_stay(pool):
+    days = Days(access=30)
+    await pool.execute(PEOPLE, NOON)
+    await pool.execute(OF_PEOPLE, 1, b"old", OLD, None)
+    await pool.execute(OF_PEOPLE, 2, b"young", YOUNG, YOUNG)
+    will_go = await planned(pool, days)
+    assert {part: rows for (part, _), (rows, _) in will_go.items()} == {
+        "sessions": 1,
+        "one_time_links": 1,
+        "api_tokens": 2,
+    }
+    assert await ran(pool, days) == will_go
+    assert await planned(pool, days) == {}
+    counts = [await pool.fetchval(f"SELECT count(*) FROM {t}") for t in ("people", "sessions", "one_time_links")]
+    assert counts == [2, 1, 1]
+    assert {row["name"] for row in await pool.fetch("SELECT name FROM api_tokens WHERE person_id = 1")} == {"c"}

@@ -17,7 +17,7 @@ from tillkeeper.sandbox.servers.child import free_ports
 
 ROOT = Path(__file__).parents[2]
 ROLES = (ROOT / "deploy" / "roles.sql").read_text()
-NAMES = ("ingest", "work", "sweep", "notify", "run", "ops", "erase", "read", "audit")
+NAMES = ("ingest", "work", "sweep", "notify", "run", "ops", "erase", "read", "audit", "people", "desk")
 TABLES = re.findall(r"CREATE TABLE (\w+)", (ROOT / "schema.sql").read_text())
 VERBS = ("SELECT", "INSERT", "UPDATE", "DELETE")
 
@@ -181,9 +181,33 @@ REFUSED = {
     ),
     "sweep": ("SELECT * FROM spool", EMPTIES),
     "notify": (PAYS, "UPDATE payments SET status = 'failed'", "SELECT * FROM spool"),
-    "ops": ("DELETE FROM spool", EMPTIES, REWRITES),
+    "ops": ("DELETE FROM spool", EMPTIES, REWRITES, "SELECT password_hash FROM people", "SELECT * FROM sessions"),
     "erase": (PAYS, "UPDATE orders SET status = 'paid'", "UPDATE inbox SET reason = ''", "DELETE FROM spool"),
-    "read": (PAYS, "INSERT INTO spool (id, shard, body) VALUES (gen_random_uuid(), 0, '')"),
+    "read": (
+        *("SELECT password_hash FROM people", "SELECT * FROM sessions", "SELECT * FROM one_time_links"),
+        *("SELECT * FROM api_tokens", "INSERT INTO access_log DEFAULT VALUES", PAYS),
+        "INSERT INTO spool (id, shard, body) VALUES (gen_random_uuid(), 0, '')",
+    ),
+    "people": (
+        "SELECT * FROM orders",
+        PAYS,
+        "SELECT 1 FROM acts",
+        "UPDATE access_log SET why = ''",
+        "DELETE FROM people",
+    ),
+    "desk": (
+        *("DELETE FROM spool", EMPTIES, REWRITES),
+        "INSERT INTO people (name) VALUES ('x')",
+        "UPDATE people SET role = 'admin'",
+        "UPDATE people SET disabled_at = NULL",
+        "INSERT INTO one_time_links (person_id) VALUES (1)",
+        "UPDATE one_time_links SET expires_at = 'infinity'",
+        "INSERT INTO api_tokens (person_id) VALUES (1)",
+        "UPDATE access_log SET why = ''",
+        "DELETE FROM access_log",
+        "DELETE FROM approvals",
+        "DELETE FROM sign_in_attempts",
+    ),
     "audit": ("SELECT terms FROM orders", "SELECT body FROM deliveries", "SELECT headers FROM delivery_bodies"),
 }
 

@@ -99,8 +99,6 @@ def unicode(text: str) -> str:
 By = Annotated[str | None, typer.Option("--by", metavar="NAME", parser=unicode, help="Who does it; else the OS user.")]
 Note = Annotated[str, typer.Option("--note", metavar="TEXT", parser=unicode, help="Why; it is kept.")]
 
-RESERVED_NAMES: Final = frozenset({"system", "tillkeeper", "policy", "redelivery"})  # who Tillkeeper itself acts as
-
 
 def os_user() -> str:
     """Returns the operating system's name for whoever runs the command."""
@@ -112,6 +110,8 @@ def os_user() -> str:
 
 def person(by: str | None) -> str:
     """Returns who acts: the given name, or the OS user.  The names that Tillkeeper itself acts under are refused."""
+    from tillkeeper.domain.people import RESERVED_NAMES
+
     name = (by if by is not None else os_user()).strip()
     if not name or name.lower() in RESERVED_NAMES:
         raise typer.BadParameter(f"{name!r} is no person's name", param_hint="--by")

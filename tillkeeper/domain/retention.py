@@ -6,6 +6,7 @@
     parked    the messages of parked events that were replayed, superseded or discarded
     outbox    the content of finished notices; what is sent is never sent again, for the row and its key stay
     fetches   finished queries that deliveries caused; one row for each account goes on adding them up
+    access    sessions, one-time links and API tokens of people at the desk that are over; what they did with them stays
 
 Orders, events with their outcomes, cases, steps and acts are no kind: they stay.
 """
@@ -31,6 +32,7 @@ class Kind(StrEnum):
     PARKED = "parked"
     OUTBOX = "outbox"
     FETCHES = "fetches"
+    ACCESS = "access"
 
 
 class Days(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,6 +44,7 @@ class Days(msgspec.Struct, frozen=True, kw_only=True):
     parked: int = FOR_EVER
     outbox: int = FOR_EVER
     fetches: int = FOR_EVER
+    access: int = FOR_EVER
 
 
 class Span(msgspec.Struct, frozen=True):

@@ -76,6 +76,7 @@ class RetentionSettings(BaseModel):
     parked_days: KeptDays = 400
     outbox_days: KeptDays = 90
     fetches_days: KeptDays = 90
+    access_days: KeptDays = 30  # they open nothing any more; what was done with them stands in access_log
 
     def days(self) -> Days:
         """Returns them as the domain has them."""

@@ -16,7 +16,7 @@ def test_nothing_goes_of_a_kind_that_is_kept_for_ever(kind):
     assert span_of(kind, Days(**others), NOW) is None
 
 
-@pytest.mark.parametrize("kind", [Kind.REFUSED, Kind.PARKED, Kind.OUTBOX, Kind.FETCHES, Kind.UNSIGNED])
+@pytest.mark.parametrize("kind", [Kind.REFUSED, Kind.PARKED, Kind.OUTBOX, Kind.FETCHES, Kind.UNSIGNED, Kind.ACCESS])
 def test_what_is_older_than_so_many_days_goes(kind):
     assert span_of(kind, Days(**{kind: 10}), NOW) == Span(BEGINNING, NOW - 10 * DAY)
 

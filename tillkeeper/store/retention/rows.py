@@ -174,6 +174,50 @@ WITH old AS (
 SELECT count(*) AS rows, coalesce(sum(bytes), 0)::bigint AS bytes FROM gone
 """
 
+# Sessions end two hours after they were used last, at the latest.
+COUNT_SESSIONS = """
+SELECT count(*) AS rows, coalesce(sum(octet_length(token_hash)), 0)::bigint AS bytes FROM sessions s
+WHERE seen_at >= $1 AND seen_at < $2
+"""
+REMOVE_SESSIONS = """
+WITH old AS (
+    SELECT id, octet_length(token_hash) AS bytes FROM sessions s
+    WHERE seen_at >= $1 AND seen_at < $2
+    ORDER BY seen_at LIMIT $3
+), gone AS (
+    DELETE FROM sessions s USING old WHERE s.id = old.id RETURNING old.bytes
+)
+SELECT count(*) AS rows, coalesce(sum(bytes), 0)::bigint AS bytes FROM gone
+"""
+COUNT_LINKS = """
+SELECT count(*) AS rows, coalesce(sum(octet_length(token_hash)), 0)::bigint AS bytes FROM one_time_links l
+WHERE expires_at >= $1 AND expires_at < $2
+"""
+REMOVE_LINKS = """
+WITH old AS (
+    SELECT person_id, octet_length(token_hash) AS bytes FROM one_time_links l
+    WHERE expires_at >= $1 AND expires_at < $2
+    ORDER BY expires_at LIMIT $3
+), gone AS (
+    DELETE FROM one_time_links l USING old WHERE l.person_id = old.person_id AND l.expires_at < $2 RETURNING old.bytes
+)
+SELECT count(*) AS rows, coalesce(sum(bytes), 0)::bigint AS bytes FROM gone
+"""
+COUNT_TOKENS = """
+SELECT count(*) AS rows, coalesce(sum(octet_length(token_hash)), 0)::bigint AS bytes FROM api_tokens t
+WHERE least(expires_at, ended_at) >= $1 AND least(expires_at, ended_at) < $2
+"""
+REMOVE_TOKENS = """
+WITH old AS (
+    SELECT id, octet_length(token_hash) AS bytes FROM api_tokens t
+    WHERE least(expires_at, ended_at) >= $1 AND least(expires_at, ended_at) < $2
+    ORDER BY least(expires_at, ended_at) LIMIT $3
+), gone AS (
+    DELETE FROM api_tokens t USING old WHERE t.id = old.id RETURNING old.bytes
+)
+SELECT count(*) AS rows, coalesce(sum(bytes), 0)::bigint AS bytes FROM gone
+"""
+
 PARTS: Final[Mapping[str, Part]] = {
     "bodies_without_a_week": Part(
         kind=Kind.BODIES, what="bodies of weeks without a partition", count=COUNT_UNPLACED, remove=REMOVE_UNPLACED
@@ -196,6 +240,11 @@ PARTS: Final[Mapping[str, Part]] = {
     ),
     "outbox": Part(kind=Kind.OUTBOX, what="content of finished notices", count=COUNT_OUTBOX, remove=REMOVE_OUTBOX),
     "fetches": Part(kind=Kind.FETCHES, what="finished queries", count=COUNT_FETCHES, remove=REMOVE_FETCHES),
+    "sessions": Part(kind=Kind.ACCESS, what="sessions that are over", count=COUNT_SESSIONS, remove=REMOVE_SESSIONS),
+    "one_time_links": Part(
+        kind=Kind.ACCESS, what="one-time links that are over", count=COUNT_LINKS, remove=REMOVE_LINKS
+    ),
+    "api_tokens": Part(kind=Kind.ACCESS, what="API tokens that are over", count=COUNT_TOKENS, remove=REMOVE_TOKENS),
 }
 
 
