@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import cache
 from zoneinfo import ZoneInfo
 
 import asyncpg
@@ -15,6 +16,8 @@ from tillkeeper.desk.context import Desk
 from tillkeeper.desk.person import CSRF, PERSON, Locale, Person, Role
 from tillkeeper.desk.route import route_of
 from tillkeeper.policy.reading import load_policy
+from tillkeeper.sandbox.accounts import new_signers
+from tillkeeper.sandbox.simulators.registry import simulator_of
 from tillkeeper.settings import Settings
 
 ZONE = ZoneInfo("Asia/Shanghai")
@@ -38,10 +41,19 @@ def signed_in(person: Person) -> Middleware:
     return name_person
 
 
+@cache
+def accounts() -> dict[str, object]:
+    """Accounts at gateways, as the configuration has them; their keys take a while to make."""
+    return {
+        name: {"gateway": signer.gateway, **simulator_of(signer.gateway).settings(signer)}
+        for name, signer in new_signers().items()
+    }
+
+
 def a_desk(pool: asyncpg.Pool, **changes: object) -> Desk:
     policy = load_policy()
     fields = {
-        "settings": Settings(database_url="postgresql://localhost/unused"),
+        "settings": Settings(database_url="postgresql://localhost/unused", accounts=accounts()),
         "pool": pool,
         "policy": lambda: policy,
         "now": clock.now,
