@@ -573,7 +573,6 @@ CREATE TABLE hints (
 );
 CREATE INDEX hints_of_order ON hints (order_id, at);
 
-<<<<<<< HEAD
 -- Orders and deliveries are never removed: what events and notices say of them, without a foreign key, stays true.
 CREATE FUNCTION refuse_removal() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -582,7 +581,7 @@ BEGIN
 END $$;
 CREATE TRIGGER orders_stay BEFORE DELETE ON orders FOR EACH STATEMENT EXECUTE FUNCTION refuse_removal();
 CREATE TRIGGER deliveries_stay BEFORE DELETE ON deliveries FOR EACH STATEMENT EXECUTE FUNCTION refuse_removal();
-=======
+
 -- Who may use the desk.  Nobody is removed, for acts name them; disabled ones can do nothing (docs/access.md).
 CREATE TABLE people (
     id             bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -682,7 +681,6 @@ CREATE TABLE approvals (
 );
 -- The same is proposed once at a time.
 CREATE UNIQUE INDEX approvals_open ON approvals (act, subject) WHERE decision IS NULL;
->>>>>>> main
 
 -- What has been done to this schema, one row for each file of migrations/.  Processes look at it: which programs may serve it.
 CREATE TABLE schema_versions (
