@@ -15,7 +15,7 @@ from aiohttp import web
 
 from tillkeeper.accounts import LOOK_EVERY_S
 from tillkeeper.ingest import connection_limits
-from tillkeeper.ingest.app import build_app, bypass_router, open_resources
+from tillkeeper.ingest.app import begin_of, build_app, bypass_router, open_resources
 from tillkeeper.ingest.connections import BoundedSite, allow_open_files, refuse_slow_parser
 from tillkeeper.ingest.health import LaneFigures
 from tillkeeper.ingest.supervise import supervise
@@ -68,7 +68,7 @@ async def receiver(settings: Settings, *, shares_port: bool = False) -> AsyncIte
         watched = start(watch, name="connections")
         try:
             listener = listen(settings.ingest.host, settings.ingest.port, shares_port=shares_port)
-            await BoundedSite(runner, listener, limits).start()
+            await BoundedSite(runner, listener, limits, begin=begin_of(app)).start()
             port: int = listener.getsockname()[1]
             collect_garbage_seldom()
             log.info(
