@@ -247,7 +247,7 @@ CREATE TABLE inbox (
     digest        bytea NOT NULL,  -- of the canonical event: the same id with another meaning is a case
     outcome       text NOT NULL CHECK (outcome IN ('applied', 'no_change', 'waiting', 'mismatched')),
     reason        text,  -- why mismatched
-    order_id      bigint,  -- of orders; no foreign key (docs/decisions/032-events-without-foreign-keys.md)
+    order_id      bigint,  -- of orders; no foreign key (docs/decisions/033-events-without-foreign-keys.md)
     status_after  text,
     -- Dedupe is permanent: a delivery may come back months later.
     PRIMARY KEY (account, event_id),
