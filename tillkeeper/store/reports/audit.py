@@ -94,7 +94,7 @@ WHERE d.events <> d.duplicates + coalesce(x.events, 0) + coalesce(k.events, 0)
 LIMIT $1
 """
 
-# No foreign key says so (docs/decisions/033-events-without-foreign-keys.md).
+# No foreign key says so (docs/decisions/034-events-without-foreign-keys.md).
 STRAY = """
 SELECT account, event_id, order_id, run, number FROM inbox x
 WHERE order_id IS NOT NULL AND NOT EXISTS (SELECT FROM orders o WHERE o.id = x.order_id)

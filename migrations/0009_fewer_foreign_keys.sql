@@ -1,7 +1,7 @@
 -- Events and notices refer to orders and deliveries without foreign keys, and these are never removed.
 -- oldest program: 2
 -- 0.1.0 relies on none of these constraints: it writes events and notices of orders and deliveries that it has just locked
--- or written, and removes neither (docs/decisions/033-events-without-foreign-keys.md).
+-- or written, and removes neither (docs/decisions/034-events-without-foreign-keys.md).
 -- step: transaction
 CREATE OR REPLACE FUNCTION refuse_removal() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
