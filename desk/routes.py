@@ -2,7 +2,11 @@
 
 from typing import Final
 
+from tillkeeper.desk.access.routes import ACCESS_ROUTES
 from tillkeeper.desk.route import Route
 from tillkeeper.desk.static_files import serve_static
 
-ROUTES: Final[tuple[Route, ...]] = (Route(method="GET", path="/static/{name}", role="anyone", handler=serve_static),)
+ROUTES: Final[tuple[Route, ...]] = (
+    Route(method="GET", path="/static/{name}", role="anyone", handler=serve_static),
+    *ACCESS_ROUTES,
+)
