@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from typing import Any, Final
-from urllib.parse import quote
 
 import jinja2
 from aiohttp import web
@@ -10,6 +9,7 @@ from markupsafe import Markup
 
 from tillkeeper.desk.context import desk_of
 from tillkeeper.desk.navigation import is_open_to, navigation_for
+from tillkeeper.desk.paths import order_path
 from tillkeeper.desk.person import Locale, csrf_of, person_of
 from tillkeeper.desk.show.shower import Shower
 from tillkeeper.desk.static_files import static_url
@@ -27,12 +27,7 @@ _templates: Final = jinja2.Environment(
 )
 
 
-def path_of(*parts: str) -> str:
-    """Returns a path of these parts, whatever characters they hold."""
-    return "".join(f"/{quote(part, safe='')}" for part in parts)
-
-
-_templates.globals.update(static=static_url, path_of=path_of, tags=LANGUAGE_TAGS, statuses=tuple(Status))
+_templates.globals.update(static=static_url, order_path=order_path, tags=LANGUAGE_TAGS, statuses=tuple(Status))
 
 
 def locale_of(request: web.Request) -> Locale:

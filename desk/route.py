@@ -20,14 +20,18 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     handler: Handler
 
 
-ROUTE_BY_PLACE: Final = web.AppKey("ROUTE_BY_PLACE", Mapping[tuple[str, str], Route])  # by method and path as declared
+# By method and path, without patterns.
+ROUTE_BY_PLACE: Final = web.AppKey("ROUTE_BY_PLACE", Mapping[tuple[str, str], Route])
 
 
 def add_routes(app: web.Application, routes: tuple[Route, ...]) -> None:
     """Makes these the application's routes.  Whoever adds one by another way has one without a role."""
+    placed = {}
     for route in routes:
-        app.router.add_route(route.method, route.path, route.handler)
-    app[ROUTE_BY_PLACE] = {(route.method, route.path): route for route in routes}
+        resource = app.router.add_route(route.method, route.path, route.handler).resource
+        assert resource is not None
+        placed[route.method, resource.canonical] = route
+    app[ROUTE_BY_PLACE] = placed
 
 
 def route_of(request: web.Request) -> Route | None:

@@ -7,15 +7,17 @@ limit (ingest/read_body.py), and all connections together have theirs (ingest/co
 import asyncio
 import resource
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, cast
 
 import structlog
 from aiohttp import HttpVersion11, StreamReader, http_parser, web
+from aiohttp.http_parser import RawRequestMessage
+from aiohttp.web_protocol import _ErrInfo
 
 from tillkeeper import telemetry
 from tillkeeper.ingest.connection_limits import ConnectionLimits
-from tillkeeper.ingest.responses import SERVER, PreparedResponse, refusal
+from tillkeeper.ingest.responses import INTERNAL, SERVER, PreparedResponse, refusal
 from tillkeeper.ingest.scheduler import LARGE_BYTES
 
 log = structlog.get_logger()
@@ -39,15 +41,22 @@ TOO_SLOW: Final = telemetry.CONNECTIONS_REFUSED.labels("too_slow")
 MALFORMED: Final = telemetry.CONNECTIONS_REFUSED.labels("malformed")
 
 
+# Begins a delivery of this path, raw headers and body, and calls the last argument with the response once it is safe.
+# Returns False, and has done nothing, where that needs more: then the library makes a request and calls its handler.
+Begin = Callable[[str, Sequence[tuple[bytes, bytes]], bytes, Callable[[PreparedResponse], None]], bool]
+
+
 class BoundedConnection(web.RequestHandler):
     """A connection with limits on time and size."""
 
     __slots__ = (
+        "_begin",
         "_client",
         "_first_request_timer",
         "_half_closed",
         "_has_begun",
         "_head_bytes",
+        "_is_begun",
         "_is_parse_scheduled",
         "_last_payload",
         "_limits",
@@ -57,9 +66,17 @@ class BoundedConnection(web.RequestHandler):
     )
 
     def __init__(
-        self, server: web.Server, limits: ConnectionLimits, *, loop: asyncio.AbstractEventLoop, **options: Any
+        self,
+        server: web.Server,
+        limits: ConnectionLimits,
+        *,
+        begin: Begin,
+        loop: asyncio.AbstractEventLoop,
+        **options: Any,
     ) -> None:
         super().__init__(server, loop=loop, **options)
+        self._begin = begin
+        self._is_begun = False  # a delivery that `begin` began is not answered yet
         self._limits = limits
         self.scheduler = limits.scheduler
         self._first_request_timer: asyncio.TimerHandle | None = None
@@ -100,12 +117,13 @@ class BoundedConnection(web.RequestHandler):
             super().connection_made(self._client)
         if not data:  # the parser continues where it stopped
             self._parse(data)
-        elif not self._unparsed and len(data) <= SLICE_BYTES and self.scheduler.has_time:
+        elif not self._unparsed and len(data) <= SLICE_BYTES and self.scheduler.is_free:
             self.scheduler.run(self._parse, data)
         else:
             self._unparsed, self._parsed_to = self._unparsed[self._parsed_to :] + data, 0
             self.hold_bytes(len(data))
-            self._pause_transport_reading()
+            if len(self._unparsed) > SLICE_BYTES:
+                self._pause_transport_reading()
             self._parse_later()
 
     def _parse_next(self) -> None:
@@ -139,9 +157,12 @@ class BoundedConnection(web.RequestHandler):
 
     def _parse(self, data: bytes) -> None:
         requests = self._request_count
-        super().data_received(data)
+        self._pass_to_library(data)
         if self._request_count != requests:
             self._head_bytes = 0
+            if not self._messages:  # it was begun, with its body
+                self._last_payload = None
+                return
             message, self._last_payload = self._messages[-1]
             if (malformed := getattr(message, "exc", None)) is not None:
                 malformed.__traceback__ = None  # it is part of a reference cycle that would keep what was sent
@@ -153,6 +174,62 @@ class BoundedConnection(web.RequestHandler):
                 MALFORMED.inc()
                 self.force_close()
 
+    def _pass_to_library(self, data: bytes) -> None:
+        """Has the library parse, and wakes its task only for what it must handle."""
+        waiter, self._waiter = self._waiter, None
+        try:
+            super().data_received(data)
+        finally:
+            self._waiter = waiter
+        if waiter is not None and self._messages and not (self._is_begun or waiter.done() or self._begin_whole()):
+            waiter.set_result(None)
+
+    def _begin_whole(self) -> bool:
+        """Begins a delivery that arrived whole; returns False for all else, which the library's task handles."""
+        message, payload = self._messages[0]
+        if isinstance(message, _ErrInfo) or not _is_plain_post(message, payload):
+            return False
+        if len(self._messages) > 1 or self._paused or self._upgraded:
+            return False
+        body = payload.read_nowait()
+        if not self._begin(message.path, message.raw_headers, body, self._answer):
+            self._messages[0] = message, self._payload_of(body)
+            return False
+        self._messages.clear()
+        self._is_begun = self._request_in_progress = True  # the second lets the library's shutdown wait
+        self._restart_keepalive()
+        assert self._parser is not None
+        self._parser.message_consumed()
+        return True
+
+    def _answer(self, response: PreparedResponse) -> None:
+        """Answers the delivery that was begun, and has the library go on with what arrived meanwhile."""
+        self._is_begun = self._request_in_progress = False
+        self._limits.restart_wait(self)
+        self._restart_keepalive()
+        closes = self._closes()
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.write(response.encoded(closes=closes))
+            if closes:
+                self.transport.close()
+        if self._handler_waiter is not None:
+            self._handler_waiter.set_result(None)
+        if self._messages and self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _restart_keepalive(self) -> None:
+        self._next_keepalive_close_time = self._loop.time() + KEEPALIVE_S
+
+    def _closes(self) -> bool:
+        """Returns whether the connection ends with the next response."""
+        return self._close or self._force_close or (self._half_closed and not self._messages)
+
+    def _payload_of(self, body: bytes) -> StreamReader:
+        payload = StreamReader(self, READ_BYTES, loop=self._loop)
+        payload.feed_data(body)
+        payload.feed_eof()
+        return payload
+
     def eof_received(self) -> bool | None:  # type: ignore[override]
         """Answers what is complete before it closes: a client that sends no more may still read."""
         is_whole = self._last_payload is None or self._last_payload.is_eof()
@@ -163,7 +240,7 @@ class BoundedConnection(web.RequestHandler):
         """Returns whether a complete request of this connection is being answered."""
         request = self._current_request
         if request is None:
-            return bool(self._messages) and not self._paused
+            return self._is_begun or (bool(self._messages) and not self._paused)
         return request.content.is_eof()
 
     def unsent_bytes(self) -> int:
@@ -190,8 +267,9 @@ class BoundedConnection(web.RequestHandler):
         """Sends `Connection: close` when the receiver stops, which the library does not do: the client would send its
         next request into a closed connection."""
         self._limits.restart_wait(self)
-        closes = self._close or self._force_close or (self._half_closed and not self._messages)
-        closes = closes or "Upgrade" in request.headers  # what stands behind an upgrade that was not made is no request
+        closes = (
+            self._closes() or "Upgrade" in request.headers
+        )  # what stands behind an upgrade that was not made is no request
         if isinstance(resp, PreparedResponse):
             if not closes and request.keep_alive and request.version == HttpVersion11:
                 return resp, await self._write_prepared(request, resp.encoded())
@@ -233,18 +311,28 @@ class BoundedConnection(web.RequestHandler):
             response = refusal(status, "this is not well-formed HTTP/1.1")
         else:
             log.error("request_failed", method=request.method, path=request.path, status=status, exc_info=exc)
-            response = refusal(status, "an error inside Tillkeeper; it is in the log")
+            response = refusal(status, INTERNAL)
         if request.writer.output_size > 0:
             raise ConnectionError("the answer had begun")
         response.force_close()
         return response
 
 
+def _is_plain_post(message: RawRequestMessage, payload: StreamReader) -> bool:
+    """Returns whether a request is a POST that arrived whole, on a connection that stays open."""
+    return (
+        payload.is_eof() and message.method == "POST" and message.version == HttpVersion11 and not message.should_close
+    )
+
+
 class BoundedSite(web.BaseSite):
     """Listens on a socket and gives each connection its limits."""
 
-    def __init__(self, runner: web.AppRunner, listening: socket.socket, limits: ConnectionLimits) -> None:
+    def __init__(
+        self, runner: web.AppRunner, listening: socket.socket, limits: ConnectionLimits, *, begin: Begin
+    ) -> None:
         super().__init__(runner, backlog=BACKLOG)
+        self._begin = begin
         self._listening = listening
         self._limits = limits
 
@@ -268,6 +356,7 @@ class BoundedSite(web.BaseSite):
             return BoundedConnection(
                 server,
                 self._limits,
+                begin=self._begin,
                 loop=loop,
                 auto_decompress=False,  # the bytes on the wire are what was signed; no bomb is unpacked
                 keepalive_timeout=KEEPALIVE_S,

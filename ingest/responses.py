@@ -15,6 +15,7 @@ from tillkeeper.gateways.messages import Reply
 from tillkeeper.ingest.api_types import Problem
 
 SERVER: Final = "tillkeeper"  # instead of the name and version of the library
+INTERNAL: Final = "an error inside Tillkeeper; it is in the log"
 RETRY_AFTER_S: Final = 5  # in a longer outage the gateway's own growing pauses apply
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -33,6 +34,7 @@ class PreparedResponse(web.Response):
         self._reply = reply
         self._named_headers = named
         self._encoded = b""
+        self._encoded_closing = b""
         self._stale_at_s = float("-inf")
 
     @property
@@ -44,8 +46,8 @@ class PreparedResponse(web.Response):
         """Returns the same reply as an ordinary response, which can be sent once."""
         return web.Response(status=self.status, body=self._reply.body, headers=CIMultiDict(self._named_headers))
 
-    def encoded(self) -> bytes:
-        """Returns all bytes of the response to an HTTP/1.1 request on a connection that stays open."""
+    def encoded(self, *, closes: bool = False) -> bytes:
+        """Returns all bytes of the response to an HTTP/1.1 request."""
         now_s = clock.monotonic_s()
         if now_s >= self._stale_at_s:
             now = clock.now()
@@ -54,8 +56,10 @@ class PreparedResponse(web.Response):
             if self.status != HTTPStatus.NO_CONTENT:
                 lines["Content-Length"] = str(len(self._reply.body))
             head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
-            self._encoded = f"HTTP/1.1 {self.status} {self.reason}\r\n{head}\r\n".encode() + self._reply.body
-        return self._encoded
+            head = f"HTTP/1.1 {self.status} {self.reason}\r\n{head}"
+            self._encoded = f"{head}\r\n".encode() + self._reply.body
+            self._encoded_closing = f"{head}Connection: close\r\n\r\n".encode() + self._reply.body
+        return self._encoded_closing if closes else self._encoded
 
 
 def answer(status: int, content: object, **headers: str) -> web.Response:
@@ -83,3 +87,8 @@ def method_refusal(allowed: str) -> web.Response:
 def unavailable_response(error: str) -> web.Response:
     """Builds a 503 response with Retry-After: something that the receiver needs is unavailable."""
     return refusal(503, error, Retry_After=str(RETRY_AFTER_S))
+
+
+FAILED: Final = PreparedResponse(
+    Reply(500, orjson.dumps(Problem(INTERNAL), default=msgspec.structs.asdict), "application/json")
+)

@@ -15,7 +15,7 @@ from aiohttp import web
 
 from tillkeeper.accounts import LOOK_EVERY_S
 from tillkeeper.ingest import connection_limits
-from tillkeeper.ingest.app import build_app, bypass_router, open_resources
+from tillkeeper.ingest.app import begin_of, build_app, bypass_router, open_resources
 from tillkeeper.ingest.connections import BoundedSite, allow_open_files, refuse_slow_parser
 from tillkeeper.ingest.health import LaneFigures
 from tillkeeper.ingest.supervise import supervise
@@ -24,6 +24,7 @@ from tillkeeper.loops import keep_running, start
 from tillkeeper.process import collect_garbage_seldom, loop_factory, run_until_stopped
 from tillkeeper.settings import Settings
 from tillkeeper.status_server import serving_status
+from tillkeeper.tracing.process import traces
 
 log = structlog.get_logger()
 
@@ -46,6 +47,7 @@ async def receiver(settings: Settings, *, shares_port: bool = False) -> AsyncIte
     refuse_slow_parser()
     allow_open_files()
     async with (
+        traces(settings.tracing, "ingest"),
         open_resources(settings) as resources,
         serving_status(settings.ingest, is_ready=lambda: resources.schema.unfit is None),
     ):
@@ -68,7 +70,7 @@ async def receiver(settings: Settings, *, shares_port: bool = False) -> AsyncIte
         watched = start(watch, name="connections")
         try:
             listener = listen(settings.ingest.host, settings.ingest.port, shares_port=shares_port)
-            await BoundedSite(runner, listener, limits).start()
+            await BoundedSite(runner, listener, limits, begin=begin_of(app)).start()
             port: int = listener.getsockname()[1]
             collect_garbage_seldom()
             log.info(

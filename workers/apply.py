@@ -22,6 +22,7 @@ from tillkeeper.domain.batch import DeliveryKey
 from tillkeeper.domain.delivery import Delivery, Envelope, EnvelopeKeys, NotAuthentic
 from tillkeeper.domain.policy import Policy
 from tillkeeper.lanes.base import LaneMessage, LaneUnavailable, Receiver
+from tillkeeper.lanes.tracing import processing
 from tillkeeper.outage import Outage, lane_outage
 from tillkeeper.store.apply.batch import Tally, apply_deliveries
 from tillkeeper.store.deliveries.parked import NOT_AUTHENTIC, park_unreadable
@@ -111,7 +112,9 @@ class ApplyLoop:
             opened = await self._open(taken)
             self._is_to_gather = LOAD_DELIVERIES <= _deliveries_in(opened) < self._batch_events
             for batch in batches(opened, self._batch_events):
-                contended = await self._apply([message.envelope for message in batch])
+                envelopes = [message.envelope for message in batch]
+                with processing(self._lane.name, envelopes):
+                    contended = await self._apply(envelopes)
                 if contended:
                     await self._set_aside(
                         [message.taken for message in batch if contended & _keys_of(message.envelope.deliveries)]

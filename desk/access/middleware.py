@@ -104,7 +104,7 @@ async def _let_person_in(request: web.Request, needed: Needs) -> None:
     session = None
     if token is not None:
         async with desk.pool.acquire() as conn:
-            session = await session_of(conn, token, now=desk.now())
+            session = await session_of(conn, token, now=desk.now(), is_use=not _is_stream(request))
     if token is None or session is None:
         raise _to_sign_in(request)
     request[PERSON], request[CSRF], request[SESSION] = session.person, csrf_token(token), session.id
@@ -128,10 +128,13 @@ def _to_sign_in(request: web.Request) -> web.HTTPException:
         location += f"?next={quote(str(request.rel_url), safe='')}"
     if "HX-Request" in request.headers:  # htmx would put the page into a part of this one
         return web.HTTPUnauthorized(headers={"HX-Redirect": SIGN_IN_PATH})
-    accepted = request.headers.get(hdrs.ACCEPT, "")
-    if STREAM in accepted or JSON in accepted:
+    if _is_stream(request) or JSON in request.headers.get(hdrs.ACCEPT, ""):
         return _refusal(web.HTTPUnauthorized, "sign in, or send a bearer token")
     return web.HTTPSeeOther(location)
+
+
+def _is_stream(request: web.Request) -> bool:
+    return STREAM in request.headers.get(hdrs.ACCEPT, "")
 
 
 def _refusal(kind: type[web.HTTPUnauthorized | web.HTTPForbidden], why: str) -> web.HTTPException:

@@ -59,6 +59,10 @@ class Shower(msgspec.Struct, frozen=True, kw_only=True):
         """Writes a time of day, and exactly for who points at it."""
         return self._time(at, times.of_day(at, self.now, self.zone))
 
+    def clock(self, at: datetime) -> Markup:
+        """Writes a time to the second, and exactly for who points at it: for times that stand close to one another."""
+        return self._time(at, times.of_day(at, self.now, self.zone, seconds=True))
+
     def exactly(self, at: datetime) -> Markup:
         """Writes a time to the second with its zone."""
         return self._time(at, times.exact(at, self.zone))
@@ -90,6 +94,10 @@ class Shower(msgspec.Struct, frozen=True, kw_only=True):
     def whole_ref(self, reference: str) -> Markup:
         """Writes a reference in full, for a page's title."""
         return Markup('<bdi class="ref whole" data-copy="{0}">{0}</bdi>').format(texts.visible(reference))
+
+    def lines(self, text: str) -> str:
+        """Returns a text of several lines, made visible."""
+        return "\n".join(texts.visible(line) for line in text.splitlines())
 
     def _time(self, at: datetime, words: str) -> Markup:
         return Markup('<time datetime="{}" title="{}">{}</time>').format(

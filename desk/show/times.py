@@ -44,12 +44,13 @@ def exact(at: datetime, zone: tzinfo) -> str:
     return f"{local:%Y-%m-%d %H:%M:%S} {offset[:3]}:{offset[3:5]}"
 
 
-def of_day(at: datetime, now: datetime, zone: tzinfo) -> str:
+def of_day(at: datetime, now: datetime, zone: tzinfo, *, seconds: bool = False) -> str:
     """Writes the time of day, with its date where that is another than today's: 14:02, 11-22 14:02."""
     local, today = at.astimezone(zone), now.astimezone(zone)
+    clock = f"{local:%H:%M:%S}" if seconds else f"{local:%H:%M}"
     if local.date() == today.date():
-        return f"{local:%H:%M}"
-    return f"{local:%m-%d %H:%M}" if local.year == today.year else f"{local:%Y-%m-%d %H:%M}"
+        return clock
+    return f"{local:%m-%d} {clock}" if local.year == today.year else f"{local:%Y-%m-%d} {clock}"
 
 
 def machine(at: datetime) -> str:

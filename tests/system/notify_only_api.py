@@ -18,7 +18,7 @@ from tillkeeper.api_client.http import open_http
 from tillkeeper.api_client.key_fetching import KEY_SETTINGS
 from tillkeeper.api_client.settings import ApiClientSettings
 from tillkeeper.ingest.app import Resources as Receiver
-from tillkeeper.ingest.app import build_app, bypass_router
+from tillkeeper.ingest.app import begin_of, build_app, bypass_router
 from tillkeeper.ingest.connection_limits import ConnectionLimits
 from tillkeeper.ingest.connections import BoundedSite
 from tillkeeper.ingest.hints import Hints
@@ -106,7 +106,9 @@ async def receiver(database: str, *gateways: NotifyOnlyGateway) -> AsyncIterator
         stack.push_async_callback(runner.cleanup)
         bypass_router(runner.server, app)
         listening = listen("127.0.0.1", 0, shares_port=False)
-        await BoundedSite(runner, listening, ConnectionLimits(monotonic_s=clock.monotonic_s)).start()
+        await BoundedSite(
+            runner, listening, ConnectionLimits(monotonic_s=clock.monotonic_s), begin=begin_of(app)
+        ).start()
         yield listening.getsockname()[1]
 
 

@@ -62,6 +62,13 @@ class GroupCommit(Generic[Item, Outcome]):
 
     async def put(self, item: Item, *, size_bytes: int) -> Outcome:
         """Waits for the send of the item's group, and returns its outcome.  Cancelling the wait does not stop it."""
+        return await self.begin(item, size_bytes=size_bytes)
+
+    def begin(self, item: Item, *, size_bytes: int) -> asyncio.Future[Outcome]:
+        """Returns the outcome to come of the send of the item's group.
+
+        Raises LaneUnavailable where nothing more may wait.
+        """
         if self._closed:
             raise LaneUnavailable("shutting down")
         if len(self._waiting) >= self._waiting_items_max or self._waiting_bytes + size_bytes > self._waiting_bytes_max:
@@ -76,7 +83,7 @@ class GroupCommit(Generic[Item, Outcome]):
             self._scheduled = True
             self._idle.clear()
             loop.call_soon(self._send_waiting)
-        return await outcome
+        return outcome
 
     async def drain(self, *, within_s: float) -> None:
         """Takes nothing new and sends what waits; the rest fails with LaneUnavailable.  Safe to repeat."""

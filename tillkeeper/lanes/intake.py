@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 from zlib import crc32
 
@@ -53,6 +53,7 @@ class _Item(NamedTuple):
     fetches: tuple[Fetch, ...]
     query: str
     unknown: tuple[tuple[str, str], ...]
+    trace: str
 
 
 class Intake:
@@ -93,7 +94,28 @@ class Intake:
         """Returns True while RabbitMQ is in use; always True where there is none."""
         return self._breaker.is_closed
 
-    async def accept(
+    async def accept(self, **delivery: Any) -> str:
+        """Makes a delivery durable and returns the lane's name; raises LaneUnavailable when no lane took it.
+
+        Raises ValueError or OverflowError for events that no message can carry: their gateway should not have made
+        them.
+        """
+        try:
+            return await self.begin(**delivery)
+        except LaneUnavailable:
+            self.counters.refused += 1
+            raise
+
+    def lane_of(self, begun: asyncio.Future[str]) -> str:
+        """Returns the lane of a delivery that `begin` began and that is done; raises LaneUnavailable as `accept`
+        does."""
+        try:
+            return begun.result()
+        except LaneUnavailable:
+            self.counters.refused += 1
+            raise
+
+    def begin(
         self,
         *,
         account: str,
@@ -105,25 +127,27 @@ class Intake:
         fetches: Sequence[Fetch] = (),
         query: str = "",
         unknown: Sequence[tuple[str, str]] = (),
-    ) -> str:
-        """Makes a delivery durable and returns the lane's name; raises LaneUnavailable when no lane took it.
-
-        Raises ValueError or OverflowError for events that no message can carry: their gateway should not have made
-        them.
-        """
+        trace: str = "",
+    ) -> asyncio.Future[str]:
+        """Begins what `accept` waits for.  Raises what it raises, as far as that is known at once."""
         query = query if query.isascii() else _replaced(query)
         item = _Item(
-            account, received_at, key, _carriable(headers), body, tuple(events), tuple(fetches), query, tuple(unknown)
+            account,
+            received_at,
+            key,
+            _carriable(headers),
+            body,
+            tuple(events),
+            tuple(fetches),
+            query,
+            tuple(unknown),
+            trace,
         )
         # The small parts are packed twice, so that a bad delivery fails alone and not with its envelope.
         small = (item.account, item.key, item.headers, item.events, item.fetches, query, item.unknown)
         size_bytes = len(body) + len(self._measure(small))
-        try:
-            self._refuse_if_hopeless()
-            return await self._groups[_shard_of(item.events, self._shards)].put(item, size_bytes=size_bytes)
-        except LaneUnavailable:
-            self.counters.refused += 1
-            raise
+        self._refuse_if_hopeless()
+        return self._groups[_shard_of(item.events, self._shards)].begin(item, size_bytes=size_bytes)
 
     async def ready(self) -> bool:
         """Returns whether a delivery could be made durable now, as far as a cheap check can tell."""
@@ -213,6 +237,7 @@ class Intake:
             fetches=item.fetches,
             query=item.query,
             unknown=item.unknown,
+            trace=item.trace,
         )
 
 

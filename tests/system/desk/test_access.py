@@ -124,6 +124,13 @@ async def test_a_session_that_nobody_uses_ends(signed_in, clock, after, is_in):
     assert await is_signed_in(signed_in) == is_in
 
 
+async def test_a_page_that_is_live_by_itself_keeps_no_session_going(signed_in, clock):
+    for _ in range(4):
+        clock.at += SESSION_IDLE / 4
+        answer = await signed_in.get(NEEDED[Role.VIEWER], Accept="text/event-stream")
+    assert answer.status == 401
+
+
 async def test_a_session_ends_after_a_shift_however_busy(signed_in, clock):
     for _ in range(int(SESSION_LONGEST / timedelta(hours=1)) - 1):
         clock.at += timedelta(hours=1)

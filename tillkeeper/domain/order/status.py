@@ -31,6 +31,7 @@ class StatusRule(msgspec.Struct, frozen=True):
 
     status: Status
     when: str
+    name: str  # which line it is, for who says it in other words
     holds: Callable[[Sums], bool]
 
 
@@ -38,41 +39,51 @@ _LOST: Final = frozenset({ObjectStatus.FAILED, ObjectStatus.CANCELLED, ObjectSta
 
 # The first line that holds is the status (the table of the design, line by line).
 STATUS_TABLE: Final[tuple[StatusRule, ...]] = (
-    StatusRule(Status.REFUNDING, "a refund is pending", lambda sums: sums.refund_pending),
+    StatusRule(Status.REFUNDING, "a refund is pending", "refund_pending", lambda sums: sums.refund_pending),
     # A refund without a known capture gives no sum: it is queried.
     StatusRule(
         Status.PROCESSING,
         "something was given back, and nothing is known to have been captured",
+        "given_back_unseen",
         lambda sums: sums.refunded > 0 and sums.captured == 0,
     ),
     StatusRule(
         Status.REFUNDED,
         "all that was captured was given back, and no success is missing that must have been",
+        "all_given_back",
         lambda sums: sums.refunded > 0 and sums.refunded >= sums.captured and not sums.unseen,
     ),
-    StatusRule(Status.PARTIALLY_REFUNDED, "something was given back", lambda sums: sums.refunded > 0),
-    StatusRule(Status.PAID, "what was captured covers what is due", lambda sums: sums.captured >= sums.due),
-    StatusRule(Status.PARTIALLY_PAID, "something was captured", lambda sums: sums.captured > 0),
+    StatusRule(
+        Status.PARTIALLY_REFUNDED, "something was given back", "part_given_back", lambda sums: sums.refunded > 0
+    ),
+    StatusRule(Status.PAID, "what was captured covers what is due", "covered", lambda sums: sums.captured >= sums.due),
+    StatusRule(Status.PARTIALLY_PAID, "something was captured", "part_captured", lambda sums: sums.captured > 0),
     StatusRule(
         Status.PROCESSING,
         "a payment is pending or authorized, or must have succeeded although its success was never told",
+        "under_way",
         lambda sums: sums.unseen or not sums.statuses.isdisjoint(ON_ITS_WAY),
     ),
     StatusRule(
         Status.FAILED,
         "a payment failed, was cancelled or was reversed",
+        "lost",
         lambda sums: not sums.statuses.isdisjoint(_LOST),
     ),
-    StatusRule(Status.UNPAID, "otherwise", lambda _: True),
+    StatusRule(Status.UNPAID, "otherwise", "nothing", lambda _: True),
 )
+
+
+def rule_that_holds(sums: Sums) -> StatusRule:
+    """Returns the line of the table that decides."""
+    return next(rule for rule in STATUS_TABLE if rule.holds(sums))
 
 
 def summarize(order: Order, facts: OrderFacts) -> Summary:
     """Derives the status; no other function does."""
     sums = add_up(order, facts)
-    status = next(rule.status for rule in STATUS_TABLE if rule.holds(sums))
     return Summary(
-        status=status,
+        status=rule_that_holds(sums).status,
         captured=sums.captured,
         refunding=sums.refunding,
         refunded=sums.refunded,

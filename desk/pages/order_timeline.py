@@ -1,0 +1,55 @@
+"""Makes the lines of an order's history for its page: what happened, and why it did or did not change something."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from tillkeeper.domain.events import Kind
+from tillkeeper.domain.order.explaining import Explanation, NoChange, Told, why_no_change
+from tillkeeper.domain.statuses import Status
+from tillkeeper.store.reports.whole_order import Entry
+
+COUNTED: Final = frozenset({"applied", "no_change"})
+
+
+class Line(msgspec.Struct, frozen=True, kw_only=True):
+    """An entry; of an event that changed nothing, why, and the earlier entry that this rests on."""
+
+    entry: Entry
+    has_new_status: bool = False  # the order's status is another since this event
+    explanation: Explanation | None = None
+    rests_on: Entry | None = None
+
+
+def lines_of(timeline: Sequence[Entry]) -> list[Line]:
+    """Returns a line for each entry.  The timeline begins with the latest."""
+    return [_line(entry, timeline[place + 1 :]) for place, entry in enumerate(timeline)]
+
+
+def _line(entry: Entry, earlier: Sequence[Entry]) -> Line:
+    if entry.what != "event" or entry.outcome not in COUNTED:
+        return Line(entry=entry)
+    counted = [told for told in earlier if told.what == "event" and told.outcome in COUNTED]
+    explanation = why_no_change(_told(entry), [_told(told) for told in counted])
+    # What a success absorbs is kept, and so applied; what else is applied needs no explanation.
+    if entry.outcome == "applied" and explanation.why is not NoChange.SUCCESS_STANDS:
+        before = next((told.status_after for told in counted), Status.UNPAID)
+        return Line(entry=entry, has_new_status=entry.status_after != before)
+    return Line(
+        entry=entry,
+        explanation=explanation,
+        rests_on=None if explanation.by is None else counted[explanation.by],
+    )
+
+
+def _told(entry: Entry) -> Told:
+    kind = Kind(entry.kind)
+    ref = {"payment": entry.payment_ref, "refund": entry.refund_ref, "dispute": entry.dispute_ref}
+    return Told(
+        kind=kind,
+        account=entry.account or "",
+        ref=ref[kind.partition(".")[0]],
+        capture_ref=entry.capture_ref,
+        occurred_at=entry.occurred_at,
+    )
