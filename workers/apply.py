@@ -269,7 +269,7 @@ def _deliveries_in(opened: Iterable[Opened]) -> int:
 
 
 def batches(opened: Sequence[Opened], events_max: int) -> Iterator[list[Opened]]:
-    """Yields whole messages in groups of about `events_max` deliveries.
+    """Yields whole messages in groups of at most `events_max` deliveries, or of one message.
 
     A message that was delivered often may be one that kills its worker, and those around it fail with it each time.  So
     from then on messages go one at a time, forwards and backwards by turns: the neighbours on either side get applied,
@@ -281,11 +281,12 @@ def batches(opened: Sequence[Opened], events_max: int) -> Iterator[list[Opened]]
     for message in opened:
         if message.taken.attempts >= SUSPECT_ATTEMPTS:
             continue
-        batch.append(message)
-        size += len(message.envelope.deliveries)
-        if size >= events_max:
+        deliveries = len(message.envelope.deliveries)
+        if batch and size + deliveries > events_max:  # a larger one would be split in two transactions
             yield batch
             batch, size = [], 0
+        batch.append(message)
+        size += deliveries
     if batch:
         yield batch
     if suspects and max(suspect.taken.attempts for suspect in suspects) % 2:
