@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 from string import Formatter
 
+from tillkeeper.desk.pages.stuck import WAITS_FOR
 from tillkeeper.desk.person import Role
 from tillkeeper.desk.problems import EXPLAINED
 from tillkeeper.desk.words import catalogue, say, say_plainly
@@ -54,6 +55,7 @@ FAMILIES = {
         *("due", "paid", "discount", "refunding", "refunded", "charged_back", "kept"),
         *("refund", "refunds", "dispute", "disputes"),
     },
+    "stuck.": {*WAITS_FOR.values(), "for_person", "for_hold"},
     "now.": {*Truth, *Concern, *(f"{concern}_do" for concern in Concern), "received", "lane", "applied", "told"},
 }
 # Families of which the page writes the key through what is decided in Python.
