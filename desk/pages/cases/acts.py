@@ -14,7 +14,7 @@ import msgspec
 from aiohttp import web
 from markupsafe import Markup
 
-from tillkeeper.desk.acting import act, actor
+from tillkeeper.desk.acting import Deed, act, actor
 from tillkeeper.desk.context import desk_of
 from tillkeeper.desk.form import BadField, Form, form_of, id_in, number_in
 from tillkeeper.desk.pages.cases.all_cases import CASES
@@ -34,10 +34,12 @@ Act = Callable[..., Awaitable[None]]
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
-    """An act with what the person said of it."""
+    """An act with what the person said of it: what the store is told, and what is written down."""
 
     act: Act
     said: dict[str, object]
+    what: str
+    why: str = ""
 
 
 async def take(request: web.Request) -> web.Response:
@@ -67,28 +69,31 @@ async def resolve(request: web.Request) -> web.Response:
 
 def wanted_taking(request: web.Request, _form: Form) -> Wanted:
     """Returns the act by which the case becomes the person's."""
-    return Wanted(act=case_acts.assign, said={"owner": actor(request).name})
+    return Wanted(act=case_acts.assign, said={"owner": actor(request).name}, what="take a case")
 
 
 def _wanted_note(_request: web.Request, form: Form) -> Wanted:
-    return Wanted(act=case_acts.note, said={"text": form.needed("text", "cases.needs_note")})
+    text = form.needed("text", "cases.needs_note")
+    return Wanted(act=case_acts.note, said={"text": text}, what="note on a case", why=text)
 
 
 def _wanted_follow_up(request: web.Request, form: Form) -> Wanted:
     at = _time_in(form.text("at"), desk_of(request).zone)
-    return Wanted(act=case_acts.follow_up_at, said={"at": at, "text": form.needed("reason", "cases.needs_reason")})
+    reason = form.needed("reason", "cases.needs_reason")
+    return Wanted(act=case_acts.follow_up_at, said={"at": at, "text": reason}, what="follow up a case", why=reason)
 
 
 def wanted_escalation(request: web.Request, form: Form) -> Wanted:
     """Returns the act that raises the case.  Raises BadField where no reason is given."""
     reason, levels = form.needed("reason", "cases.needs_reason"), desk_of(request).policy().cases.levels
-    return Wanted(act=case_acts.escalate, said={"levels": levels, "text": reason})
+    return Wanted(act=case_acts.escalate, said={"levels": levels, "text": reason}, what="escalate a case", why=reason)
 
 
 def wanted_resolution(_request: web.Request, form: Form) -> Wanted:
     """Returns the act that closes the case.  Raises BadField where nobody says how it ended."""
     outcome = form.needed("outcome", "cases.needs_outcome")
-    return Wanted(act=case_acts.resolve, said={"outcome": outcome, "text": form.text("reason")})
+    said: dict[str, object] = {"outcome": outcome, "text": form.text("reason")}
+    return Wanted(act=case_acts.resolve, said=said, what="resolve a case", why=outcome)
 
 
 def _time_in(text: str, zone: ZoneInfo) -> datetime:
@@ -130,7 +135,7 @@ async def do(request: web.Request, case_id: int, does: Wanted, *, seen: int | No
     work: Callable[[Conn], Awaitable[None]] = partial(
         does.act, case_id=case_id, by=actor(request).name, now=desk_of(request).now(), **said
     )
-    await act(request, work)
+    await act(request, Deed(what=does.what, subject=f"case {case_id}", why=does.why), work)
 
 
 def why_not(shower: Shower, refused: MovedOn | ClosedCase | HighestLevel) -> Markup:

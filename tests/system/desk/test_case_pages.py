@@ -186,6 +186,9 @@ async def test_a_person_takes_notes_follows_up_raises_and_resolves(client, pool)
     assert "How it ended refunded by hand" in text
     told = await pool.fetch("SELECT topic FROM outbox WHERE audience = 'ops' ORDER BY id")
     assert [row["topic"] for row in told] == ["case.opened", "case.escalated"]
+    logged = await pool.fetch("SELECT what, subject, why FROM access_log WHERE kind = 'act' ORDER BY id")
+    assert len(logged) == 5
+    assert tuple(logged[-1]) == ("resolve a case", f"case {case_id}", "refunded by hand")
 
 
 async def test_what_an_act_needs_is_asked_for_and_what_was_written_stays(client, pool):
