@@ -50,6 +50,7 @@ REVOKE ALL ON FUNCTION make_body_week(date), drop_body_week(date) FROM PUBLIC;
 GRANT SELECT, INSERT, UPDATE ON orders, fetches, inbox, payments, refunds, disputes, cases TO tillkeeper_ingest;
 GRANT SELECT, UPDATE ON deliveries, parked TO tillkeeper_ingest;
 GRANT SELECT, INSERT ON acts, outbox, spool, named_elsewhere TO tillkeeper_ingest;
+GRANT SELECT ON bound_payments TO tillkeeper_ingest, tillkeeper_work, tillkeeper_sweep;  -- whose a payment is
 GRANT INSERT ON case_entries TO tillkeeper_ingest;
 GRANT SELECT ON steps, case_entries TO tillkeeper_ingest;  -- an order's history
 GRANT SELECT, INSERT, UPDATE, DELETE ON due_orders TO tillkeeper_ingest;
@@ -94,7 +95,7 @@ GRANT tillkeeper_ingest, tillkeeper_work, tillkeeper_sweep, tillkeeper_notify TO
 -- People: hold, close and ask about orders, resolve cases, replay and discard what is parked, hand over.
 GRANT SELECT, INSERT, UPDATE ON orders, deliveries, fetches, inbox, payments, refunds, disputes, steps, cases, parked, unknown_words,
       backfills TO tillkeeper_ops;
-GRANT SELECT, INSERT ON void_numbers, acts, case_entries, outbox, handovers, named_elsewhere TO tillkeeper_ops;
+GRANT SELECT, INSERT ON void_numbers, acts, case_entries, outbox, handovers, named_elsewhere, bound_payments TO tillkeeper_ops;
 GRANT INSERT ON delivery_bodies TO tillkeeper_ops;  -- of what is replayed
 GRANT SELECT, INSERT, UPDATE, DELETE ON due_orders TO tillkeeper_ops;
 GRANT DELETE ON payments, refunds, disputes TO tillkeeper_ops;
@@ -111,7 +112,7 @@ GRANT UPDATE (body, headers, query) ON deliveries TO tillkeeper_erase;
 GRANT UPDATE (body, error, note) ON parked TO tillkeeper_erase;
 GRANT UPDATE (state, payload, channels, due_at, finished_at, leased_until, last_error) ON outbox TO tillkeeper_erase;
 GRANT UPDATE (details, outcome) ON cases TO tillkeeper_erase;
-GRANT UPDATE (note) ON case_entries, acts TO tillkeeper_erase;
+GRANT UPDATE (note) ON case_entries, acts, bound_payments TO tillkeeper_erase;
 GRANT DELETE ON refused, delivery_bodies TO tillkeeper_erase;
 
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO tillkeeper_read;

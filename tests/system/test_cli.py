@@ -29,6 +29,7 @@ COMMANDS = [
     "db init",
     "db status",
     "db upgrade",
+    "find",
     "order show",
     "order hold",
     "order release",

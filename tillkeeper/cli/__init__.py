@@ -18,6 +18,7 @@ from tillkeeper.cli import (
     db,
     erase,
     events,
+    find,
     handover,
     init,
     inspection,
@@ -51,7 +52,7 @@ app = typer.Typer(
 )
 SUBJECTS = (
     *(init, check, run, roles),
-    *(db, order, events, stuck, cases, handover, backfill),
+    *(find, db, order, events, stuck, cases, handover, backfill),
     *(parked, refused, keys, words, policy, broker, inspection, retention, erase, audit),
 )
 for subject in SUBJECTS:

@@ -88,6 +88,16 @@ WHERE d.events <> d.duplicates + coalesce(x.events, 0) + coalesce(k.events, 0)
 LIMIT $5
 """
 
+# Lookups: for a join PostgreSQL might read all orders.
+STRAY_IN_PART = """
+SELECT account, event_id, order_id, run, number FROM inbox x
+WHERE recorded_at >= $1
+  AND ((order_id IS NOT NULL AND (SELECT o.id FROM orders o WHERE o.id = x.order_id) IS NULL)
+    OR (number IS NOT NULL
+        AND (SELECT d.number FROM deliveries d WHERE d.run = x.run AND d.number = x.number) IS NULL))
+LIMIT $2
+"""
+
 # Numbers above the mark and below the last that came until $4, and that are stored nowhere.
 MISSING_IN_PART = """
 SELECT s.run, s.last AS last_number, s.last - s.above - count(DISTINCT n.number) AS missing
@@ -149,6 +159,7 @@ async def audit_part(conn: Conn, part: Part, *, settled_until: datetime, now: da
         fetches=dict.fromkeys(FETCHED, 0),
         unfetched=[],
         misjudged=misjudged,
+        stray=[dict(row) for row in await conn.fetch(STRAY_IN_PART, part.recorded_since, EXAMPLES_MAX)],
         unattended=[dict(row) for row in await conn.fetch(UNATTENDED, EXAMPLES_MAX)],
         stale=await stale(conn, limit=EXAMPLES_MAX),
         overdue_notices=await overdue_notices(conn, now),
