@@ -1,5 +1,6 @@
-"""Does what a person asked for by a form, in a transaction of its own, in that person's name; and writes down who did what,
-and why, in the same transaction."""
+"""Does what a person asked for by a form, in a transaction of its own, in that person's name.
+
+Who did what, and why, is written down in the same transaction."""
 
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
