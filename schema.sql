@@ -435,6 +435,9 @@ CREATE TABLE outbox (
     state        text NOT NULL DEFAULT 'pending' CHECK (state IN ('pending', 'sent', 'uncertain', 'dropped', 'dead')),
     last_error   text,
     finished_at  timestamptz,
+    -- What caused it, where that is traced (docs/tracing.md).  Whoever traces a transaction sets it for all that it
+    -- writes; elsewhere it is null.
+    trace        text DEFAULT nullif(current_setting('tillkeeper.trace', true), ''),
     CONSTRAINT pending_is_due CHECK ((state = 'pending') = (due_at IS NOT NULL)),
     CONSTRAINT finished_says_when CHECK ((state = 'pending') = (finished_at IS NULL))
 ) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
@@ -743,6 +746,7 @@ INSERT INTO schema_versions (version, name, oldest_program, finished_at) VALUES
     (6, 'audit_in_time', 2, now()),
     (7, 'people', 2, now()),
     (8, 'find', 2, now()),
-    (9, 'fewer_foreign_keys', 2, now());
+    (9, 'fewer_foreign_keys', 2, now()),
+    (10, 'traces', 2, now());
 
 COMMIT;
