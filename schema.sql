@@ -230,7 +230,7 @@ CREATE TABLE inbox (
     seq           bigint GENERATED ALWAYS AS IDENTITY,
     account       text NOT NULL,
     event_id      text NOT NULL,
-    run           uuid,
+    run           uuid,  -- of deliveries, with number; no foreign key either
     number        bigint,
     kind          text NOT NULL,
     evidence      text NOT NULL CHECK (evidence IN ('webhook', 'query', 'statement', 'operator')),
@@ -256,11 +256,10 @@ CREATE TABLE inbox (
     digest        bytea NOT NULL,  -- of the canonical event: the same id with another meaning is a case
     outcome       text NOT NULL CHECK (outcome IN ('applied', 'no_change', 'waiting', 'mismatched')),
     reason        text,  -- why mismatched
-    order_id      bigint REFERENCES orders,
+    order_id      bigint,  -- of orders; no foreign key (docs/decisions/034-events-without-foreign-keys.md)
     status_after  text,
     -- Dedupe is permanent: a delivery may come back months later.
     PRIMARY KEY (account, event_id),
-    FOREIGN KEY (run, number) REFERENCES deliveries,
     -- An event waits exactly as long as it has no order.
     CONSTRAINT waiting_means_no_order CHECK ((outcome = 'waiting') = (order_id IS NULL)),
     CONSTRAINT webhooks_have_a_delivery CHECK (evidence <> 'webhook' OR number IS NOT NULL)
@@ -424,7 +423,7 @@ CREATE TABLE outbox (
     -- Identifies the fact, so that no notice is sent twice.  Sorted by its bytes: case/17/ and order/17/ are ranges.
     key          text COLLATE "C" PRIMARY KEY,
     id           bigint GENERATED ALWAYS AS IDENTITY,
-    order_id     bigint REFERENCES orders,
+    order_id     bigint,  -- of orders; no foreign key, as in inbox
     version      bigint,  -- the order's, so that receivers can sort notices
     audience     text NOT NULL CHECK (audience IN ('merchant', 'payer', 'ops')),
     topic        text NOT NULL,
@@ -437,6 +436,9 @@ CREATE TABLE outbox (
     state        text NOT NULL DEFAULT 'pending' CHECK (state IN ('pending', 'sent', 'uncertain', 'dropped', 'dead')),
     last_error   text,
     finished_at  timestamptz,
+    -- What caused it, where that is traced (docs/tracing.md).  Whoever traces a transaction sets it for all that it
+    -- writes; elsewhere it is null.
+    trace        text DEFAULT nullif(current_setting('tillkeeper.trace', true), ''),
     CONSTRAINT pending_is_due CHECK ((state = 'pending') = (due_at IS NOT NULL)),
     CONSTRAINT finished_says_when CHECK ((state = 'pending') = (finished_at IS NULL))
 ) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
@@ -615,6 +617,15 @@ CREATE TABLE hints (
 );
 CREATE INDEX hints_of_order ON hints (order_id, at);
 
+-- Orders and deliveries are never removed: what events and notices say of them, without a foreign key, stays true.
+CREATE FUNCTION refuse_removal() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RAISE EXCEPTION 'rows of % are never removed: events refer to them', TG_TABLE_NAME
+    USING ERRCODE = 'restrict_violation', HINT = 'tillkeeper retention removes bodies, tillkeeper erase a payer''s data';
+END $$;
+CREATE TRIGGER orders_stay BEFORE DELETE ON orders FOR EACH STATEMENT EXECUTE FUNCTION refuse_removal();
+CREATE TRIGGER deliveries_stay BEFORE DELETE ON deliveries FOR EACH STATEMENT EXECUTE FUNCTION refuse_removal();
+
 -- Who may use the desk.  Nobody is removed, for acts name them; disabled ones can do nothing (docs/access.md).
 CREATE TABLE people (
     id             bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -735,6 +746,8 @@ INSERT INTO schema_versions (version, name, oldest_program, finished_at) VALUES
     (5, 'retention', 2, now()),
     (6, 'audit_in_time', 2, now()),
     (7, 'people', 2, now()),
-    (8, 'find', 2, now());
+    (8, 'find', 2, now()),
+    (9, 'fewer_foreign_keys', 2, now()),
+    (10, 'traces', 2, now());
 
 COMMIT;

@@ -91,6 +91,10 @@ class Shower(msgspec.Struct, frozen=True, kw_only=True):
             texts.visible(reference), texts.cut_in_the_middle(reference)
         )
 
+    def short(self, reference: str) -> str:
+        """Returns a reference, cut in the middle, for who isolates it."""
+        return texts.cut_in_the_middle(reference)
+
     def whole_ref(self, reference: str) -> Markup:
         """Writes a reference in full, for a page's title."""
         return Markup('<bdi class="ref whole" data-copy="{0}">{0}</bdi>').format(texts.visible(reference))

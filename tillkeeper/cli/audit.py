@@ -162,6 +162,11 @@ def _print_faults(books: "Audit") -> None:
             (cells(order, "order_ref", "stored", "facts_say") for order in books.misjudged),
         ),
         (
+            "Events whose order or delivery does not exist",
+            ("account", "event", ">order", "run", ">number"),
+            (cells(event, "account", "event_id", "order_id", "run", "number") for event in books.stray),
+        ),
+        (
             "Nobody looks after these orders: no sweep will, and no case is open",
             ("order", "status", "since"),
             (cells(order, "order_ref", "status", "since") for order in books.unattended),

@@ -56,6 +56,16 @@ WHERE d.received_at >= $1 AND d.events <> d.duplicates + coalesce(x.events, 0) +
 LIMIT $3
 """
 
+# Lookups: for a join PostgreSQL might read all orders.
+STRAY_SINCE = """
+SELECT account, event_id, order_id, run, number FROM inbox x
+WHERE recorded_at >= $1
+  AND ((order_id IS NOT NULL AND (SELECT o.id FROM orders o WHERE o.id = x.order_id) IS NULL)
+    OR (number IS NOT NULL
+        AND (SELECT d.number FROM deliveries d WHERE d.run = x.run AND d.number = x.number) IS NULL))
+LIMIT $2
+"""
+
 # Numbers between the first and the last that a run's deliveries of that time have, and that are stored nowhere.
 MISSING_SINCE = """
 SELECT s.run, s.last AS last_number, s.last - s.first + 1 - count(DISTINCT n.number) AS missing
@@ -111,6 +121,7 @@ async def audit_since(pool: asyncpg.Pool, since: datetime, *, settled_until: dat
             fetches=dict.fromkeys(FETCHED, 0),
             unfetched=[],
             misjudged=misjudged,
+            stray=[dict(row) for row in await conn.fetch(STRAY_SINCE, recorded, EXAMPLES_MAX)],
             unattended=[dict(row) for row in await conn.fetch(UNATTENDED, EXAMPLES_MAX)],
             stale=await stale(conn, limit=EXAMPLES_MAX),
             overdue_notices=await overdue_notices(conn, now),
