@@ -1,6 +1,7 @@
 """`tillkeeper claim` and `tillkeeper waiting` as a person or a script starts them."""
 
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 
@@ -26,7 +27,7 @@ async def an_order(pool):
 
 async def apply(pool, *events):
     async with pool.acquire() as conn, conn.transaction():
-        await apply_deliveries(conn, [a_delivery(event) for event in events], policy=Policy(), now=clock.now())
+        await apply_deliveries(conn, [a_delivery(*events, run=uuid4(), number=1)], policy=Policy(), now=clock.now())
 
 
 async def test_money_that_waits_is_found_bound_and_then_it_is_paid(config, pool, an_order):
