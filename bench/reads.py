@@ -18,7 +18,8 @@ from tillkeeper.store.deliveries.parked import list_parked
 from tillkeeper.store.jobs.backfill import find_open_orders
 from tillkeeper.store.postgres.pool import open_pool
 from tillkeeper.store.reports.audit import Audit
-from tillkeeper.store.reports.case_files import Filters, file_of, known, list_cases
+from tillkeeper.store.reports.case_files import file_of
+from tillkeeper.store.reports.case_list import Filters, known, list_cases
 from tillkeeper.store.reports.continued_audit import audit_on
 from tillkeeper.store.reports.handover import hand_over
 from tillkeeper.store.reports.order import history, show
