@@ -9,12 +9,13 @@ MAKEFLAGS += --no-print-directory
 
 BIN := .venv/bin
 UV_VERSION := 0.13.9
-TEST_PROCESSES ?= 2
+# On two cores: while one waits for a server or a clock, the others have them.
+TEST_PROCESSES ?= 3
 PYTEST := $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist worksteal
 COVERED := tests/pure tests/gateways
 QUICK := --ignore=tests/pure/sandbox $(COVERED) tests/database/test_statements.py
 COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header \
-	--python-version 3.11 --extra sandbox pyproject.toml
+	--python-version 3.11 --extra sandbox --extra otel pyproject.toml
 
 .PHONY: help setup rabbitmq prometheus tools installed run test test-quick test-rest check lint cover bench abuse faults alerts fuzz histories lives docs pictures lock clean
 
@@ -44,14 +45,14 @@ run: setup rabbitmq  ## All of it, played with by a sandbox; SECONDS=20 ends it,
 	@$(BIN)/tillkeeper sandbox --up $(if $(SECONDS),--seconds $(SECONDS)) $(if $(BROKER),--broker $(BROKER)) \
 		$(if $(GATEWAYS),--gateways $(GATEWAYS))
 
-test: setup rabbitmq prometheus tools  ## Every test, on real servers, in two processes; ARGS="-k word" for some; COVER=1 asks for coverage as well
+test: setup rabbitmq prometheus tools  ## Every test, on real servers, in three processes; ARGS="-k word" for some; COVER=1 asks for coverage as well
 	@$(if $(COVER),$(MAKE) cover test-rest,$(PYTEST) $(ARGS))
 
 test-quick: setup  ## A minute of tests: the rules, the gateways without what is slow, every SQL statement
 	@$(PYTEST) -q -m "not slow and not faults and not installed" --hypothesis-profile quick $(QUICK) $(ARGS)
 
-test-rest: setup rabbitmq prometheus tools  ## The tests that `make cover` does not run: with databases, brokers and processes
-	@$(PYTEST) tests $(addprefix --ignore=,$(COVERED)) $(ARGS)
+test-rest: setup rabbitmq prometheus tools  ## The tests that `make cover` does not run: those that take long, and with databases, brokers and processes
+	@$(PYTEST) -m "not covering and not faults and not installed" $(ARGS)
 
 check: lint cover  ## Lint, format, types, import rules, and full coverage of domain/ and gateways/
 
@@ -62,7 +63,7 @@ lint: setup  ## Lint, format, types and import rules
 	@$(BIN)/lint-imports
 
 cover: setup  ## Every branch of domain/ and gateways/ is tested by tests of their own
-	@$(PYTEST) -q $(COVERED) --cov=tillkeeper.domain --cov=tillkeeper.gateways --cov-branch \
+	@$(PYTEST) -q -m covering $(COVERED) --cov=tillkeeper.domain --cov=tillkeeper.gateways --cov-branch \
 		 --cov-report=term-missing:skip-covered --cov-fail-under=100
 
 bench: setup rabbitmq  ## What is measured, printed as ratios of one run

@@ -10,6 +10,7 @@
 --   spool (the PostgreSQL lane)      parked (what could not be applied)
 --   activity, account_health, silences (each account's webhooks and answers, and when they stay away)
 --   backfills, hints (queries for other reasons)
+--   audits, audited_runs (what was proven, up to where)
 --   people ──< sessions, api_tokens, one_time_links      access_log, approvals (what they did, and what two of them decide)
 --
 -- Amounts are integers of the currency's minor unit.  Times are the gateway's own unless the name says otherwise.
@@ -55,6 +56,15 @@ WHERE closed_at IS NULL AND status IN ('unpaid', 'failed');
 -- For lists of stuck and held orders, which do not read finished ones.
 CREATE INDEX orders_failed ON orders (phase_since) WHERE closed_at IS NULL AND status = 'failed';
 CREATE INDEX orders_held ON orders (held_until) WHERE held_until IS NOT NULL;
+-- For search (store/search/): references by their last characters, contacts, and the day of registration.  Ends are kept
+-- backwards and in the order of bytes, so that one index answers for a whole reference as for its last digits.
+CREATE INDEX orders_ref_end ON orders (reverse(lower(order_ref COLLATE "C")));
+CREATE INDEX orders_email ON orders (lower(terms -> 'payer' ->> 'email') COLLATE "C")
+WHERE terms -> 'payer' ->> 'email' IS NOT NULL;
+CREATE INDEX orders_phone_end ON orders (reverse(regexp_replace(terms -> 'payer' ->> 'phone', '[^0-9]', '', 'g')) COLLATE "C")
+WHERE terms -> 'payer' ->> 'phone' IS NOT NULL;
+CREATE INDEX orders_registered ON orders
+USING brin (registered_at timestamptz_minmax_multi_ops) WITH (pages_per_range = 64, autosummarize = on);
 
 -- When the sweep advances an order next: one narrow row for each that it will look at again.  It looks at each order many
 -- times, and most looks change nothing else: in `orders`, each would write a wide row and an entry in every index of it.
@@ -221,7 +231,7 @@ CREATE TABLE inbox (
     seq           bigint GENERATED ALWAYS AS IDENTITY,
     account       text NOT NULL,
     event_id      text NOT NULL,
-    run           uuid,
+    run           uuid,  -- of deliveries, with number; no foreign key either
     number        bigint,
     kind          text NOT NULL,
     evidence      text NOT NULL CHECK (evidence IN ('webhook', 'query', 'statement', 'operator')),
@@ -247,11 +257,10 @@ CREATE TABLE inbox (
     digest        bytea NOT NULL,  -- of the canonical event: the same id with another meaning is a case
     outcome       text NOT NULL CHECK (outcome IN ('applied', 'no_change', 'waiting', 'mismatched')),
     reason        text,  -- why mismatched
-    order_id      bigint REFERENCES orders,
+    order_id      bigint,  -- of orders; no foreign key (docs/decisions/034-events-without-foreign-keys.md)
     status_after  text,
     -- Dedupe is permanent: a delivery may come back months later.
     PRIMARY KEY (account, event_id),
-    FOREIGN KEY (run, number) REFERENCES deliveries,
     -- An event waits exactly as long as it has no order.
     CONSTRAINT waiting_means_no_order CHECK ((outcome = 'waiting') = (order_id IS NULL)),
     CONSTRAINT webhooks_have_a_delivery CHECK (evidence <> 'webhook' OR number IS NOT NULL)
@@ -266,6 +275,13 @@ CREATE INDEX inbox_waiting_for_dispute ON inbox (account, dispute_ref)
 WHERE outcome = 'waiting' AND dispute_ref IS NOT NULL;
 CREATE INDEX inbox_waiting_since ON inbox (recorded_at) WHERE outcome = 'waiting';
 CREATE INDEX inbox_waiting_in_turn ON inbox (seq) WHERE outcome = 'waiting';
+-- For search: what waits or counts for nothing, and captures, which have no row of their own.
+CREATE INDEX inbox_capture_end ON inbox (reverse(lower(capture_ref COLLATE "C")))
+WHERE capture_ref IS NOT NULL;
+CREATE INDEX inbox_unplaced_order_end ON inbox (reverse(lower(order_ref COLLATE "C")))
+WHERE outcome IN ('waiting', 'mismatched') AND order_ref IS NOT NULL;
+CREATE INDEX inbox_unplaced_payment_end ON inbox (reverse(lower(payment_ref COLLATE "C")))
+WHERE outcome IN ('waiting', 'mismatched') AND payment_ref IS NOT NULL;
 
 -- Payments that events name with more than one order, and with which: when one of these is registered, it is decided
 -- anew where the payment belongs (domain/order/ownership.py).
@@ -293,6 +309,23 @@ CREATE TABLE payments (
     CONSTRAINT captured_means_succeeded CHECK (captured_minor = 0 OR status = 'succeeded')
 ) WITH (fillfactor = 80);
 CREATE INDEX payments_of_order ON payments (order_id);
+CREATE INDEX payments_ref_end ON payments (reverse(lower(payment_ref COLLATE "C")));
+
+-- Payments that a person bound to an order because they waited under a reference that is nobody's.  Whose a payment is
+-- was decided by them, whatever its events name (domain/order/ownership.py).
+CREATE TABLE bound_payments (
+    account       text NOT NULL,
+    payment_ref   text NOT NULL,
+    order_id      bigint NOT NULL REFERENCES orders,
+    named         text,  -- the reference under which it waited
+    by            text NOT NULL,
+    confirmed_by  text,  -- the second person; null where a command bound it and named none
+    note          text NOT NULL,
+    at            timestamptz NOT NULL,
+    PRIMARY KEY (account, payment_ref),
+    CONSTRAINT confirmed_by_another CHECK (confirmed_by <> by)
+);
+CREATE INDEX bound_payments_of_order ON bound_payments (order_id);
 
 -- An amount on its way back.
 CREATE TABLE refunds (
@@ -307,6 +340,7 @@ CREATE TABLE refunds (
     PRIMARY KEY (account, refund_ref)
 ) WITH (fillfactor = 80);
 CREATE INDEX refunds_of_order ON refunds (order_id);
+CREATE INDEX refunds_ref_end ON refunds (reverse(lower(refund_ref COLLATE "C")));
 
 -- An amount that the payer's bank contests.
 CREATE TABLE disputes (
@@ -321,6 +355,7 @@ CREATE TABLE disputes (
     PRIMARY KEY (account, dispute_ref)
 );
 CREATE INDEX disputes_of_order ON disputes (order_id);
+CREATE INDEX disputes_ref_end ON disputes (reverse(lower(dispute_ref COLLATE "C")));
 
 -- What the sweep did for an order.  A step of a phase is taken once: its row is committed before any query or notice.
 CREATE TABLE steps (
@@ -369,6 +404,7 @@ CREATE TABLE cases (
 );
 CREATE INDEX cases_of_order ON cases (order_id) WHERE order_id IS NOT NULL;
 CREATE INDEX cases_due ON cases (follow_up_at) WHERE follow_up_at IS NOT NULL;
+CREATE INDEX cases_subject_end ON cases (reverse(lower(subject COLLATE "C")));
 
 -- A case's own history.
 CREATE TABLE case_entries (
@@ -388,7 +424,7 @@ CREATE TABLE outbox (
     -- Identifies the fact, so that no notice is sent twice.  Sorted by its bytes: case/17/ and order/17/ are ranges.
     key          text COLLATE "C" PRIMARY KEY,
     id           bigint GENERATED ALWAYS AS IDENTITY,
-    order_id     bigint REFERENCES orders,
+    order_id     bigint,  -- of orders; no foreign key, as in inbox
     version      bigint,  -- the order's, so that receivers can sort notices
     audience     text NOT NULL CHECK (audience IN ('merchant', 'payer', 'ops')),
     topic        text NOT NULL,
@@ -401,6 +437,9 @@ CREATE TABLE outbox (
     state        text NOT NULL DEFAULT 'pending' CHECK (state IN ('pending', 'sent', 'uncertain', 'dropped', 'dead')),
     last_error   text,
     finished_at  timestamptz,
+    -- What caused it, where that is traced (docs/tracing.md).  Whoever traces a transaction sets it for all that it
+    -- writes; elsewhere it is null.
+    trace        text DEFAULT nullif(current_setting('tillkeeper.trace', true), ''),
     CONSTRAINT pending_is_due CHECK ((state = 'pending') = (due_at IS NOT NULL)),
     CONSTRAINT finished_says_when CHECK ((state = 'pending') = (finished_at IS NULL))
 ) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
@@ -451,6 +490,11 @@ CREATE INDEX parked_with_body ON parked (closed_at) WHERE outcome IS NOT NULL AN
 CREATE INDEX parked_open ON parked (account, event_id) WHERE outcome IS NULL;
 CREATE INDEX parked_of_order ON parked (order_ref) WHERE outcome IS NULL;
 CREATE INDEX parked_of_payment ON parked (account, payment_ref) WHERE outcome IS NULL;
+-- For search.  IS NOT NULL, so that no look-up by account and event can take one of them for its index and read it whole.
+CREATE INDEX parked_order_end ON parked (reverse(lower(order_ref COLLATE "C")))
+WHERE outcome IS NULL AND order_ref IS NOT NULL;
+CREATE INDEX parked_payment_end ON parked (reverse(lower(payment_ref COLLATE "C")))
+WHERE outcome IS NULL AND payment_ref IS NOT NULL;
 
 -- Deliveries that were refused, for ops to see why (tillkeeper/diagnostics).  Strangers decide how many come and how large:
 -- store/deliveries/refused.py bounds them by account and altogether, in number, bytes and days; the oldest go first.
@@ -574,6 +618,15 @@ CREATE TABLE hints (
 );
 CREATE INDEX hints_of_order ON hints (order_id, at);
 
+-- Orders and deliveries are never removed: what events and notices say of them, without a foreign key, stays true.
+CREATE FUNCTION refuse_removal() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RAISE EXCEPTION 'rows of % are never removed: events refer to them', TG_TABLE_NAME
+    USING ERRCODE = 'restrict_violation', HINT = 'tillkeeper retention removes bodies, tillkeeper erase a payer''s data';
+END $$;
+CREATE TRIGGER orders_stay BEFORE DELETE ON orders FOR EACH STATEMENT EXECUTE FUNCTION refuse_removal();
+CREATE TRIGGER deliveries_stay BEFORE DELETE ON deliveries FOR EACH STATEMENT EXECUTE FUNCTION refuse_removal();
+
 -- Who may use the desk.  Nobody is removed, for acts name them; disabled ones can do nothing (docs/access.md).
 CREATE TABLE people (
     id             bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -674,6 +727,26 @@ CREATE TABLE approvals (
 -- The same is proposed once at a time.
 CREATE UNIQUE INDEX approvals_open ON approvals (act, subject) WHERE decision IS NULL;
 
+-- Each audit of the books, and where it ended: the next one goes on from the last that balanced
+-- (docs/decisions/035-audits-go-on.md).
+CREATE TABLE audits (
+    id             bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    at             timestamptz NOT NULL,
+    settled_until  timestamptz NOT NULL,  -- numbers given out later may have been on their way
+    continues      bigint REFERENCES audits,  -- from whose end on it read; null: it read everything
+    balances       boolean NOT NULL,
+    deliveries     bigint NOT NULL,  -- that it read, and so the next two
+    accepted       bigint NOT NULL,
+    orders         bigint NOT NULL,
+    last_order     bigint NOT NULL,  -- the greatest id of an order by then
+    CONSTRAINT settled_before CHECK (settled_until <= at)
+);
+-- Up to here every number of a receiver's run is accounted for: it was, in an audit that balanced.
+CREATE TABLE audited_runs (
+    run     uuid PRIMARY KEY,
+    number  bigint NOT NULL CHECK (number > 0)
+);
+
 -- What has been done to this schema, one row for each file of migrations/.  Processes look at it: which programs may serve it.
 CREATE TABLE schema_versions (
     version         integer PRIMARY KEY CHECK (version > 0),
@@ -693,6 +766,10 @@ INSERT INTO schema_versions (version, name, oldest_program, finished_at) VALUES
     (4, 'due_orders', 2, now()),
     (5, 'retention', 2, now()),
     (6, 'audit_in_time', 2, now()),
-    (7, 'people', 2, now());
+    (7, 'people', 2, now()),
+    (8, 'find', 2, now()),
+    (9, 'fewer_foreign_keys', 2, now()),
+    (10, 'traces', 2, now()),
+    (11, 'audits', 2, now());
 
 COMMIT;

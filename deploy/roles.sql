@@ -19,7 +19,7 @@
 --     tillkeeper_people   tillkeeper user                             read or change anything but people
 --     tillkeeper_erase    tillkeeper erase                            change amounts, statuses, events, or anything that makes them
 --     tillkeeper_read     show, list, reports, a read-only desk       change anything
---     tillkeeper_audit    tillkeeper audit                            change anything, read payers' contacts or raw deliveries
+--     tillkeeper_audit    tillkeeper audit                            change anything but where audits ended, read payers' contacts or raw deliveries
 --
 -- None of them owns a table, so that none can alter, drop or empty one; nobody deletes deliveries, events, acts or cases.
 -- tests/system/test_roles.py runs every process as its group, and holds these lines against the statements in tillkeeper/store.
@@ -50,6 +50,7 @@ REVOKE ALL ON FUNCTION make_body_week(date), drop_body_week(date) FROM PUBLIC;
 GRANT SELECT, INSERT, UPDATE ON orders, fetches, inbox, payments, refunds, disputes, cases TO tillkeeper_ingest;
 GRANT SELECT, UPDATE ON deliveries, parked TO tillkeeper_ingest;
 GRANT SELECT, INSERT ON acts, outbox, spool, named_elsewhere TO tillkeeper_ingest;
+GRANT SELECT ON bound_payments TO tillkeeper_ingest, tillkeeper_work, tillkeeper_sweep;  -- whose a payment is
 GRANT INSERT ON case_entries TO tillkeeper_ingest;
 GRANT SELECT ON steps, case_entries TO tillkeeper_ingest;  -- an order's history
 GRANT SELECT, INSERT, UPDATE, DELETE ON due_orders TO tillkeeper_ingest;
@@ -94,12 +95,14 @@ GRANT tillkeeper_ingest, tillkeeper_work, tillkeeper_sweep, tillkeeper_notify TO
 -- People: hold, close and ask about orders, resolve cases, replay and discard what is parked, hand over.
 GRANT SELECT, INSERT, UPDATE ON orders, deliveries, fetches, inbox, payments, refunds, disputes, steps, cases, parked, unknown_words,
       backfills TO tillkeeper_ops;
-GRANT SELECT, INSERT ON void_numbers, acts, case_entries, outbox, handovers, named_elsewhere TO tillkeeper_ops;
+GRANT SELECT, INSERT ON void_numbers, acts, case_entries, outbox, handovers, named_elsewhere, bound_payments TO tillkeeper_ops;
 GRANT INSERT ON delivery_bodies TO tillkeeper_ops;  -- of what is replayed
 GRANT SELECT, INSERT, UPDATE, DELETE ON due_orders TO tillkeeper_ops;
 GRANT DELETE ON payments, refunds, disputes TO tillkeeper_ops;
 GRANT INSERT ON spool TO tillkeeper_ops;  -- refused deliveries that are taken in after all
 GRANT DELETE ON refused TO tillkeeper_ops;
+GRANT INSERT ON audits TO tillkeeper_ops;
+GRANT INSERT, UPDATE ON audited_runs TO tillkeeper_ops;
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO tillkeeper_ops;
 
 -- Whoever erases a payer's data rewrites texts that nobody else may, and nothing that the books are made of.
@@ -109,7 +112,7 @@ GRANT UPDATE (body, headers, query) ON deliveries TO tillkeeper_erase;
 GRANT UPDATE (body, error, note) ON parked TO tillkeeper_erase;
 GRANT UPDATE (state, payload, channels, due_at, finished_at, leased_until, last_error) ON outbox TO tillkeeper_erase;
 GRANT UPDATE (details, outcome) ON cases TO tillkeeper_erase;
-GRANT UPDATE (note) ON case_entries, acts TO tillkeeper_erase;
+GRANT UPDATE (note) ON case_entries, acts, bound_payments TO tillkeeper_erase;
 GRANT DELETE ON refused, delivery_bodies TO tillkeeper_erase;
 
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO tillkeeper_read;
@@ -117,6 +120,8 @@ GRANT SELECT ON ALL TABLES IN SCHEMA public TO tillkeeper_read;
 -- The audit adds up; whom an order is for, and what a gateway wrote, is no business of its.
 GRANT SELECT ON void_numbers, fetches, inbox, named_elsewhere, payments, refunds, disputes, cases, steps, acts, silences,
       due_orders TO tillkeeper_audit;
+GRANT SELECT, INSERT ON audits TO tillkeeper_audit;
+GRANT SELECT, INSERT, UPDATE ON audited_runs TO tillkeeper_audit;
 GRANT SELECT (run, number, account, received_at, key, events, duplicates, fetches, dropped) ON deliveries TO tillkeeper_audit;
 GRANT SELECT (id, run, number, account, event_id, readable, reason, parked_at, outcome, closed_at) ON parked
 TO tillkeeper_audit;

@@ -9,18 +9,22 @@ import asyncpg
 import msgspec
 from aiohttp import web
 
+from tillkeeper.desk.live.feed import Feed
 from tillkeeper.domain.policy import Policy
+from tillkeeper.lanes.queue_depth import QueueDepth
 from tillkeeper.settings import Settings
 
 
 class Desk(msgspec.Struct, frozen=True, kw_only=True):
-    """What a running desk holds: its pool, the policy in force and the clock."""
+    """What a running desk holds: its pool, the policy in force, the clock, and what it shows live."""
 
     settings: Settings
     pool: asyncpg.Pool
     policy: Callable[[], Policy]
     now: Callable[[], datetime]
     zone: ZoneInfo
+    feed: Feed
+    depth: QueueDepth | None  # None: there is no broker
 
 
 DESK: Final = web.AppKey("DESK", Desk)

@@ -27,17 +27,20 @@ from tillkeeper.ingest.receive import AccountReceiver, RawHeaders
 from tillkeeper.ingest.refusals import Refusals
 from tillkeeper.ingest.responses import Handler, PreparedResponse, method_refusal, refusal
 from tillkeeper.ingest.scheduler import REQUEST_S
+from tillkeeper.ingest.tracing import TracedReceiver
 from tillkeeper.ingest.unsigned_limits import UnsignedLimit
 from tillkeeper.lanes.intake import Intake
 from tillkeeper.lanes.rabbitmq_sender import RabbitSender
 from tillkeeper.lanes.spool import SpoolSender
 from tillkeeper.lanes.topology import Topology
+from tillkeeper.lanes.tracing import TracedIntake
 from tillkeeper.policy import PolicyFile
 from tillkeeper.schema_watch import SchemaWatch
 from tillkeeper.settings import Settings
 from tillkeeper.store.postgres.connections import Pool
 from tillkeeper.store.postgres.pool import open_pool
 from tillkeeper.store.postgres.sqlstates import DATABASE_ERRORS, UnsafeDatabase
+from tillkeeper.tracing import spans
 
 log = structlog.get_logger()
 
@@ -59,7 +62,8 @@ class Resources(msgspec.Struct, frozen=True, kw_only=True):
     policy: PolicyFile
 
 
-RECEIVERS: Final = web.AppKey("RECEIVERS", dict[str, AccountReceiver])  # by path; accounts come and go while it runs
+# By path; accounts come and go while it runs.
+RECEIVERS: Final = web.AppKey("RECEIVERS", dict[str, AccountReceiver | TracedReceiver])
 
 
 @asynccontextmanager
@@ -191,7 +195,7 @@ class Webhooks:
         self._keys: dict[str, KeyFetcher] = {}
         self._unsigned_limits: dict[str, UnsignedLimit] = {}  # those of removed accounts stay: there are few
         self._refreshers = KeyRefreshers()
-        self.receivers: dict[str, AccountReceiver] = {}
+        self.receivers: dict[str, AccountReceiver | TracedReceiver] = {}
         self.update_accounts()
 
     def update_accounts(self) -> None:
@@ -214,7 +218,7 @@ class Webhooks:
         keys = KeyFetcher(gateway, resources.send, key_store=KeyStore(resources.pool))
         receiver = AccountReceiver(
             gateway,
-            resources.intake,
+            TracedIntake(resources.intake) if spans.is_on() else resources.intake,
             resources.hints,
             resources.refusals,
             keys,
@@ -225,7 +229,14 @@ class Webhooks:
             body_bytes_max=resources.accounts.max_body_bytes(name) or self._settings.ingest.max_body_bytes,
         )
         self._known[name], self._keys[name] = (gateway, receiver), keys
-        self.receivers[f"/webhooks/{name}"] = receiver
+        self.receivers[f"/webhooks/{name}"] = self._traced(receiver, name)
+
+    def _traced(self, receiver: AccountReceiver, name: str) -> AccountReceiver | TracedReceiver:
+        if not spans.is_on():
+            return receiver
+        return TracedReceiver(
+            receiver, route=f"/webhooks/{name}", trusts_parents=self._settings.tracing.trust_webhook_parents
+        )
 
     async def route(self, request: web.Request) -> web.StreamResponse:
         """Handles a request that came through the router, if its account exists."""
@@ -234,7 +245,7 @@ class Webhooks:
             return await _not_found(request)
         gateway, receiver = known
         if request.method == "POST":
-            return await receiver.receive(request)
+            return await self.receivers[f"/webhooks/{gateway.account}"].receive(request)
         if request.method == "GET" and type(gateway).answer_challenge is not Gateway.answer_challenge:
             return await receiver.challenge(request)
         return method_refusal("POST")

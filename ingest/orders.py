@@ -22,6 +22,7 @@ from tillkeeper.ingest.read_body import headers_of, read_body
 from tillkeeper.ingest.refunds import refund_of
 from tillkeeper.ingest.registration import BadRegistration, registration_of
 from tillkeeper.ingest.responses import Handler, answer, refusal, unavailable_response
+from tillkeeper.ingest.tracing import traced
 from tillkeeper.log_throttle import LogThrottle
 from tillkeeper.store.apply import refunds
 from tillkeeper.store.apply.registration import register
@@ -41,6 +42,8 @@ REFUND_PART: Final = 4
 NOT_REGISTERED: Final = "no such order is registered"
 NO_SUCH_REFUND: Final = "the order has no refund of this reference"
 _NO_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
+
+Action = Callable[[web.Request, str], Awaitable[web.Response]]
 
 
 class Unauthorized(Exception):
@@ -84,16 +87,20 @@ class OrdersApi:
 
     def routes(self) -> dict[str, dict[str, Handler]]:
         """Returns the handler of each method, by path."""
+        actions: dict[str, dict[str, Action]] = {
+            f"/orders/{ORDER_REF}": {"PUT": self._put, "GET": self._show},
+            f"/orders/{ORDER_REF}/history": {"GET": self._history},
+            f"/orders/{ORDER_REF}/refunds/{REFUND_REF}": {"PUT": self._put_refund, "DELETE": self._withdraw_refund},
+        }
         return {
-            f"/orders/{ORDER_REF}": {"PUT": self._guarded(self._put), "GET": self._guarded(self._show)},
-            f"/orders/{ORDER_REF}/history": {"GET": self._guarded(self._history)},
-            f"/orders/{ORDER_REF}/refunds/{REFUND_REF}": {
-                "PUT": self._guarded(self._put_refund),
-                "DELETE": self._guarded(self._withdraw_refund),
-            },
+            path: {method: self._traced(path, self._guarded(action)) for method, action in handlers.items()}
+            for path, handlers in actions.items()
         }
 
-    def _guarded(self, action: Callable[[web.Request, str], Awaitable[web.Response]]) -> Handler:
+    def _traced(self, path: str, handler: Handler) -> Handler:
+        return traced(handler, route=path.replace(":[^/]+", ""), may_continue=self._has_token)
+
+    def _guarded(self, action: Action) -> Handler:
         """Wraps a handler: checks the token, reads the order's reference, and turns errors into responses."""
 
         async def handle(request: web.Request) -> web.Response:
@@ -119,6 +126,13 @@ class OrdersApi:
                 return unavailable_response("the database is out of reach; nothing is lost by asking again")
 
         return handle
+
+    def _has_token(self, request: web.Request) -> bool:
+        try:
+            self._check_token(request)
+        except Unauthorized:
+            return False
+        return True
 
     def _check_token(self, request: web.Request) -> None:
         """Compares the token with every known one, so that the time taken tells nothing.  Raises Unauthorized."""

@@ -48,6 +48,7 @@ from tillkeeper.ingest.scheduler import REQUEST_S
 from tillkeeper.ingest.unsigned_limits import Network, TooManyUnsigned, UnsignedLimit, source_of
 from tillkeeper.lanes.base import LaneUnavailable
 from tillkeeper.lanes.intake import Intake
+from tillkeeper.lanes.tracing import TracedIntake
 from tillkeeper.log_throttle import LogThrottle
 
 log = structlog.get_logger()
@@ -80,7 +81,7 @@ class AccountReceiver:
     def __init__(
         self,
         gateway: Gateway,
-        intake: Intake,
+        intake: Intake | TracedIntake,
         hints: Hints,
         refusals: Refusals,
         keys: KeyFetcher,

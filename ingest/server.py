@@ -24,6 +24,7 @@ from tillkeeper.loops import keep_running, start
 from tillkeeper.process import collect_garbage_seldom, loop_factory, run_until_stopped
 from tillkeeper.settings import Settings
 from tillkeeper.status_server import serving_status
+from tillkeeper.tracing.process import traces
 
 log = structlog.get_logger()
 
@@ -46,6 +47,7 @@ async def receiver(settings: Settings, *, shares_port: bool = False) -> AsyncIte
     refuse_slow_parser()
     allow_open_files()
     async with (
+        traces(settings.tracing, "ingest"),
         open_resources(settings) as resources,
         serving_status(settings.ingest, is_ready=lambda: resources.schema.unfit is None),
     ):

@@ -116,3 +116,37 @@ async def a_hostile_order(pool: asyncpg.Pool, order_ref: str = HOSTILE):
         await repeat_on_conflict(
             pool, lambda conn, row=row: case_acts.assign(conn, row["id"], owner=HOSTILE, by=HOSTILE, now=NOON)
         )
+
+
+QUIET = "INSERT INTO silences (account, kind, since, noticed_at, asked_at) VALUES ($1, 'silent', $2, $3, $3)"
+ACTIVE = "INSERT INTO activity VALUES ($1, $2, 1, 1, $3, $2)"
+SPOOLED = "INSERT INTO spool (id, shard, body, put_at) VALUES (gen_random_uuid(), 0, '', $1)"
+
+
+async def a_busy_till(pool: asyncpg.Pool, *, now=NOON + 24 * MINUTE, stuck: int = 7):
+    """An evening on which something of everything is open, just before `now`."""
+    for number in range(stuck):
+        since = now - timedelta(minutes=35 + 11 * number)
+        ref = f"ORD-2{number:03}"
+        await register(
+            pool,
+            a_registration(ref, amount=9_900 + number, accounts=(ACCOUNT,)),
+            policy=SHIPPED,
+            now=since - MINUTE,
+        )
+        second = int((since - NOON).total_seconds())
+        kind = Kind.PAYMENT_FAILED if number % 3 == 2 else Kind.PAYMENT_PENDING
+        await tell(pool, of_alipay(kind, second, order_ref=ref, payment_ref=f"P-{ref}"), at=since)
+    for number in range(9):
+        at = now - timedelta(seconds=5 + 6 * number)
+        second = int((at - NOON).total_seconds())
+        payment = {"order_ref": "ORD-1042", "payment_ref": f"P-late-{number}", "amount": 100}
+        await tell(pool, of_alipay(Kind.PAYMENT_PENDING, second, **payment), at=at - 2 * SECOND)
+    await tell(pool, of_alipay(order_ref="ORD-1O42", payment_ref="P-lost", amount=12_900), at=now - 40 * MINUTE)
+    await pool.execute(SPOOLED, now - timedelta(seconds=20))
+    await pool.execute(QUIET, "wechatpay-main", now - 22 * MINUTE, now - 2 * MINUTE)
+    hour = now.replace(minute=0)
+    for ago in range(24):
+        await pool.execute(ACTIVE, "stripe-main", hour - timedelta(hours=ago), 40 + 37 * ago % 90)
+        if ago:
+            await pool.execute(ACTIVE, "wechatpay-main", hour - timedelta(hours=ago), 10 + 17 * ago % 40)

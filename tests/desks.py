@@ -1,5 +1,6 @@
 """A desk for tests: its application over a real database, and somebody who is signed in."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import cache
@@ -13,14 +14,22 @@ from aiohttp.typedefs import Handler, Middleware
 from tillkeeper import clock
 from tillkeeper.desk.app import build_app
 from tillkeeper.desk.context import Desk
+from tillkeeper.desk.live.feed import Feed
+from tillkeeper.desk.live.snapshot import read_snapshot
 from tillkeeper.desk.person import CSRF, PERSON, Locale, Person, Role
 from tillkeeper.desk.route import route_of
+from tillkeeper.loops import start
 from tillkeeper.policy.reading import load_policy
 from tillkeeper.sandbox.accounts import new_signers
 from tillkeeper.sandbox.simulators.registry import simulator_of
 from tillkeeper.settings import Settings
 
 ZONE = ZoneInfo("Asia/Shanghai")
+# What somebody did is written down with who they are.
+KNOWN = """
+INSERT INTO people (id, name, display_name, role, locale, created_at, created_by)
+OVERRIDING SYSTEM VALUE VALUES ($1, $2, $2, $3, $4, now(), 'root') ON CONFLICT DO NOTHING
+"""
 TOKEN = "csrf-token-of-the-test"
 
 
@@ -58,13 +67,25 @@ def a_desk(pool: asyncpg.Pool, **changes: object) -> Desk:
         "policy": lambda: policy,
         "now": clock.now,
         "zone": ZONE,
-    }
-    return Desk(**(fields | changes))
+        "depth": None,
+    } | changes
+    now = fields["now"]
+    feed = Feed(lambda before: read_snapshot(pool, before, broker_waiting=0, now=now()), now=now)
+    return Desk(**{"feed": feed, **fields})
 
 
 @asynccontextmanager
 async def desk_client(desk: Desk, person: Person | None = None) -> AsyncIterator[TestClient]:
     """A client of a desk that serves on a port of its own."""
-    app = build_app(desk, signed_in(person or a_person()))
-    async with TestClient(TestServer(app)) as client:
-        yield client
+    person = person or a_person()
+    await desk.pool.execute(KNOWN, person.id, person.name, person.role, person.locale)
+    app = build_app(desk, signed_in(person))
+    stop = asyncio.Event()
+    reading = start(desk.feed.run(stop), name="feed")
+    try:
+        async with TestClient(TestServer(app)) as client:
+            yield client
+    finally:
+        stop.set()
+        await desk.feed.close()
+        await reading

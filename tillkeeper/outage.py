@@ -78,6 +78,14 @@ def intake_outage() -> Outage:
     )
 
 
+def collector_outage() -> Outage:
+    """Returns the outage of what takes this process's spans."""
+    return Outage(
+        begins=lambda reason: log.warning("traces_not_sent", error=str(reason)),
+        ends=lambda seconds: log.info("traces_sent_again", after_s=seconds),
+    )
+
+
 def notifications_outage() -> Outage:
     """Returns the outage of the spool's notifications, for all loops of a worker."""
     return Outage(

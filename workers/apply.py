@@ -22,6 +22,7 @@ from tillkeeper.domain.batch import DeliveryKey
 from tillkeeper.domain.delivery import Delivery, Envelope, EnvelopeKeys, NotAuthentic
 from tillkeeper.domain.policy import Policy
 from tillkeeper.lanes.base import LaneMessage, LaneUnavailable, Receiver
+from tillkeeper.lanes.tracing import processing
 from tillkeeper.outage import Outage, lane_outage
 from tillkeeper.store.apply.batch import Tally, apply_deliveries
 from tillkeeper.store.deliveries.parked import NOT_AUTHENTIC, park_unreadable
@@ -111,7 +112,9 @@ class ApplyLoop:
             opened = await self._open(taken)
             self._is_to_gather = LOAD_DELIVERIES <= _deliveries_in(opened) < self._batch_events
             for batch in batches(opened, self._batch_events):
-                contended = await self._apply([message.envelope for message in batch])
+                envelopes = [message.envelope for message in batch]
+                with processing(self._lane.name, envelopes):
+                    contended = await self._apply(envelopes)
                 if contended:
                     await self._set_aside(
                         [message.taken for message in batch if contended & _keys_of(message.envelope.deliveries)]
@@ -266,7 +269,7 @@ def _deliveries_in(opened: Iterable[Opened]) -> int:
 
 
 def batches(opened: Sequence[Opened], events_max: int) -> Iterator[list[Opened]]:
-    """Yields whole messages in groups of about `events_max` deliveries.
+    """Yields whole messages in groups of at most `events_max` deliveries, or of one message.
 
     A message that was delivered often may be one that kills its worker, and those around it fail with it each time.  So
     from then on messages go one at a time, forwards and backwards by turns: the neighbours on either side get applied,
@@ -278,11 +281,12 @@ def batches(opened: Sequence[Opened], events_max: int) -> Iterator[list[Opened]]
     for message in opened:
         if message.taken.attempts >= SUSPECT_ATTEMPTS:
             continue
-        batch.append(message)
-        size += len(message.envelope.deliveries)
-        if size >= events_max:
+        deliveries = len(message.envelope.deliveries)
+        if batch and size + deliveries > events_max:  # a larger one would be split in two transactions
             yield batch
             batch, size = [], 0
+        batch.append(message)
+        size += deliveries
     if batch:
         yield batch
     if suspects and max(suspect.taken.attempts for suspect in suspects) % 2:

@@ -18,6 +18,7 @@ from tillkeeper.settings import Settings
 from tillkeeper.status_server import serving_status
 from tillkeeper.store.outbox.sending import MAIL
 from tillkeeper.store.postgres.pool import open_pool
+from tillkeeper.tracing.process import traces
 from tillkeeper.workers.database_retry import DatabaseRetry, Stopped, refuse_unfit
 from tillkeeper.workers.notify import NotifyLoop
 
@@ -39,6 +40,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
     schema = SchemaWatch()
     retry = DatabaseRetry(stop, schema.outage)
     async with AsyncExitStack() as stack:
+        await stack.enter_async_context(traces(settings.tracing, "notify"))
         await stack.enter_async_context(serving_status(settings.notify, is_ready=lambda: schema.is_fit))
         try:
             pool = await retry.until_available(lambda: open_pool(settings.database_url, max_size=POOL_CONNECTIONS))

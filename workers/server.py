@@ -23,6 +23,7 @@ from tillkeeper.process import collect_garbage_seldom
 from tillkeeper.schema_watch import SchemaWatch
 from tillkeeper.settings import Settings
 from tillkeeper.store.postgres.pool import open_pool
+from tillkeeper.tracing.process import traces
 from tillkeeper.workers.apply import MESSAGES_MAX, ApplyLoop
 from tillkeeper.workers.database_retry import DatabaseRetry, refuse_unfit
 from tillkeeper.workers.delivery_limit import ParkLoop
@@ -47,6 +48,7 @@ async def serve(settings: Settings, stop: asyncio.Event, schema: SchemaWatch) ->
     accounts.on_change(policy.read_again)
     retry = DatabaseRetry(stop, schema.outage)
     async with AsyncExitStack() as stack:
+        await stack.enter_async_context(traces(settings.tracing, "work"))
         pool = await retry.until_available(
             lambda: open_pool(settings.database_url, max_size=POOL_CONNECTIONS, by_key=True)
         )

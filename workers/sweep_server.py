@@ -26,6 +26,7 @@ from tillkeeper.settings import Settings
 from tillkeeper.status_server import serving_status
 from tillkeeper.store.orders.policy_change import look_anew, take_policy
 from tillkeeper.store.postgres.pool import open_pool
+from tillkeeper.tracing.process import traces
 from tillkeeper.workers.backfill import Backfill
 from tillkeeper.workers.database_gauges import READ_EVERY_S, DatabaseGauges
 from tillkeeper.workers.database_retry import DatabaseRetry, Stopped, refuse_unfit
@@ -59,6 +60,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
     schema = SchemaWatch()
     retry = DatabaseRetry(stop, schema.outage)
     async with AsyncExitStack() as stack:
+        await stack.enter_async_context(traces(settings.tracing, "sweep"))
         await stack.enter_async_context(serving_status(settings.sweep, is_ready=lambda: schema.is_fit))
         try:
             pool = await retry.until_available(lambda: open_pool(settings.database_url, max_size=POOL_CONNECTIONS))

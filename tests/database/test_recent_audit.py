@@ -3,6 +3,7 @@
 from datetime import timedelta
 from uuid import uuid4
 
+import asyncpg
 import pytest
 
 from bench import years
@@ -12,6 +13,7 @@ from tillkeeper import clock
 from tillkeeper.domain.events import Kind
 from tillkeeper.store.apply.batch import apply_deliveries
 from tillkeeper.store.postgres.transactions import repeat_on_conflict
+from tillkeeper.store.reports.audit import audit
 from tillkeeper.store.reports.recent_audit import audit_since
 from tillkeeper.workers.apply_or_park import park_delivery
 
@@ -68,6 +70,21 @@ async def test_a_number_that_is_parked_is_not_missing(pool, recent):
 async def test_a_status_that_does_not_follow_from_the_facts_is_seen(pool, recent):
     await pool.execute("UPDATE orders SET status = 'failed'")
     assert [order["facts_say"] for order in (await recent()).misjudged] == ["partially_refunded"]
+
+
+@pytest.mark.parametrize("column", ["order_id", "number"])
+async def test_an_event_of_what_does_not_exist_is_seen(pool, recent, column):
+    await pool.execute(f"UPDATE inbox SET {column} = 4711 WHERE event_id = 'evt-3'")
+    for books in (await recent(), await audit(pool, settled_until=LATER, now=LATER)):
+        assert [event["event_id"] for event in books.stray] == ["evt-3"]
+        assert not books.balances
+
+
+@pytest.mark.parametrize("table", ["orders", "deliveries"])
+async def test_nobody_removes_what_events_refer_to(pool, recent, table):
+    with pytest.raises(asyncpg.RestrictViolationError, match=f"rows of {table} are never removed"):
+        await pool.execute(f"DELETE FROM {table} WHERE false")
+    assert (await recent()).balances
 
 
 PAGES_READ = "SELECT relname, heap_blks_hit + heap_blks_read FROM pg_statio_user_tables"

@@ -23,10 +23,19 @@ def statements():
                 yield pytest.param(value, id=f"{module.name.removeprefix('tillkeeper.store.')}.{name}")
 
 
+@pytest.fixture(scope="module")
+async def preparing(postgres_server, databases):
+    """A connection for all: preparing changes nothing."""
+    await postgres_server.start()
+    name = await databases.take()
+    async with await open_pool(postgres_server.dsn(name), max_size=1) as connections, connections.acquire() as conn:
+        yield conn
+    await databases.give_back(name)
+
+
 @pytest.mark.parametrize("statement", list(statements()))
-async def test_statement_fits_the_schema(pool, statement):
-    async with pool.acquire() as conn:
-        await conn.prepare(statement)
+async def test_statement_fits_the_schema(preparing, statement):
+    await preparing.prepare(statement)
 
 
 # What a worker runs for every batch, with arguments that mean something to the planner.

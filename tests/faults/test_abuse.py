@@ -12,7 +12,7 @@ from bench.attacks import ATTACKS
 from tillkeeper.ingest.connection_limits import CONNECTIONS_MAX
 from tillkeeper.sandbox.servers import Postgres
 
-SECONDS = 1.0
+SECONDS = 0.5
 OTHER_FILES = 100  # of the receiver, and connections that are just being closed
 
 

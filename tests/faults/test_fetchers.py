@@ -45,6 +45,7 @@ async def gateways(signers):
     return played
 
 
+@pytest.mark.long
 async def test_every_query_is_answered_however_often_those_who_ask_are_killed(
     pool, database, gateways, signers, tmp_path
 ):

@@ -65,6 +65,7 @@ async def stage(tmp_path, database, broker_url, broker_prefix) -> AsyncIterator[
         yield prepared
 
 
+@pytest.mark.long
 @pytest.mark.rabbitmq
 async def test_without_any_lane_the_answer_is_503_and_the_same_delivery_is_accepted_once_one_is_back(
     stage, postgres_server, rabbitmq
@@ -109,6 +110,7 @@ async def until_said(poster: Poster, status: int) -> None:
     await until(was_said)
 
 
+@pytest.mark.long
 @pytest.mark.rabbitmq
 async def test_a_message_that_kills_its_workers_is_parked_its_neighbours_are_applied_and_replay_brings_it_in(
     tmp_path, database, rabbitmq, broker_url, broker_prefix

@@ -1,6 +1,7 @@
 """Tells the templates of a play to its gateway: every delivery in order, and what the API answers at the end."""
 
 from datetime import timedelta
+from functools import cache
 from urllib.parse import parse_qsl, urlsplit
 
 from specimen import NOW, request_of
@@ -12,7 +13,7 @@ from tillkeeper.gateways.errors import AccessDenied, BadPayload, BadSignature, U
 from tillkeeper.gateways.messages import Query, Response
 from tillkeeper.sandbox.apis.base import ApiRequest
 from tillkeeper.sandbox.ledger.payments import RefundState
-from tillkeeper.sandbox.simulators.registry import ledger_of
+from tillkeeper.sandbox.simulators.registry import ledger_of, simulator_of
 from tillkeeper.sandbox.story import ExpectedOrder, Story, StoryEvent, bare
 
 AMOUNT = 50_000
@@ -21,12 +22,18 @@ STEP = timedelta(seconds=7)
 ENDS = NOW + timedelta(hours=1)
 
 
+@cache
+def signer_of(gateway):
+    """Its account's keys, made once: those of RSA take longer than a story."""
+    return simulator_of(gateway).new_signer(f"{gateway}-main")
+
+
 class SimulatedStory:
     """One template as a story, at a gateway that is configured as the play says."""
 
     def __init__(self, simulator, gateway_type, template, currency=None):
         self.simulator = simulator
-        self.signer = simulator.new_signer(f"{simulator.gateway}-main")
+        self.signer = signer_of(simulator.gateway)
         said = {"gateway": simulator.gateway, **simulator.settings(self.signer)}
         self.gateway = gateway_type(self.signer.account, gateway_type.settings.model_validate(said))
         self.story = a_story(simulator, template, self.signer.account, currency or simulator.currencies[0])

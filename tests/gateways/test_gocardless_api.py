@@ -104,6 +104,17 @@ def test_a_late_failure_that_is_collected_again_is_on_its_way_and_then_counts_ag
         assert status_of(*events, *meanwhile, *before) is Status.PAID
 
 
+def test_a_collection_within_the_second_of_the_failure_before_it_counts():
+    again = an_event("failed", at=EARLIER, will_attempt_retry=True)
+    confirmed = an_event("confirmed", at=EARLIER - timedelta(days=1))
+    events = answered(confirmed, again, an_event("confirmed", at=EARLIER), status="confirmed")
+    assert [(event.kind, event.occurred_at) for event in events] == [
+        (Kind.PAYMENT_SUCCEEDED, EARLIER + timedelta(seconds=1)),
+        (Kind.PAYMENT_REVERSED, EARLIER),
+    ]
+    assert status_of(*events) is Status.PAID
+
+
 def test_a_late_failure_whose_own_event_is_not_in_the_list_is_told_by_its_settlement():
     events = answered(an_event("confirmed", at=EARLIER), an_event("late_failure_settled"), status="failed")
     assert [(event.kind, event.occurred_at) for event in events][:2] == [

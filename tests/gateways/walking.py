@@ -1,6 +1,7 @@
 """Walks the stories of a gateway's play: what its deliveries and its API say, folded by the domain's own rules."""
 
 from datetime import timedelta
+from functools import cache
 from random import Random
 from urllib.parse import parse_qsl, urlsplit
 
@@ -19,12 +20,18 @@ AMOUNT = 12900
 ACCOUNT = "played-main"
 
 
+@cache
+def signer_of(gateway):
+    """Its account's keys, made once: three of RSA take as long as a whole walk."""
+    return simulator_of(gateway).new_signer(ACCOUNT)
+
+
 class Walk:
     """One account of a play and the gateway that is built from its settings."""
 
     def __init__(self, simulator):
         self.simulator = simulator
-        self.signer = simulator.new_signer(ACCOUNT)
+        self.signer = signer_of(simulator.gateway)
         settings = {"gateway": simulator.gateway, **simulator.settings(self.signer)}
         self.gateway = build(ACCOUNT, GATEWAYS[simulator.gateway].settings.model_validate(settings))
 

@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[2]
 SECTIONS = ["accept", "apply", "end_to_end", "sweep", "stages", "confirms", "memory", "reads"]
 
 
+@pytest.mark.long
 @pytest.mark.slow
 async def test_every_section_runs_in_miniature(tmp_path):
     figures = tmp_path / "figures.json"
@@ -28,6 +29,7 @@ async def test_every_section_runs_in_miniature(tmp_path):
     assert [section["name"] for section in json.loads(figures.read_bytes())["sections"]] == SECTIONS
 
 
+@pytest.mark.long
 @pytest.mark.slow
 async def test_retention_frees_what_it_says_while_events_are_applied():
     """It raises where the plan, the run and the books do not agree."""

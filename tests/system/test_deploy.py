@@ -16,6 +16,7 @@ from tillkeeper.api_client.settings import ApiClientSettings
 from tillkeeper.gateways.registry import GATEWAYS
 from tillkeeper.notices.settings import NotifySettings, SmtpSettings, WebhookSettings
 from tillkeeper.settings import BadSettings, IngestSettings, RetentionSettings, Settings, SweepSettings, WorkSettings
+from tillkeeper.tracing.settings import TracingSettings
 
 # --- the example configuration ----------------------------------------------------------------------------------------
 
@@ -106,6 +107,7 @@ def models() -> dict[tuple[str, ...], type[BaseModel]]:
         ("sweep",): SweepSettings,
         ("api_client",): ApiClientSettings,
         ("retention",): RetentionSettings,
+        ("tracing",): TracingSettings,
         ("notify",): NotifySettings,
         ("notify", "smtp"): SmtpSettings,
         ("notify", "webhooks", "shop"): WebhookSettings,
@@ -115,7 +117,7 @@ def models() -> dict[tuple[str, ...], type[BaseModel]]:
 
 LINES = list(lines_of(EXAMPLE))
 TABLES = {
-    (): {"ingest", "work", "sweep", "api_client", "retention", "notify", "accounts"},
+    (): {"ingest", "work", "sweep", "api_client", "retention", "notify", "tracing", "accounts"},
     ("notify",): {"smtp", "webhooks", "ops"},
 }
 

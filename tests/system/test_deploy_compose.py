@@ -238,6 +238,7 @@ async def proxied(nginx: str, directory: Path, authority: Authority, *, to_port:
         await child.wait()
 
 
+@pytest.mark.long
 @pytest.mark.rabbitmq
 @pytest.mark.timeout(300)
 async def test_what_compose_starts_takes_an_order_from_webhook_to_paid(
@@ -335,6 +336,7 @@ class ConfiguredRabbitMQ(RabbitMQ):
         return f"{super().url}tillkeeper"
 
 
+@pytest.mark.long
 @pytest.mark.rabbitmq
 async def test_rabbitmq_takes_its_configuration_and_knows_no_guest(rabbitmq, written):
     node = ConfiguredRabbitMQ()

@@ -113,6 +113,7 @@ def started_in(image: Image, **more: str) -> dict[str, str]:
     return {**kept, **own, "PATH": path, **more}
 
 
+@pytest.mark.long
 @pytest.mark.timeout(400)
 def test_what_the_image_holds_runs_outside_the_checkout(image, tmp_path):
     environ = started_in(image)
@@ -149,6 +150,7 @@ async def test_the_packaged_schema_makes_every_table(image, tmp_path, empty_data
     assert json.loads(told)["created"] == sorted(tables)
 
 
+@pytest.mark.long
 async def test_a_container_gets_healthy_and_stops_in_good_order(image, tmp_path, empty_database):
     [port] = free_ports(1)
     environ = started_in(image, TILLKEEPER_DATABASE_URL=empty_database, TILLKEEPER_INGEST__PORT=str(port))

@@ -144,6 +144,7 @@ async def is_paid(client: aiohttp.ClientSession) -> bool:
         return (await answer.json())["status"] == "paid"
 
 
+@pytest.mark.long
 @pytest.mark.timeout(400)
 async def test_an_order_is_paid_by_what_the_units_start(rendered, empty_database):
     [port] = free_ports(1)

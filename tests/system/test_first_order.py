@@ -83,6 +83,7 @@ async def empty_database(postgres_server):
     await postgres_server.drop_database("first_order")
 
 
+@pytest.mark.long
 async def test_each_command_prints_what_stands_below_it(shell, empty_database):
     walk, port = shell
     assert len(list(steps())) > 15

@@ -55,6 +55,7 @@ async def conformance(port: int, directory: Path, *arguments: str) -> tuple[int,
     return child.returncode, out.decode()
 
 
+@pytest.mark.long
 @pytest.mark.slow
 async def test_a_running_receiver_does_what_its_document_says(port, connection, tmp_path):
     code, said = await conformance(port, tmp_path)

@@ -164,6 +164,7 @@ async def promoted(database):
     await connection.close()
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.rabbitmq
 @pytest.mark.timeout(400)

@@ -140,6 +140,7 @@ async def furnished(tmp_path, database, pool):
     return config
 
 
+@pytest.mark.long
 async def test_no_command_takes_lost_words_for_an_answer(furnished):
     others = [
         ["--version"],

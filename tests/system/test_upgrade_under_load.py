@@ -134,6 +134,7 @@ async def register(client, port):
             assert answer.status == 201, await answer.text()
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 async def test_nothing_is_lost_while_a_database_is_upgraded_under_both_releases(
@@ -197,6 +198,7 @@ async def test_nothing_is_lost_while_a_database_is_upgraded_under_both_releases(
     await owner.close()
 
 
+@pytest.mark.long
 async def test_when_an_order_is_due_is_known_to_both_releases(tmp_path, before, after, empty_database):
     config = written(tmp_path, toml(empty_database))
     made = await tillkeeper("db", "init", "--config", config, as_program=True, **running(before))

@@ -193,6 +193,7 @@ WORDS: Final = {
     "cases": "texts of cases",
     "case_entries": "notes of cases",
     "acts": "notes of acts",
+    "bound_payments": "notes of bindings",
 }
 NOTES: Final = "people's notes may name a payer in other words: `order show` and `case show` have them"
 

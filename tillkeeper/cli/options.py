@@ -56,7 +56,13 @@ def settings_from(config: Path | None) -> "Settings":
 
 def serving_settings_from(config: Path | None) -> "Settings":
     """Loads the settings of a process that needs the policy, which must be valid."""
+    from tillkeeper.tracing.settings import NotInstalled, refuse_missing
+
     settings = settings_from(config)
+    try:
+        refuse_missing(settings.tracing)
+    except NotInstalled as error:
+        raise CommandError(str(error), code=WRONG) from None
     policy_from(settings)
     return settings
 

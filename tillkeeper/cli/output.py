@@ -45,6 +45,11 @@ def use_zone(name: str) -> None:
     _zone = ZoneInfo(name)
 
 
+def zone() -> tzinfo:
+    """Returns the zone that times are shown in."""
+    return _zone
+
+
 def tone_of_level(level: int) -> Tone:
     """Returns how urgent a case of this level is: each escalation makes it more so."""
     return Tone.PLAIN if level <= 1 else Tone.LOOK if level == 2 else Tone.ALARM  # noqa: PLR2004 - the second level

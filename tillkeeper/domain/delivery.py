@@ -36,6 +36,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     fetches: tuple[Fetch, ...] = ()
     query: str = ""
     unknown: tuple[tuple[str, str], ...] = ()  # (field, word) of unknown words
+    trace: str = ""  # its traceparent, where it is traced
 
 
 class Envelope(msgspec.Struct, frozen=True, kw_only=True):

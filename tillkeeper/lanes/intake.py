@@ -53,6 +53,7 @@ class _Item(NamedTuple):
     fetches: tuple[Fetch, ...]
     query: str
     unknown: tuple[tuple[str, str], ...]
+    trace: str
 
 
 class Intake:
@@ -126,11 +127,21 @@ class Intake:
         fetches: Sequence[Fetch] = (),
         query: str = "",
         unknown: Sequence[tuple[str, str]] = (),
+        trace: str = "",
     ) -> asyncio.Future[str]:
         """Begins what `accept` waits for.  Raises what it raises, as far as that is known at once."""
         query = query if query.isascii() else _replaced(query)
         item = _Item(
-            account, received_at, key, _carriable(headers), body, tuple(events), tuple(fetches), query, tuple(unknown)
+            account,
+            received_at,
+            key,
+            _carriable(headers),
+            body,
+            tuple(events),
+            tuple(fetches),
+            query,
+            tuple(unknown),
+            trace,
         )
         # The small parts are packed twice, so that a bad delivery fails alone and not with its envelope.
         small = (item.account, item.key, item.headers, item.events, item.fetches, query, item.unknown)
@@ -226,6 +237,7 @@ class Intake:
             fetches=item.fetches,
             query=item.query,
             unknown=item.unknown,
+            trace=item.trace,
         )
 
 

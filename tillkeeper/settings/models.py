@@ -17,6 +17,7 @@ from tillkeeper.gateways.registry import AccountSettings, build
 from tillkeeper.notices.settings import NotifySettings
 from tillkeeper.settings.fields import AccountName, EnvelopeKey, KeptDays, Port, Processes, Token, url_of
 from tillkeeper.settings.old_names import RENAMED
+from tillkeeper.tracing.settings import TracingSettings
 
 ENVELOPE_KEYS_MAX: Final = 5  # each is tried for every message
 TOKENS_MAX: Final = 20  # each request of the orders API is compared with all
@@ -104,6 +105,7 @@ class Settings(BaseModel):
     api_client: ApiClientSettings = ApiClientSettings()
     notify: NotifySettings = Field(default_factory=NotifySettings)
     retention: RetentionSettings = RetentionSettings()
+    tracing: TracingSettings = TracingSettings()
     accounts: Accounts = Field(default_factory=dict, repr=False)
     _old_names: frozenset[str] = PrivateAttr(frozenset())
 

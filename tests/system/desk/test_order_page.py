@@ -42,7 +42,7 @@ async def test_the_title_is_the_answer_and_below_it_stands_why(client, pool):
     await a_paid_order(pool)
     text = said(await page_of(client, order_path("ORD-1042")))
     assert "Paid, 129.00 CNY of 129.00, through Alipay at 20:02. Because what was captured covers what is due." in text
-    assert "Somebody must act: Paid in another currency" in text
+    assert "Act now: Paid in another currency" in text
 
 
 async def test_the_history_says_why_an_event_did_or_did_not_change_something(client, pool):
@@ -117,6 +117,8 @@ async def test_what_a_gateway_sent_is_shown_without_contacts(client, pool):
     assert "buyer_email=&lt;email&gt;&amp;buyer_phone=&lt;phone&gt;" in paid
     assert "mei@example.com" not in paid
     assert "13812345678" not in paid
+    looks = await pool.fetch("SELECT person, what, subject FROM access_log WHERE kind = 'look'")
+    assert [tuple(look) for look in looks] == [("Ada", "raw delivery", "ORD-1042")] * len(shown)
 
 
 async def test_a_delivery_is_shown_with_its_own_order_alone(client, pool):

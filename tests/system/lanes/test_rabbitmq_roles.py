@@ -51,6 +51,7 @@ async def refused(url: str, act) -> None:
         await connection.close()
 
 
+@pytest.mark.long
 @pytest.mark.timeout(400)
 async def test_each_role_can_do_its_work_and_nothing_besides(rabbitmq, broker_url, broker_prefix, tmp_path):
     urls = await granted(rabbitmq, tmp_path, broker_prefix)

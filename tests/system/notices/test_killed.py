@@ -132,6 +132,7 @@ async def test_stopped_it_finishes_what_it_is_sending(pool, config, mailbox):
     assert (await row_of(pool, "k"))["state"] == "sent"
 
 
+@pytest.mark.long
 @pytest.mark.timeout(400)
 async def test_killed_again_and_again_at_any_moment(pool, config, mailbox, receiver):
     """Two senders, one of them killed every few tenths of a second, with leases that run out at once."""

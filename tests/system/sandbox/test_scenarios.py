@@ -101,6 +101,7 @@ async def test_a_day_whose_answers_are_not_heard_does_not_hold(quick_server):
 # --- stuck-at-gateway -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 async def test_stuck_orders_climb_their_ladders_and_their_payers_are_told_once(monkeypatch):
     """As people run it; what the command makes of it is kept, so that one run shows both."""
     orders, kept = 9, []

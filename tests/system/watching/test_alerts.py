@@ -30,7 +30,7 @@ SHORT = {"NobodyConsumes", "ProcessDown"}
 OLD = "5157F09EFDC096DE15EBE81A47057A7200000001"
 NEW = "5157F09EFDC096DE15EBE81A47057A7200000002"
 
-pytestmark = [pytest.mark.prometheus, pytest.mark.rabbitmq, pytest.mark.slow]
+pytestmark = [pytest.mark.prometheus, pytest.mark.rabbitmq, pytest.mark.slow, pytest.mark.long]
 
 
 def wechat_signer() -> WeChatPaySigner:

@@ -50,7 +50,9 @@ from tillkeeper.store.deliveries.references import lock, take_waiting
 from tillkeeper.store.deliveries.unknown_words import note_words
 from tillkeeper.store.orders.loading import lock_orders
 from tillkeeper.store.orders.writing import write_orders, write_returns
+from tillkeeper.store.postgres import stages
 from tillkeeper.store.postgres.pool import Conn
+from tillkeeper.store.postgres.stages import Stage
 from tillkeeper.store.postgres.transactions import wait_for_standbys
 from tillkeeper.store.queries.fetches import request_fetches, request_fetches_too
 
@@ -81,6 +83,7 @@ async def apply_deliveries(
 
     Raises WriteConflict, and what asyncpg raises.
     """
+    stages.enter(Stage.LOAD)
     bindings = Bindings()
     found = await look_up_deliveries(conn, deliveries, bindings)
     fresh = list(
@@ -96,6 +99,7 @@ async def apply_deliveries(
         Item(event=event, delivery=(delivery.run, delivery.number)) for delivery in fresh for event in delivery.events
     ]
     loaded = await load(conn, items, found=found, bindings=bindings)
+    stages.enter(Stage.WRITE)
     erased = await erased_deliveries(conn, fresh, items, loaded.orders)
     await insert_deliveries(conn, fresh, loaded.batch.duplicates, without_content=erased)
     tally = await write(conn, loaded, policy=policy, now=now)
@@ -122,6 +126,7 @@ async def apply_found(conn: Conn, events: Iterable[PaymentEvent], *, policy: Pol
         key = (event.account, event.event_id)
         if key not in latest or latest[key].known_at < event.known_at:
             latest[key] = event
+    stages.enter(Stage.LOAD)
     loaded = await load(conn, [Item(event=event) for event in latest.values()])
     return await write(conn, loaded, policy=policy, now=now)
 
@@ -240,7 +245,9 @@ async def _known(
 async def write(conn: Conn, loaded: Loaded, *, policy: Policy, now: datetime) -> Tally:
     """Writes the changes.  Raises WriteConflict if another transaction was first."""
     batch, settled = loaded.batch, loaded.settled
+    stages.enter(Stage.DECIDE)
     changes = hand_over(batch, loaded.orders, placed_facts=settled.facts, found=loaded.found, policy=policy, now=now)
+    stages.enter(Stage.WRITE)
     await write_returns(conn, changes)
     await record(conn, batch.new, changes, now=now)
     await settle_waiting(conn, batch.waited, now=now)

@@ -19,6 +19,7 @@ import msgspec
 from tillkeeper.domain.batch import DeliveryKey
 from tillkeeper.domain.erasure import Contacts, ErasureAct, Subject
 from tillkeeper.domain.order.registration import Payer
+from tillkeeper.domain.search.probes import backwards_span
 from tillkeeper.store.erasure.deliveries import blank_deliveries, deliveries_of
 from tillkeeper.store.erasure.parked import erase_parked
 from tillkeeper.store.erasure.texts import erase_from_texts
@@ -188,11 +189,18 @@ DELETE_REFUSED = "DELETE FROM refused WHERE id = ANY($1::bigint[])"
 
 # --- which orders -----------------------------------------------------------------------------------------------------
 
-# Both read every order: nobody looks payers up by contact but for this.
-BY_EMAIL = "SELECT order_ref FROM orders WHERE lower(terms -> 'payer' ->> 'email') = lower($1) ORDER BY id"
+BY_EMAIL = """
+SELECT order_ref FROM orders
+WHERE terms -> 'payer' ->> 'email' IS NOT NULL AND lower(terms -> 'payer' ->> 'email') COLLATE "C" = lower($1)
+ORDER BY id
+"""
+# By the span of the index on numbers backwards; $1 and $2 come from `backwards_span`.
 BY_PHONE = """
 SELECT order_ref FROM orders
-WHERE right(regexp_replace(terms -> 'payer' ->> 'phone', '[^0-9]', '', 'g'), length($1)) = $1 ORDER BY id
+WHERE terms -> 'payer' ->> 'phone' IS NOT NULL
+  AND reverse(regexp_replace(terms -> 'payer' ->> 'phone', '[^0-9]', '', 'g')) COLLATE "C" >= $1
+  AND reverse(regexp_replace(terms -> 'payer' ->> 'phone', '[^0-9]', '', 'g')) COLLATE "C" < $2
+ORDER BY id
 """
 
 
@@ -203,7 +211,7 @@ async def orders_by_email(conn: Conn, email: str, within_s: float) -> list[str]:
 
 async def orders_by_phone(conn: Conn, digits: str, within_s: float) -> list[str]:
     """Returns the references of the orders that were registered with a number that ends in these digits."""
-    return [row["order_ref"] for row in await conn.fetch(BY_PHONE, digits, timeout=within_s)]
+    return [row["order_ref"] for row in await conn.fetch(BY_PHONE, *backwards_span(digits), timeout=within_s)]
 
 
 REGISTERED = "SELECT order_ref FROM orders WHERE order_ref = ANY($1::text[])"

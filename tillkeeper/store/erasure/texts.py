@@ -44,13 +44,20 @@ WRITE_ACTS = """
 UPDATE acts AS a SET note = w.note FROM json_populate_recordset(NULL::acts, $1::json) AS w WHERE a.id = w.id
 """
 
+BOUND = "SELECT account, payment_ref, note FROM bound_payments WHERE order_id = $1"
+WRITE_BOUND = """
+UPDATE bound_payments AS b SET note = w.note FROM json_populate_recordset(NULL::bound_payments, $1::json) AS w
+WHERE b.account = w.account AND b.payment_ref = w.payment_ref
+"""
+
 JSON_COLUMNS: Final = frozenset({"payload", "channels", "details"})
-KEY_COLUMNS: Final = frozenset({"key", "id"})
+KEY_COLUMNS: Final = frozenset({"key", "id", "account", "payment_ref"})
 TEXTS: Final = {
     "notices": (NOTICES, WRITE_NOTICES),
     "cases": (CASES, WRITE_CASES),
     "case_entries": (ENTRIES, WRITE_ENTRIES),
     "acts": (ACTS, WRITE_ACTS),
+    "bound_payments": (BOUND, WRITE_BOUND),
 }
 
 

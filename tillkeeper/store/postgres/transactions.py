@@ -8,8 +8,10 @@ import asyncpg
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt
 
 from tillkeeper.domain.backoff import TRANSACTION
+from tillkeeper.store.postgres import stages
 from tillkeeper.store.postgres.pool import POOL_ACQUIRE_S, Conn
 from tillkeeper.store.postgres.sqlstates import DATABASE_ERRORS, WriteConflict
+from tillkeeper.store.postgres.stages import Stage
 
 Result = TypeVar("Result")
 
@@ -50,10 +52,12 @@ async def repeat_on_conflict(
         wait=lambda state: TRANSACTION.pause_s(state.attempt_number, random.uniform),
         reraise=True,
     ):
-        with attempt:
+        with attempt, stages.transaction() as trace:
             async with pool.acquire(timeout=POOL_ACQUIRE_S) as conn, conn.transaction():
-                await conn.execute(lock_timeout)
-                return await work(conn)
+                await conn.execute(lock_timeout + trace)
+                result = await work(conn)
+                stages.enter(Stage.COMMIT)
+                return result
     raise AssertionError("tenacity either returns or raises")
 
 

@@ -37,6 +37,11 @@ class OpenWork(msgspec.Struct, frozen=True, kw_only=True):
 async def read_open_work(conn: Conn, *, ages_s: Sequence[float], limit: int, now: datetime) -> OpenWork:
     """Reads the counts, in the caller's transaction.  `ages_s` are the lower bounds of the ages, rising from 0."""
     await conn.execute(STATEMENT_TIMEOUT)
+    return await open_work(conn, ages_s=ages_s, limit=limit, now=now)
+
+
+async def open_work(conn: Conn, *, ages_s: Sequence[float], limit: int, now: datetime) -> OpenWork:
+    """As `read_open_work`, within the limits of time that the connection has."""
     return OpenWork(
         cases={(row["kind"], str(row["level"])): _count(row) for row in await conn.fetch(CASES, limit)},
         stuck={

@@ -1,0 +1,1 @@
+"""What pages show live: read once for all who look, and only while somebody does."""

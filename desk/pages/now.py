@@ -1,0 +1,97 @@
+"""The first page: is the till true, what wants a look, how events flow; and the stream that keeps it so."""
+
+import asyncio
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, Final
+
+import msgspec
+from aiohttp import web
+
+from tillkeeper.desk.context import Desk, desk_of
+from tillkeeper.desk.live.snapshot import Snapshot
+from tillkeeper.desk.pages.order import gateway_title
+from tillkeeper.desk.render import fragment, page, shower_for
+from tillkeeper.desk.show.shower import Shower
+from tillkeeper.domain.statuses import Status
+from tillkeeper.domain.till import Concern, Tone, Verdict
+from tillkeeper.store.reports.flow import AccountActivity, Recent
+
+STREAM_S: Final = 60.0  # then the browser comes again, and it is looked at anew whether it may
+RETRY_MS: Final = 300  # how soon it comes again
+LINKS: Final[Mapping[Concern, str]] = {Concern.STUCK: "/stuck"}  # where what wants a look is seen
+NONE: Final = Recent()
+
+
+async def show(request: web.Request) -> web.Response:
+    """Answers GET /."""
+    desk = desk_of(request)
+    snapshot, shower = await desk.feed.fresh(), shower_for(request)
+    return page(request, "now.html", shower=shower, **content_of(desk, shower, snapshot))
+
+
+async def stream(request: web.Request) -> web.StreamResponse:
+    """Answers GET /now/stream: what the page shows, each time that it is read anew."""
+    desk, shower = desk_of(request), shower_for(request)
+    response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"})
+    await response.prepare(request)
+    try:
+        await response.write(f"retry: {RETRY_MS}\n\n".encode())
+        async with asyncio.timeout(STREAM_S):
+            async for _ in desk.feed.follow():
+                if desk.feed.latest is not None:
+                    at = msgspec.structs.replace(shower, now=desk.now())
+                    await response.write(_event(live_part(desk, at, desk.feed.latest)))
+    except (TimeoutError, ConnectionError):
+        pass
+    return response
+
+
+def live_part(desk: Desk, shower: Shower, snapshot: Snapshot) -> str:
+    """Returns the part of the page that changes."""
+    return fragment("now_live.html", shower, **content_of(desk, shower, snapshot))
+
+
+def _event(html: str) -> bytes:
+    data = "".join(f"data: {line}\n" for line in html.splitlines() if line.strip())
+    return f"event: now\n{data}\n".encode()
+
+
+def content_of(desk: Desk, shower: Shower, snapshot: Snapshot) -> dict[str, Any]:
+    """Returns what the templates show of a snapshot."""
+    verdict, seldom = snapshot.verdict(shower.now), snapshot.seldom
+    levels: dict[int, int] = {}
+    for (_, level), count in snapshot.work.cases.items():
+        levels[int(level)] = levels.get(int(level), 0) + count.count
+    accounts = sorted({*desk.settings.accounts, *seldom.accounts})
+    return {
+        "snapshot": snapshot,
+        "verdict": verdict,
+        "counts": counts_of(verdict),
+        "links": LINKS,
+        "depth": desk.depth.ready if desk.depth is not None else None,
+        "has_broker": desk.depth is not None,
+        "orders": [(status, seldom.orders.counts.get(status, 0)) for status in Status],
+        "levels": sorted(levels.items(), reverse=True),
+        "accounts": [_account(desk, shower, snapshot, account) for account in accounts],
+        "is_stale": shower.now - snapshot.read_at > timedelta(seconds=10),
+    }
+
+
+def counts_of(verdict: Verdict) -> tuple[int, int]:
+    """Returns how many things need somebody now, and how many want a look."""
+    urgent = sum(look.tone is Tone.ACT for look in verdict.looks)
+    return urgent, len(verdict.looks) - urgent
+
+
+def _account(desk: Desk, shower: Shower, snapshot: Snapshot, account: str) -> dict[str, Any]:
+    known = snapshot.seldom.accounts.get(account, AccountActivity())
+    recent = snapshot.flow.received.get(account, NONE)
+    last = [at for at in (recent.last_at, known.last_at) if at is not None]
+    return {
+        "name": account,
+        "gateway": gateway_title(desk, shower, account),
+        "known": known,
+        "a_minute": recent.count,
+        "last_at": max(last, default=None),
+    }

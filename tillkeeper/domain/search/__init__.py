@@ -1,0 +1,1 @@
+"""Reads what people search for, and ranks what was found."""

@@ -1,0 +1,1 @@
+"""Finds what people look for, each kind of probe by an index of its own."""

@@ -1,0 +1,55 @@
+"""Answers a search: looks up each of its probes, in one snapshot that is held for a few seconds at most."""
+
+from typing import assert_never
+
+import asyncpg
+
+from tillkeeper.domain.search.hits import Found, grouped
+from tillkeeper.domain.search.probes import (
+    EmailProbe,
+    MoneyProbe,
+    NumberProbe,
+    PhoneProbe,
+    ReferenceProbe,
+    Search,
+)
+from tillkeeper.store.postgres.pool import Conn
+from tillkeeper.store.search.others import by_email, by_money, by_number, by_phone, in_refused
+from tillkeeper.store.search.references import Looked, by_reference
+
+# Each look-up reads an index; one that does not come back is in a database that lacks the index, or is overloaded.
+LIMIT_TIME = "SET LOCAL statement_timeout = '4s'"
+
+
+async def find(pool: asyncpg.Pool, search: Search) -> Found:
+    """Returns what was found, grouped and ranked.  Nothing is locked."""
+    async with pool.acquire() as conn, conn.transaction(isolation="repeatable_read", readonly=True):
+        return await find_in(conn, search)
+
+
+async def find_in(conn: Conn, search: Search) -> Found:
+    """As `find`, in the caller's snapshot."""
+    await conn.execute(LIMIT_TIME)
+    looked, references = Looked(), list[ReferenceProbe]()
+    for probe in search.probes:
+        if isinstance(probe, ReferenceProbe):
+            references.append(probe)
+        else:
+            await _look(conn, probe, looked)
+    await by_reference(conn, references, looked)
+    await in_refused(conn, [probe.written for probe in references], looked)
+    return grouped(looked.hits, overflowing=frozenset(looked.overflowing), cut=search.cut)
+
+
+async def _look(conn: Conn, probe: EmailProbe | PhoneProbe | MoneyProbe | NumberProbe, looked: Looked) -> None:
+    match probe:
+        case EmailProbe():
+            await by_email(conn, probe, looked)
+        case PhoneProbe():
+            await by_phone(conn, probe, looked)
+        case MoneyProbe():
+            await by_money(conn, probe, looked)
+        case NumberProbe():
+            await by_number(conn, probe, looked)
+        case _:
+            assert_never(probe)

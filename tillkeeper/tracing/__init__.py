@@ -1,0 +1,1 @@
+"""Traces of what a delivery, a step or a notice passes, for whoever configures a collector (docs/tracing.md)."""
