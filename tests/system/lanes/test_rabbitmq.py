@@ -235,6 +235,6 @@ async def test_a_failure_of_the_library_makes_the_lane_unavailable_and_is_told(b
     async def call():
         raise OSError("no route to the broker")
 
-    with pytest.raises(LaneUnavailable, match="publishing failed: .*no route to the broker") as unavailable:
+    with pytest.raises(LaneUnavailable, match=r"publishing failed: .*no route to the broker") as unavailable:
         await bound(call(), what="publishing")
     assert isinstance(unavailable.value.__cause__, OSError)
