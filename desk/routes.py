@@ -2,16 +2,21 @@
 
 from typing import Final
 
-from tillkeeper.desk.pages import now, order
+from tillkeeper.desk.access.routes import ACCESS_ROUTES
+from tillkeeper.desk.pages import now, order, stuck
+from tillkeeper.desk.pages.queue_routes import QUEUE_ROUTES
 from tillkeeper.desk.person import Role
 from tillkeeper.desk.route import Route
 from tillkeeper.desk.static_files import serve_static
 
 ROUTES: Final[tuple[Route, ...]] = (
     Route(method="GET", path="/static/{name}", role="anyone", handler=serve_static),
+    *ACCESS_ROUTES,
     Route(method="GET", path="/", role=Role.VIEWER, handler=now.show),
     Route(method="GET", path="/now/stream", role=Role.VIEWER, handler=now.stream),
+    Route(method="GET", path="/stuck", role=Role.VIEWER, handler=stuck.show),
     Route(method="GET", path="/orders", role=Role.VIEWER, handler=order.show),  # ?ref=, for what no path can hold
     Route(method="GET", path="/orders/{ref:[^/]+}", role=Role.VIEWER, handler=order.show),
     Route(method="GET", path="/orders/{ref:[^/]+}/raw/{run}/{number}", role=Role.SUPPORT, handler=order.show_raw),
+    *QUEUE_ROUTES,
 )

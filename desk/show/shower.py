@@ -79,6 +79,10 @@ class Shower(msgspec.Struct, frozen=True, kw_only=True):
         """Writes a text of somebody else's."""
         return Markup("") if text is None else Markup("<bdi>{}</bdi>").format(self.cut(text))
 
+    def who(self, name: str) -> Markup:
+        """Writes the name of a person, which at a terminal may be any text."""
+        return Markup("<bdi>{}</bdi>").format(texts.cut(name, texts.NAME_CHARS))
+
     def cut(self, text: str) -> str:
         """Returns a text of somebody else's, made visible and cut."""
         return texts.cut(text)
@@ -90,6 +94,10 @@ class Shower(msgspec.Struct, frozen=True, kw_only=True):
         return Markup('<bdi class="ref" data-copy="{0}" title="{0}">{1}</bdi>').format(
             texts.visible(reference), texts.cut_in_the_middle(reference)
         )
+
+    def short(self, reference: str) -> str:
+        """Returns a reference, cut in the middle, for who isolates it."""
+        return texts.cut_in_the_middle(reference)
 
     def whole_ref(self, reference: str) -> Markup:
         """Writes a reference in full, for a page's title."""

@@ -6,7 +6,7 @@ import pytest
 
 from tests.database.factories import NOON
 from tillkeeper.store.reports import handover as handing_over
-from tillkeeper.store.reports.stuck import STUCK, longest_first
+from tillkeeper.store.reports.stuck import FROM_THE_BEGINNING, STUCK, longest_first
 
 DONE = """
 INSERT INTO orders (order_ref, amount_minor, currency, accounts, terms, status, captured_minor,
@@ -20,7 +20,7 @@ INSERT INTO case_entries (case_id, what, by, at)
 SELECT id, 'noted', 'me', now() - interval '1 year' FROM c, generate_series(1, 5000)
 """
 LOOKS = {
-    "stuck": (longest_first(STUCK), NOON, None, 50),
+    "stuck": (longest_first(STUCK), NOON, None, 50, FROM_THE_BEGINNING.since, 0),
     "counts": (handing_over.STUCK_COUNTS, NOON, NOON),
     "held": (handing_over.HELD, NOON, 20),
     "new entries": (handing_over.NEW_ENTRIES, NOON, 20),
@@ -66,6 +66,6 @@ async def test_stuck_orders_of_every_status_are_found_together(pool):
             NOON.replace(hour=number),
             f"done-{number + 1}",
         )
-    rows = await pool.fetch(longest_first(STUCK), NOON, None, 3)
+    rows = await pool.fetch(longest_first(STUCK), NOON, None, 3, FROM_THE_BEGINNING.since, 0)
     refs = [await pool.fetchval("SELECT order_ref FROM orders WHERE id = $1", row["id"]) for row in rows]
     assert refs == ["done-1", "done-2", "done-3"]

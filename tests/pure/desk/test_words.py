@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 from string import Formatter
 
+from tillkeeper.desk.pages.stuck import WAITS_FOR
 from tillkeeper.desk.person import Role
 from tillkeeper.desk.problems import EXPLAINED
 from tillkeeper.desk.words import catalogue, say, say_plainly
@@ -49,11 +50,37 @@ FAMILIES = {
     "topic.": {topic.replace(".", "_") for topic in (*Topic, *MerchantTopic, *CaseTopic)},
     "case.": set(CaseKind),
     "failure.": set(FailureClass),
+    "case_means.": set(CaseKind),
+    "case_do.": set(CaseKind),
+    "case_entry.": {*("opened", "reopened", "escalated", "followed_up", "assigned", "noted", "resolved", "closed")},
+    "detail.": {
+        *("amount", "due", "paid", "captured", "refunding", "refunded", "proposed_refund", "status", "state"),
+        *("payment_ref", "refund_ref", "order_ref", "failure", "failure_code", "currencies", "expected", "says"),
+        *(
+            "occurred_at",
+            "since",
+            "why",
+            "first",
+            "names_orders",
+            "counts_for",
+            "answers",
+            "channel",
+            "topic",
+            "notice",
+        ),
+        *("delivery", "about"),
+    },
+    "cases.tab_": {"all", "yours", "due", "nobodys", "closed"},
+    "cases.sum_": {"amount", "paid", "refunded"},
+    "cases.will_": {f"{act}{ending}" for act in ("take", "escalate", "resolve") for ending in ("", "_means")},
+    "cases.do_": {"take", "escalate", "resolve"},
+    "cases.did_": {"take", "escalate", "resolve"},
     "order.title_": {*Status, "unpaid_closed", "failed_closed", "unseen"},
     "order.": {
         *("due", "paid", "discount", "refunding", "refunded", "charged_back", "kept"),
         *("refund", "refunds", "dispute", "disputes"),
     },
+    "stuck.": {*WAITS_FOR.values(), "for_person", "for_hold"},
     "now.": {*Truth, *Concern, *(f"{concern}_do" for concern in Concern), "received", "lane", "applied", "told"},
 }
 # Families of which the page writes the key through what is decided in Python.
@@ -90,7 +117,7 @@ def test_keys_are_put_together_for_known_families_alone():
     text = text_of_sources()
     begun = set(re.findall(r"""say\(\s*['"]([a-z_]+\.[a-z0-9_]*)['"]\s*~""", text))
     begun |= set(re.findall(r"""say(?:_plainly)?\(\s*f['"]([a-z_]+\.[a-z0-9_]*)\{""", text))
-    begun |= {f"{subject}." for subject in re.findall(r"""word\(\s*['"]([a-z_]+)['"]""", text)}
+    begun |= {f"{subject}." for subject in re.findall(r"""\bword\(\s*['"]([a-z_]+)['"]""", text)}
     assert begun == set(FAMILIES) - DECIDED
 
 

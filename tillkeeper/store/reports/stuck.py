@@ -1,7 +1,7 @@
 """Reads stuck orders for people: since when, the gateways' last answers, and what comes next."""
 
 from collections.abc import Collection
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import asyncpg
@@ -25,32 +25,79 @@ class StuckFilter(msgspec.Struct, frozen=True, kw_only=True):
     until: datetime
 
 
+class Place(msgspec.Struct, frozen=True, kw_only=True):
+    """An order's place in the list: the list goes on behind it."""
+
+    since: datetime
+    order_id: int
+
+
+class StuckPart(msgspec.Struct, frozen=True, kw_only=True):
+    """A part of the list, the longest first; `ends_at` is None where nothing comes behind it."""
+
+    orders: list[dict[str, Any]]
+    ends_at: Place | None
+
+
+FROM_THE_BEGINNING: Final = Place(since=datetime(1970, 1, 1, tzinfo=UTC), order_id=0)
+
 # One statement for each status, as a literal: only so PostgreSQL uses the partial indexes, and reads no finished
 # orders.
 OF_STATUS = """
 SELECT id, phase_since FROM orders
 WHERE closed_at IS NULL AND status = '{status}' AND phase_since <= $1 AND ($2::text IS NULL OR $2 = ANY(accounts))
+  AND phase_since >= $4 AND (phase_since, id) > ($4, $5)
 ORDER BY phase_since, id LIMIT $3
+"""
+COUNT_STATUS = """
+SELECT '{status}' AS status, count(*), min(phase_since) AS oldest FROM (
+    SELECT phase_since FROM orders
+    WHERE closed_at IS NULL AND status = '{status}' AND phase_since <= $1
+      AND ($2::text IS NULL OR $2 = ANY(accounts))
+    ORDER BY phase_since LIMIT $3
+) AS found
 """
 
 
 def longest_first(statuses: Collection[Status]) -> str:
     """Returns the statement that finds orders in these statuses."""
     each = " UNION ALL ".join(f"({OF_STATUS.format(status=status)})" for status in statuses)
-    return f"SELECT id FROM ({each}) AS found ORDER BY phase_since, id LIMIT $3"  # noqa: S608 - of our own words
+    return f"SELECT id, phase_since FROM ({each}) AS found ORDER BY phase_since, id LIMIT $3"  # noqa: S608 - our words
+
+
+async def count_stuck(conn: Conn, sought: StuckFilter, *, limit: int) -> dict[Status, tuple[int, datetime | None]]:
+    """Counts stuck orders of each status, up to the limit, and says since when the oldest stands."""
+    statement = " UNION ALL ".join(COUNT_STATUS.format(status=status) for status in sought.statuses)
+    rows = await conn.fetch(statement, sought.until, sought.account, limit)
+    return {Status(row["status"]): (row["count"], row["oldest"]) for row in rows}
 
 
 async def stuck_orders(
     pool: asyncpg.Pool, sought: StuckFilter, *, policy: Policy, limit: int, now: datetime
 ) -> list[dict[str, Any]]:
     """Reads stuck orders, the longest first."""
+    return (await stuck_part(pool, sought, policy=policy, limit=limit, now=now)).orders
+
+
+async def stuck_part(
+    pool: asyncpg.Pool,
+    sought: StuckFilter,
+    *,
+    policy: Policy,
+    limit: int,
+    now: datetime,
+    after: Place = FROM_THE_BEGINNING,
+) -> StuckPart:
+    """Reads a part of the stuck orders, the longest first."""
     async with pool.acquire() as conn, conn.transaction(isolation="repeatable_read", readonly=True):
-        found = await conn.fetch(longest_first(sought.statuses), sought.until, sought.account, limit)
+        bounds = (sought.until, sought.account, limit + 1, after.since, after.order_id)
+        rows = await conn.fetch(longest_first(sought.statuses), *bounds)
+        found, has_more = rows[:limit], len(rows) > limit
         ids = [row["id"] for row in found]
         orders = await read_orders(conn, ids)
         asked = await _asked_last(conn, orders.values())
         cases = await _open_cases(conn, ids)
-        return [
+        shown = [
             {
                 **_shown(orders[order_id]),
                 "asked_last": asked.get(order_id),
@@ -59,6 +106,8 @@ async def stuck_orders(
             }
             for order_id in ids
         ]
+        last = Place(since=found[-1]["phase_since"], order_id=ids[-1]) if has_more else None
+        return StuckPart(orders=shown, ends_at=last)
 
 
 def _shown(order: OrderState) -> dict[str, Any]:
