@@ -26,6 +26,7 @@ COMMANDS = [
     "run",
     "ingest",
     "work",
+    "desk",
     "db init",
     "db status",
     "db upgrade",
@@ -192,7 +193,7 @@ async def test_a_database_that_does_not_exist_is_a_bad_configuration(tmp_path, p
         assert '"nowhere" does not exist' in ended.err
 
 
-@pytest.mark.parametrize("command", ["ingest", "work", "run"])
+@pytest.mark.parametrize("command", ["ingest", "work", "desk", "run"])
 async def test_a_port_that_is_taken_is_said_in_a_line(tmp_path, database, command):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

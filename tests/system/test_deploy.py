@@ -105,6 +105,7 @@ def models() -> dict[tuple[str, ...], type[BaseModel]]:
         ("ingest",): IngestSettings,
         ("work",): WorkSettings,
         ("sweep",): SweepSettings,
+        ("desk",): DeskSettings,
         ("api_client",): ApiClientSettings,
         ("retention",): RetentionSettings,
         ("tracing",): TracingSettings,
@@ -117,7 +118,7 @@ def models() -> dict[tuple[str, ...], type[BaseModel]]:
 
 LINES = list(lines_of(EXAMPLE))
 TABLES = {
-    (): {"ingest", "work", "sweep", "api_client", "retention", "notify", "tracing", "accounts"},
+    (): {"ingest", "work", "sweep", "desk", "api_client", "retention", "notify", "tracing", "accounts"},
     ("notify",): {"smtp", "webhooks", "ops"},
 }
 
