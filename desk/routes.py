@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from tillkeeper.desk.access.routes import ACCESS_ROUTES
 from tillkeeper.desk.pages import now, order, stuck
 from tillkeeper.desk.person import Role
 from tillkeeper.desk.route import Route
@@ -9,6 +10,7 @@ from tillkeeper.desk.static_files import serve_static
 
 ROUTES: Final[tuple[Route, ...]] = (
     Route(method="GET", path="/static/{name}", role="anyone", handler=serve_static),
+    *ACCESS_ROUTES,
     Route(method="GET", path="/", role=Role.VIEWER, handler=now.show),
     Route(method="GET", path="/now/stream", role=Role.VIEWER, handler=now.stream, is_stream=True),
     Route(method="GET", path="/stuck", role=Role.VIEWER, handler=stuck.show),

@@ -25,6 +25,11 @@ from tillkeeper.sandbox.simulators.registry import simulator_of
 from tillkeeper.settings import Settings
 
 ZONE = ZoneInfo("Asia/Shanghai")
+# What somebody did is written down with who they are.
+KNOWN = """
+INSERT INTO people (id, name, display_name, role, locale, created_at, created_by)
+OVERRIDING SYSTEM VALUE VALUES ($1, $2, $2, $3, $4, now(), 'root') ON CONFLICT DO NOTHING
+"""
 TOKEN = "csrf-token-of-the-test"
 
 
@@ -72,7 +77,9 @@ def a_desk(pool: asyncpg.Pool, **changes: object) -> Desk:
 @asynccontextmanager
 async def desk_client(desk: Desk, person: Person | None = None) -> AsyncIterator[TestClient]:
     """A client of a desk that serves on a port of its own."""
-    app = build_app(desk, signed_in(person or a_person()))
+    person = person or a_person()
+    await desk.pool.execute(KNOWN, person.id, person.name, person.role, person.locale)
+    app = build_app(desk, signed_in(person))
     stop = asyncio.Event()
     reading = start(desk.feed.run(stop), name="feed")
     try:

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from aiohttp import web
 
+from tillkeeper.desk.access.identity import note_look
 from tillkeeper.desk.context import Desk, desk_of
 from tillkeeper.desk.pages.order_answer import OrderAnswer, answer_of
 from tillkeeper.desk.pages.order_timeline import lines_of
@@ -67,6 +68,7 @@ async def show_raw(request: web.Request) -> web.Response:
     delivery = await read_delivery(desk.pool, order_ref, run, number) if 0 < number < 2**63 else None
     if delivery is None:
         raise web.HTTPNotFound
+    await note_look(request, "raw delivery", subject=order_ref)
     body = delivery["body"]
     return page(
         request,

@@ -92,7 +92,7 @@ def test_keys_are_put_together_for_known_families_alone():
     text = text_of_sources()
     begun = set(re.findall(r"""say\(\s*['"]([a-z_]+\.[a-z0-9_]*)['"]\s*~""", text))
     begun |= set(re.findall(r"""say(?:_plainly)?\(\s*f['"]([a-z_]+\.[a-z0-9_]*)\{""", text))
-    begun |= {f"{subject}." for subject in re.findall(r"""word\(\s*['"]([a-z_]+)['"]""", text)}
+    begun |= {f"{subject}." for subject in re.findall(r"""\bword\(\s*['"]([a-z_]+)['"]""", text)}
     assert begun == set(FAMILIES) - DECIDED
 
 

@@ -27,7 +27,11 @@ async def test_the_application_has_the_routes_of_the_table_and_no_others(pool):
 
 def test_every_route_states_who_may_use_it():
     assert {route.role for route in ROUTES} <= {"anyone", *Role}
-    assert {route.path for route in ROUTES if route.role == "anyone"} <= {"/static/{name}"}
+    assert {route.path for route in ROUTES if route.role == "anyone"} == {
+        "/static/{name}",
+        "/sign-in",
+        "/welcome/{token}",
+    }
 
 
 @pytest.mark.parametrize("path", ["/", "/no-such-page", static_url("desk.css")])

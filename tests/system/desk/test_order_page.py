@@ -117,6 +117,8 @@ async def test_what_a_gateway_sent_is_shown_without_contacts(client, pool):
     assert "buyer_email=&lt;email&gt;&amp;buyer_phone=&lt;phone&gt;" in paid
     assert "mei@example.com" not in paid
     assert "13812345678" not in paid
+    looks = await pool.fetch("SELECT person, what, subject FROM access_log WHERE kind = 'look'")
+    assert [tuple(look) for look in looks] == [("Ada", "raw delivery", "ORD-1042")] * len(shown)
 
 
 async def test_a_delivery_is_shown_with_its_own_order_alone(client, pool):

@@ -61,12 +61,15 @@ WHERE s.token_hash = $1 AND s.expires_at > $2 AND s.seen_at > $3 AND p.disabled_
 SEEN = "UPDATE sessions SET seen_at = $2 WHERE id = $1 AND seen_at < $2"
 
 
-async def session_of(conn: Conn, token: str, *, now: datetime) -> Session | None:
-    """Returns the session of a token, and notes that it was used; None where it is over or never was."""
+async def session_of(conn: Conn, token: str, *, now: datetime, is_use: bool = True) -> Session | None:
+    """Returns the session of a token, and notes that it was used; None where it is over or never was.
+
+    A page that loads something by itself is no use: nobody may sit before it.
+    """
     row = await conn.fetchrow(WHOSE, hash_of(token), now, now - SESSION_IDLE)
     if row is None:
         return None
-    if row["seen_at"] <= now - SEEN_EVERY:
+    if is_use and row["seen_at"] <= now - SEEN_EVERY:
         await conn.execute(SEEN, row["session_id"], now)
     return Session(id=row["session_id"], person=person_in(row))
 

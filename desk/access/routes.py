@@ -1,0 +1,22 @@
+"""Lists the routes by which people sign in, and see to their own sessions."""
+
+from typing import Final
+
+from tillkeeper.desk.access import me, sign_in
+from tillkeeper.desk.access.middleware import SIGN_IN_PATH
+from tillkeeper.desk.person import Role
+from tillkeeper.desk.route import Route
+
+LINK: Final = f"{sign_in.LINK_PATH}/{{token}}"
+
+ACCESS_ROUTES: Final = (
+    Route(method="GET", path=SIGN_IN_PATH, role="anyone", handler=sign_in.show_sign_in),
+    Route(method="POST", path=SIGN_IN_PATH, role="anyone", handler=sign_in.sign_in),
+    Route(method="GET", path=LINK, role="anyone", handler=sign_in.show_link),
+    Route(method="POST", path=LINK, role="anyone", handler=sign_in.use_the_link),
+    Route(method="POST", path="/sign-out", role=Role.VIEWER, handler=sign_in.sign_out),
+    Route(method="GET", path=me.ME_PATH, role=Role.VIEWER, handler=me.show_me),
+    Route(method="POST", path="/me/sessions/{id}/end", role=Role.VIEWER, handler=me.end_one),
+    Route(method="POST", path="/me/language", role=Role.VIEWER, handler=me.choose_language),
+    Route(method="POST", path="/me/password", role=Role.VIEWER, handler=me.change_password),
+)
