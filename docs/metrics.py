@@ -17,7 +17,10 @@ from tillkeeper.workers.database_gauges import READ_EVERY_S
 
 PAGE: Final = Path(__file__).parents[1] / "docs" / "metrics.md"
 ROLES: Final = {
-    "ingest": IngestSettings, "work": WorkSettings, "sweep": SweepSettings, "notify": NotifySettings,
+    "ingest": IngestSettings,
+    "work": WorkSettings,
+    "sweep": SweepSettings,
+    "notify": NotifySettings,
     "desk": DeskSettings,
 }
 

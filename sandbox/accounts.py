@@ -65,8 +65,9 @@ def write_config(
 ) -> None:
     """A configuration file for these accounts, beside it a file for each secret; for our eyes only.
 
-    `desk_port` 0 is whichever is free.  `bases` tells where the gateway of an account is asked, `more` are tables of settings besides.  With
-    `metrics_port` 0 the receiver tells its figures nowhere, and the others never do: a play opens no port unasked.
+    `bases` tells where the gateway of an account is asked, `more` are tables of settings besides.  With
+    `metrics_port` 0 the receiver tells its figures nowhere, and the others never do: a play opens no port unasked, but
+    for the desk's, which is any that is free where `desk_port` is 0.
     """
     lines = [
         f"database_url = {_secret(path, 'database_url', database_url)}",

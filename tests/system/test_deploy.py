@@ -15,7 +15,15 @@ from tests.system.deploying import EXAMPLE, loaded, make_secrets, secrets_named_
 from tillkeeper.api_client.settings import ApiClientSettings
 from tillkeeper.gateways.registry import GATEWAYS
 from tillkeeper.notices.settings import NotifySettings, SmtpSettings, WebhookSettings
-from tillkeeper.settings import BadSettings, IngestSettings, RetentionSettings, Settings, SweepSettings, WorkSettings
+from tillkeeper.settings import (
+    BadSettings,
+    DeskSettings,
+    IngestSettings,
+    RetentionSettings,
+    Settings,
+    SweepSettings,
+    WorkSettings,
+)
 from tillkeeper.tracing.settings import TracingSettings
 
 # --- the example configuration ----------------------------------------------------------------------------------------

@@ -22,8 +22,8 @@ def run_command(config: Config = None, as_json: AsJson = False, tied: Tied = Fal
     """Run everything that one machine needs, until SIGTERM or Ctrl-C.
 
     Waits for the database, creates its schema where there is none, then keeps a receiver (ingest), workers (work), a
-    sweep, a sender of notices (notify) and the pages for people (desk) going.  Stopping finishes what is in hand: first the receiver, then the others.  Pressing
-    Ctrl-C again loses nothing.  Logs are JSON lines on standard error.
+    sweep, a sender of notices (notify) and the pages for people (desk) going.  Stopping finishes what is in hand: first
+    the receiver, then the others.  Pressing Ctrl-C again loses nothing.  Logs are JSON lines on standard error.
     """
     with reported(as_json=as_json):
         settings = serving_settings_from(config)

@@ -35,8 +35,8 @@ async def open_pool(
 ) -> Pool:
     """Returns a pool on servers that keep what they commit: every new connection is checked, also after a failover.
 
-    `by_key` is for who looks up rows by their keys and nothing else.  `statement_timeout_s` also has the server give up,
-    should this process not live to cancel.  Raises UnsafeDatabase, or one of DATABASE_ERRORS.
+    `by_key` is for who looks up rows by their keys and nothing else.  `statement_timeout_s` has the server give up by
+    itself, too.  Raises UnsafeDatabase, or one of DATABASE_ERRORS.
     With `min_size` 0 it connects, and may raise, at its first use.
     """
 
