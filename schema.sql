@@ -10,6 +10,7 @@
 --   spool (the PostgreSQL lane)      parked (what could not be applied)
 --   activity, account_health, silences (each account's webhooks and answers, and when they stay away)
 --   backfills, hints (queries for other reasons)
+--   audits, audited_runs (what was proven, up to where)
 --   people ──< sessions, api_tokens, one_time_links      access_log, approvals (what they did, and what two of them decide)
 --
 -- Amounts are integers of the currency's minor unit.  Times are the gateway's own unless the name says otherwise.
@@ -324,6 +325,7 @@ CREATE TABLE bound_payments (
     PRIMARY KEY (account, payment_ref),
     CONSTRAINT confirmed_by_another CHECK (confirmed_by <> by)
 );
+CREATE INDEX bound_payments_of_order ON bound_payments (order_id);
 
 -- An amount on its way back.
 CREATE TABLE refunds (
@@ -435,6 +437,9 @@ CREATE TABLE outbox (
     state        text NOT NULL DEFAULT 'pending' CHECK (state IN ('pending', 'sent', 'uncertain', 'dropped', 'dead')),
     last_error   text,
     finished_at  timestamptz,
+    -- What caused it, where that is traced (docs/tracing.md).  Whoever traces a transaction sets it for all that it
+    -- writes; elsewhere it is null.
+    trace        text DEFAULT nullif(current_setting('tillkeeper.trace', true), ''),
     CONSTRAINT pending_is_due CHECK ((state = 'pending') = (due_at IS NOT NULL)),
     CONSTRAINT finished_says_when CHECK ((state = 'pending') = (finished_at IS NULL))
 ) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
@@ -722,6 +727,26 @@ CREATE TABLE approvals (
 -- The same is proposed once at a time.
 CREATE UNIQUE INDEX approvals_open ON approvals (act, subject) WHERE decision IS NULL;
 
+-- Each audit of the books, and where it ended: the next one goes on from the last that balanced
+-- (docs/decisions/035-audits-go-on.md).
+CREATE TABLE audits (
+    id             bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    at             timestamptz NOT NULL,
+    settled_until  timestamptz NOT NULL,  -- numbers given out later may have been on their way
+    continues      bigint REFERENCES audits,  -- from whose end on it read; null: it read everything
+    balances       boolean NOT NULL,
+    deliveries     bigint NOT NULL,  -- that it read, and so the next two
+    accepted       bigint NOT NULL,
+    orders         bigint NOT NULL,
+    last_order     bigint NOT NULL,  -- the greatest id of an order by then
+    CONSTRAINT settled_before CHECK (settled_until <= at)
+);
+-- Up to here every number of a receiver's run is accounted for: it was, in an audit that balanced.
+CREATE TABLE audited_runs (
+    run     uuid PRIMARY KEY,
+    number  bigint NOT NULL CHECK (number > 0)
+);
+
 -- What has been done to this schema, one row for each file of migrations/.  Processes look at it: which programs may serve it.
 CREATE TABLE schema_versions (
     version         integer PRIMARY KEY CHECK (version > 0),
@@ -743,6 +768,8 @@ INSERT INTO schema_versions (version, name, oldest_program, finished_at) VALUES
     (6, 'audit_in_time', 2, now()),
     (7, 'people', 2, now()),
     (8, 'find', 2, now()),
-    (9, 'fewer_foreign_keys', 2, now());
+    (9, 'fewer_foreign_keys', 2, now()),
+    (10, 'traces', 2, now()),
+    (11, 'audits', 2, now());
 
 COMMIT;

@@ -17,10 +17,12 @@ from tillkeeper.policy import load_policy
 from tillkeeper.store.deliveries.parked import list_parked
 from tillkeeper.store.jobs.backfill import find_open_orders
 from tillkeeper.store.postgres.pool import open_pool
-from tillkeeper.store.reports.case_files import Filters, file_of, known, list_cases
+from tillkeeper.store.reports.audit import Audit
+from tillkeeper.store.reports.case_files import file_of
+from tillkeeper.store.reports.case_list import Filters, known, list_cases
+from tillkeeper.store.reports.continued_audit import audit_on
 from tillkeeper.store.reports.handover import hand_over
 from tillkeeper.store.reports.order import history, show
-from tillkeeper.store.reports.recent_audit import audit_since
 from tillkeeper.store.reports.stuck import StuckFilter, stuck_orders
 
 TIMES: Final = 5
@@ -55,6 +57,12 @@ async def _stuck(pool: asyncpg.Pool) -> object:
     return await stuck_orders(pool, StuckFilter(until=now), policy=load_policy(), limit=50, now=now)
 
 
+async def _audit(pool: asyncpg.Pool) -> Audit:
+    """Goes on from an audit of the day before, and leaves the mark there."""
+    then = clock.now() - timedelta(days=1)
+    return await audit_on(pool, settled_until=then, now=clock.now())
+
+
 READS: Final[Mapping[str, Read]] = {
     "order show": lambda pool: show(pool, "years-150"),
     "order history": lambda pool: history(pool, "years-150"),
@@ -64,9 +72,7 @@ READS: Final[Mapping[str, Read]] = {
     "handover": _handover,
     "parked list": _parked,
     "open orders of an account": _open_orders,
-    "audit --since 2d": lambda pool: audit_since(
-        pool, clock.now() - timedelta(days=2), settled_until=clock.now(), now=clock.now()
-    ),
+    "audit of a day": _audit,
 }
 
 
@@ -83,6 +89,7 @@ async def measure(house: House, sizes: Sizes) -> Section:
     async with house.database() as dsn, await open_pool(dsn, max_size=1, command_timeout_s=3600) as pool:
         async with pool.acquire() as conn:
             await years.fill(conn, sizes.years_orders)
+        await _audit(pool)  # of everything, once
         taken = {name: await _take(pool, read) for name, read in READS.items()}
     return Section(
         name="reads",

@@ -19,7 +19,7 @@
 --     tillkeeper_people   tillkeeper user                             read or change anything but people
 --     tillkeeper_erase    tillkeeper erase                            change amounts, statuses, events, or anything that makes them
 --     tillkeeper_read     show, list, reports, a read-only desk       change anything
---     tillkeeper_audit    tillkeeper audit                            change anything, read payers' contacts or raw deliveries
+--     tillkeeper_audit    tillkeeper audit                            change anything but where audits ended, read payers' contacts or raw deliveries
 --
 -- None of them owns a table, so that none can alter, drop or empty one; nobody deletes deliveries, events, acts or cases.
 -- tests/system/test_roles.py runs every process as its group, and holds these lines against the statements in tillkeeper/store.
@@ -101,6 +101,8 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON due_orders TO tillkeeper_ops;
 GRANT DELETE ON payments, refunds, disputes TO tillkeeper_ops;
 GRANT INSERT ON spool TO tillkeeper_ops;  -- refused deliveries that are taken in after all
 GRANT DELETE ON refused TO tillkeeper_ops;
+GRANT INSERT ON audits TO tillkeeper_ops;
+GRANT INSERT, UPDATE ON audited_runs TO tillkeeper_ops;
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO tillkeeper_ops;
 
 -- Whoever erases a payer's data rewrites texts that nobody else may, and nothing that the books are made of.
@@ -118,6 +120,8 @@ GRANT SELECT ON ALL TABLES IN SCHEMA public TO tillkeeper_read;
 -- The audit adds up; whom an order is for, and what a gateway wrote, is no business of its.
 GRANT SELECT ON void_numbers, fetches, inbox, named_elsewhere, payments, refunds, disputes, cases, steps, acts, silences,
       due_orders TO tillkeeper_audit;
+GRANT SELECT, INSERT ON audits TO tillkeeper_audit;
+GRANT SELECT, INSERT, UPDATE ON audited_runs TO tillkeeper_audit;
 GRANT SELECT (run, number, account, received_at, key, events, duplicates, fetches, dropped) ON deliveries TO tillkeeper_audit;
 GRANT SELECT (id, run, number, account, event_id, readable, reason, parked_at, outcome, closed_at) ON parked
 TO tillkeeper_audit;

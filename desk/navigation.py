@@ -21,6 +21,7 @@ class Destination(msgspec.Struct, frozen=True, kw_only=True):
 NAVIGATION: Final = (
     Destination(path="/", word="nav.now", key="n"),
     Destination(path="/stuck", word="nav.stuck", key="s"),
+    Destination(path="/cases", word="nav.cases", key="c"),
 )
 
 

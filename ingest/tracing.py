@@ -1,10 +1,6 @@
-"""Makes a span of each request to the webhooks and the orders API, where traces are on.
-
-Path and query of a request may hold what must not leave, so its route is told in their place.
-"""
+"""Makes a span of each request to the webhooks and the orders API, where traces are on."""
 
 from collections.abc import Callable
-from http import HTTPStatus
 from typing import Final
 
 from aiohttp import web
@@ -12,7 +8,7 @@ from aiohttp import web
 from tillkeeper.ingest.receive import AccountReceiver, RawHeaders
 from tillkeeper.ingest.responses import Handler, PreparedResponse
 from tillkeeper.tracing import spans
-from tillkeeper.tracing.spans import Kind, Span
+from tillkeeper.tracing.http import note_status, serving
 
 PARENT: Final = "traceparent"
 
@@ -28,19 +24,20 @@ class TracedReceiver:
     async def receive(self, request: web.Request) -> web.StreamResponse:
         """Handles one delivery."""
         parent = request.headers.get(PARENT, "") if self._trusts_parents else ""
-        with _span("POST", self._route, parent) as span:
+        with serving("POST", self._route, parent=parent) as span:
             response = await self._receiver.receive(request)
-            _note_status(span, response.status)
+            note_status(span, response.status)
         return response
 
     def begin(
         self, raw_headers: RawHeaders, body: bytes, query: str, answer: Callable[[PreparedResponse], None]
     ) -> bool:
         """Begins a delivery.  Where the receiver does not, `receive` comes next, and this span is told to nobody."""
-        span = _span("POST", self._route, _parent_in(raw_headers) if self._trusts_parents else "")
+        parent = _parent_in(raw_headers) if self._trusts_parents else ""
+        span = serving("POST", self._route, parent=parent)
 
         def end(response: PreparedResponse) -> None:
-            _note_status(span, response.status)
+            note_status(span, response.status)
             span.end()
             answer(response)
 
@@ -58,24 +55,13 @@ def traced(handler: Handler, *, route: str, may_continue: Callable[[web.Request]
 
     async def handle(request: web.Request) -> web.StreamResponse:
         parent = request.headers.get(PARENT, "") if may_continue(request) else ""
-        with _span(request.method, route, parent) as span:
+        with serving(request.method, route, parent=parent) as span:
             response = await handler(request)
-            _note_status(span, response.status)
+            note_status(span, response.status)
         return response
 
     return handle
 
 
-def _span(method: str, route: str, parent: str) -> Span:
-    told = {"http.request.method": method, "http.route": route, "url.path": route, "url.scheme": "http"}
-    return spans.begin(f"{method} {route}", kind=Kind.SERVER, attributes=told, parent=parent)
-
-
 def _parent_in(raw_headers: RawHeaders) -> str:
     return next((value.decode("latin-1") for name, value in raw_headers if name.lower() == PARENT.encode()), "")
-
-
-def _note_status(span: Span, status: int) -> None:
-    span.note("http.response.status_code", status)
-    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        span.failed(str(status))

@@ -60,6 +60,18 @@ class Collector:
         answer = ExportTraceServiceResponse().SerializeToString()
         return web.Response(body=answer, content_type="application/x-protobuf")
 
+    async def named(self, name: str, *, service: str | None = None, times: int = 1) -> list[Told]:
+        """The spans of that name, once there are so many."""
+        return await self.saw(lambda span: span.name == name and service in (None, span.service), times=times)
+
+    def way_to(self, span: Told) -> list[Told]:
+        """The span's parents, the first one first, and itself."""
+        known = {each.id: each for each in self.spans if each.trace == span.trace}
+        way = [span]
+        while way[0].parent in known:
+            way.insert(0, known[way[0].parent])
+        return way
+
     async def saw(self, fits: Callable[[Told], bool], *, times: int = 1) -> list[Told]:
         """The spans that fit, once there are so many."""
         try:

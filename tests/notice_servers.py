@@ -88,6 +88,7 @@ class Receiver:
         self.got: list[dict] = []
         self.ids: list[str] = []
         self.signatures: list[str] = []
+        self.traceparents: list[str] = []  # of the requests that have one
         self.status = 200
         self.headers: dict[str, str] = {}
         self.secret = SECRET
@@ -98,6 +99,7 @@ class Receiver:
         self.got.append(Webhook(self.secret).verify(body, dict(request.headers)))
         self.ids.append(request.headers["webhook-id"])
         self.signatures.append(request.headers["webhook-signature"])
+        self.traceparents += request.headers.getall("traceparent", [])
         if self.before_answer is not None:
             await self.before_answer()
         return web.Response(status=self.status, headers=self.headers, body=b"x" * 100_000)

@@ -29,6 +29,7 @@ from tillkeeper.store.postgres.pool import Conn
 from tillkeeper.store.postgres.sqlstates import is_contention, is_outage
 from tillkeeper.store.queries.fetches import ClaimedFetch, claim_fetches, settle_fetch
 from tillkeeper.telemetry import FETCH_LAG_SECONDS, FETCHES
+from tillkeeper.tracing import spans
 from tillkeeper.workers.apply_all_or_each import apply_all_or_each
 from tillkeeper.workers.database_retry import DatabaseRetry, Stopped
 from tillkeeper.workers.job_pool import JobPool
@@ -98,6 +99,11 @@ class FetchLoop:
         return len(taken), taken
 
     async def _fetch(self, taken: ClaimedFetch) -> None:
+        told = {"tillkeeper.account": taken.account}
+        with spans.begin(f"fetch {taken.fetch.about}", attributes=told):
+            await self._fetch_and_write(taken)
+
+    async def _fetch_and_write(self, taken: ClaimedFetch) -> None:
         reply = await self._ask(taken)
         now = self._now()
         step = next_step(taken.progress, reply.outcome or "no_answer", now=now, jitter=self._jitter)

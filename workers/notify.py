@@ -50,6 +50,7 @@ from tillkeeper.store.outbox.writing import write_notices
 from tillkeeper.store.postgres.lease import LeaseLost
 from tillkeeper.store.postgres.sqlstates import DATABASE_ERRORS
 from tillkeeper.telemetry import NOTICE_LAG_SECONDS, NOTICES
+from tillkeeper.tracing import spans
 from tillkeeper.workers.database_retry import DatabaseRetry
 from tillkeeper.workers.job_pool import JobPool
 
@@ -148,6 +149,11 @@ class NotifyLoop:
         return self._channels.for_ops(_payload(row).get("level"))
 
     async def _handle(self, row: Claimed) -> None:
+        told = {"tillkeeper.audience": str(row.audience), "tillkeeper.notice": row.topic}
+        with spans.begin(f"notify {row.audience}", attributes=told, parent=row.trace):
+            await self._send_and_settle(row)
+
+    async def _send_and_settle(self, row: Claimed) -> None:
         entries = _entries_in(row.channels)
         try:
             if row.audience is Audience.PAYER:

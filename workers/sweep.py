@@ -35,6 +35,7 @@ from tillkeeper.store.postgres.lease import lease_over
 from tillkeeper.store.postgres.sqlstates import DATABASE_ERRORS, is_contention, is_outage
 from tillkeeper.store.postgres.transactions import repeat_on_conflict
 from tillkeeper.telemetry import SWEPT_ORDERS
+from tillkeeper.tracing import spans
 from tillkeeper.workers.apply_all_or_each import apply_all_or_each
 from tillkeeper.workers.database_retry import DatabaseRetry
 from tillkeeper.workers.job_pool import JobPool
@@ -58,6 +59,7 @@ class Responses(msgspec.Struct, kw_only=True):
     missed: set[str] = msgspec.field(default_factory=set)  # accounts that did not know of something
     unaskable: set[str] = msgspec.field(default_factory=set)  # accounts that cannot be queried about something
     unapplied: list[PaymentEvent] = msgspec.field(default_factory=list)
+    trace: str = ""  # the traceparent of the step
 
     def outcome(self, query: DueQuery) -> QueryOutcome:
         """Returns the outcome as a step's result, in words for people."""
@@ -128,8 +130,9 @@ class Sweep:
 
     async def _follow_up(self, answered: Sequence[tuple[DueQuery, Responses]]) -> None:
         """Settles together the orders whose answers have come."""
-        await self.apply([responses for _, responses in answered])
-        await self.settle(answered)
+        with spans.batch("settle answers", members=(responses.trace for _, responses in answered)):
+            await self.apply([responses for _, responses in answered])
+            await self.settle(answered)
 
     async def take(self, limit: int | None = None, *, besides: Collection[str] = ()) -> tuple[int, list[DueQuery]]:
         """Takes due orders; returns their number, and the steps for which gateways must be queried now."""
@@ -165,17 +168,23 @@ class Sweep:
 
     async def ask(self, due: DueQuery) -> Responses:
         """Puts all queries about one order.  A query without a timely response has no answer."""
-        responses, order, now = Responses(), due.order, self._now()
-        within = asyncio.get_running_loop().time() + self._settings.ask_within_s
-        try:
-            first = queries_for(order, abilities=self._abilities, now=now)
-            await self._put_all(first, responses, within)
-            then = queries_then(order, responses.events, missed=responses.missed, abilities=self._abilities, now=now)
-            await self._put_all([each for each in then if each not in first], responses, within)
-        except Exception:  # a bug with one order must not stop the others
-            log.exception("query_failed_unexpectedly", order_id=order.id)
-            responses.no_answer.append("fault")
+        with spans.begin(f"step {due.step.action}", attributes={"tillkeeper.order_id": due.order.id}) as span:
+            responses = Responses(trace=span.traceparent)
+            try:
+                await self._put_first_and_then(due, responses)
+            except Exception as error:  # a bug with one order must not stop the others
+                log.exception("query_failed_unexpectedly", order_id=due.order.id)
+                span.failed(type(error).__name__)
+                responses.no_answer.append("fault")
         return responses
+
+    async def _put_first_and_then(self, due: DueQuery, responses: Responses) -> None:
+        order, now = due.order, self._now()
+        within = asyncio.get_running_loop().time() + self._settings.ask_within_s
+        first = queries_for(order, abilities=self._abilities, now=now)
+        await self._put_all(first, responses, within)
+        then = queries_then(order, responses.events, missed=responses.missed, abilities=self._abilities, now=now)
+        await self._put_all([each for each in then if each not in first], responses, within)
 
     async def _put_all(self, queries: Sequence[AccountQuery], responses: Responses, within: float) -> None:
         await asyncio.gather(*(self._put(account, query, responses, within) for account, query in queries))

@@ -10,6 +10,7 @@ from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.domain.silence import Answers, together
 from tillkeeper.gateways.base import Gateway
 from tillkeeper.gateways.messages import Answer, Call, Query
+from tillkeeper.tracing import spans
 
 NOT_THE_GATEWAYS: Final = frozenset({"cannot_ask"})  # reasons that say nothing about the gateway
 
@@ -38,7 +39,8 @@ class WatchedApiClient:
     async def query(self, account: str, query: Query) -> Answer:
         """Returns the gateway's answer, and notes that it answered.  Raises QueryFailed."""
         try:
-            answer = await self._api_client.query(account, query)
+            with spans.child(f"query {query.about}", attributes={"tillkeeper.account": account}):
+                answer = await self._api_client.query(account, query)
         except QueryFailed as error:
             self._failed(account, error)
             raise

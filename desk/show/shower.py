@@ -79,6 +79,10 @@ class Shower(msgspec.Struct, frozen=True, kw_only=True):
         """Writes a text of somebody else's."""
         return Markup("") if text is None else Markup("<bdi>{}</bdi>").format(self.cut(text))
 
+    def who(self, name: str) -> Markup:
+        """Writes the name of a person, which at a terminal may be any text."""
+        return Markup("<bdi>{}</bdi>").format(texts.cut(name, texts.NAME_CHARS))
+
     def cut(self, text: str) -> str:
         """Returns a text of somebody else's, made visible and cut."""
         return texts.cut(text)

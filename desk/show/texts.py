@@ -7,6 +7,7 @@ control characters and those that turn the direction of writing, which would let
 from typing import Final
 
 TEXT_CHARS: Final = 300
+NAME_CHARS: Final = 40
 REFERENCE_CHARS: Final = 22  # what a narrow column holds
 _HEAD, _TAIL = 10, 8
 

@@ -65,7 +65,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
         """Exit code and output of `tillkeeper audit`, the very program that ops run."""
         grace = ("--grace", "0s") if self.own is not None else ()  # in a house of our own all is quiet by now
         child = await Child.start(
-            [*_tillkeeper("audit", self.config), "--json", *grace],
+            [*_tillkeeper("audit", self.config), "--all", "--json", *grace],
             directory=self.directory,
             log=self.directory / "audit.log",
             environment=environment_for(self.own),

@@ -10,15 +10,18 @@ from tests.database.factories import NOON, RUN, a_delivery, an_event
 from tests.database.sweeps import HOUR, MINUTE, POLICY, registered, told, until
 from tillkeeper.api_client.client import QueryFailed
 from tillkeeper.domain.events import Kind
+from tillkeeper.domain.order.cases import BadFollowUp
 from tillkeeper.domain.statuses import Status
 from tillkeeper.store.apply.batch import apply_deliveries
 from tillkeeper.store.cases import acts as case_acts
+from tillkeeper.store.cases.acts import HighestLevel, MovedOn
 from tillkeeper.store.cases.writing import ClosedCase, NoSuchCase
 from tillkeeper.store.deliveries.raw import add_raw
 from tillkeeper.store.jobs.follow_up import follow_up, open_unmatched
 from tillkeeper.store.orders import acts as order_acts
 from tillkeeper.store.postgres.transactions import repeat_on_conflict
-from tillkeeper.store.reports.case_files import Filters, file_of, list_cases
+from tillkeeper.store.reports.case_files import file_of
+from tillkeeper.store.reports.case_list import Filters, cases_named, count_open, list_cases
 from tillkeeper.store.reports.handover import hand_over
 from tillkeeper.store.reports.order import show
 from tillkeeper.store.reports.stuck import StuckFilter, stuck_orders
@@ -72,6 +75,49 @@ async def test_a_case_is_taken_over_noted_and_resolved_and_each_is_kept(pool):
         ("noted", "mei", "asked the bank"),
         ("resolved", "mei", "refunded: ticket 4711"),
     ]
+
+
+async def test_whoever_acts_on_a_case_that_another_changed_meanwhile_is_refused(pool):
+    case_id = await overpaid(pool)
+    async with pool.acquire() as conn:
+        (seen,) = await cases_named(conn, [case_id, 999])
+    await act(pool, case_acts.assign, case_id, owner="wei", by="wei", seen=seen["seen"])
+    for what, more in (
+        (case_acts.assign, {"owner": "mei"}),
+        (case_acts.follow_up_at, {"at": NOON + HOUR, "text": "x"}),
+        (case_acts.escalate, {"levels": 3, "text": "x"}),
+        (case_acts.resolve, {"outcome": "x", "text": ""}),
+    ):
+        with pytest.raises(MovedOn, match="wei acted on the case meanwhile: assigned"):
+            await act(pool, what, case_id, seen=seen["seen"], **more)
+    assert [entry[0] for entry in await entries(pool, case_id)] == ["opened", "assigned"]
+
+
+async def test_of_two_who_take_a_case_at_once_one_has_it(pool):
+    case_id = await overpaid(pool)
+    async with pool.acquire() as conn:
+        (seen,) = await cases_named(conn, [case_id])
+    takes = (act(pool, case_acts.assign, case_id, owner=by, by=by, seen=seen["seen"]) for by in ("mei", "wei"))
+    refused = [result for result in await asyncio.gather(*takes, return_exceptions=True) if result is not None]
+    assert [type(error) for error in refused] == [MovedOn]
+    ((_, winner, owner),) = (await entries(pool, case_id))[1:]
+    assert winner == owner == (await case_of(pool))["owner"]
+    assert refused[0].entry["by"] == winner
+
+
+async def test_a_case_is_followed_up_when_a_person_said_and_raised_when_they_say(pool):
+    case_id = await overpaid(pool)
+    await act(pool, case_acts.follow_up_at, case_id, at=NOON + 2 * HOUR, text="the bank answers")
+    await act(pool, case_acts.escalate, case_id, levels=2, text="it does not")
+    with pytest.raises(HighestLevel):
+        await act(pool, case_acts.escalate, case_id, levels=2, text="still not")
+    with pytest.raises(BadFollowUp):
+        await act(pool, case_acts.follow_up_at, case_id, at=NOON, text="now")
+    case = await case_of(pool)
+    assert (case["follow_up_at"], case["level"]) == (NOON + 2 * HOUR, 2)
+    async with pool.acquire() as conn:
+        counts = await count_open(conn, owner="mei", until=NOON + 3 * HOUR)
+    assert (counts.open, counts.yours, counts.nobodys, counts.due, counts.urgent) == (1, 0, 1, 1, 1)
 
 
 async def test_a_case_that_a_person_resolved_is_not_opened_again_by_the_same_cause(pool):

@@ -164,7 +164,7 @@ async def imbalances(house: House) -> AsyncIterator[str]:
         verdict = await audit(pool, settled_until=now, now=now)
     if not verdict.balances or verdict.in_flight or verdict.spooled:
         yield f"the books do not balance: {msgspec.to_builtins(verdict)}"
-    status, printed = await house.command("audit", "--json")
+    status, printed = await house.command("audit", "--all", "--json")
     if status != 0 or json.loads(printed)["balances"] is not True:
         yield f"`tillkeeper audit` exits {status}: {printed}"
 

@@ -31,6 +31,10 @@ COMMANDS = [
     "db status",
     "db upgrade",
     "find",
+    "claim",
+    "waiting list",
+    "waiting show",
+    "waiting bind",
     "order show",
     "order hold",
     "order release",
@@ -267,6 +271,21 @@ async def test_books_that_do_not_balance_are_the_answer_no(config, pool):
     assert shown.code == 1
     assert shown.out.endswith("The books do NOT balance.\n")
     assert str(run) in shown.out
+
+
+async def test_an_audit_says_what_it_read_and_when_everything_was_read_last(config):
+    first = await tillkeeper("audit", "--config", config)
+    assert (first.code, "everything" in first.out, "last whole audit" in first.out) == (0, True, False)
+    second = await tillkeeper("audit", "--config", config)
+    assert second.code == 0
+    assert "what came since the audit of " in second.out
+    assert "; `tillkeeper audit --all` is the next" in second.out
+    lately = await tillkeeper("audit", "--since", "2d", "--config", config)
+    assert (lately.code, "what came since " in lately.out) == (0, True)
+    assert (await tillkeeper("audit", "--all", "--json", "--config", config)).json["is_whole"] is True
+    assert (await tillkeeper("audit", "--json", "--config", config)).json["is_whole"] is False
+    both = await tillkeeper("audit", "--all", "--since", "2d", "--config", config)
+    assert (both.code, "it leaves out what --all reads" in both.err) == (2, True)
 
 
 async def test_a_missing_number_is_ticked_off_with_a_reason_and_by_a_name(config, pool):

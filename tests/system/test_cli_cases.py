@@ -92,6 +92,26 @@ async def overpaid(pool, order_ref="A-1", **fields):
     await told(pool, an_event(amount=150, order_ref=order_ref, payment_ref=f"pi_{order_ref}"), **fields)
 
 
+async def test_a_case_is_followed_up_later_and_raised(config, pool):
+    await overpaid(pool)
+    case_id = await pool.fetchval("SELECT id FROM cases")
+    later = await tillkeeper(
+        "case", "follow-up", case_id, "4h", "--note", "the bank", "--by", "mei", "--config", config
+    )
+    assert later.out.startswith(f"{case_id}  is followed up at 20")
+    higher = ("case", "escalate", case_id, "--note", "the bank is silent", "--by", "mei", "--config", config)
+    assert (await tillkeeper(*higher)).out == f"{case_id}  is a level higher\n"
+    await pool.execute("UPDATE cases SET level = 3")
+    highest = await tillkeeper(*higher)
+    assert (highest.code, highest.err) == (1, f"tillkeeper: case {case_id} is at the highest level of the policy\n")
+    for span in ("0", "91d"):
+        bad = await tillkeeper("case", "follow-up", case_id, span, "--note", "x", "--config", config)
+        assert (bad.code, "in the next 90 days" in " ".join(bad.err.split())) == (2, True)
+    assert "A-1" in (await tillkeeper("cases", "--account", "stripe-main", "--config", config)).out
+    none = await tillkeeper("cases", "--account", "of-another", "--config", config)
+    assert (none.code, "there is no account 'of-another'" in none.err) == (2, True)
+
+
 async def test_a_case_is_listed_taken_over_noted_and_resolved(config, pool):
     nothing = await tillkeeper("cases", "--config", config)
     assert (nothing.code, nothing.out) == (0, "There is none.\n")

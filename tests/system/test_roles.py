@@ -294,6 +294,7 @@ async def test_every_process_works_under_its_own_role(tmp_path, urls):
     audit = config_of(tmp_path, "audit", urls["audit"], port=port)
     books = await tillkeeper("audit", "--config", audit, "--grace", "0s")
     assert books.code == 0, books.out + books.err
+    assert "Not remembered" not in books.out
     read = config_of(tmp_path, "read", urls["read"], port=port)
     for command in (
         ("order", "show", "ORDER-1"),

@@ -1,15 +1,22 @@
-"""Traces, as a collector gets them from programs that run: from a signed webhook to the committed transaction."""
+"""Traces, as a collector gets them from programs that run: from a signed webhook to the merchant's endpoint."""
 
 from pathlib import Path
 
 import aiohttp
 import pytest
 
-from tests.collector import Collector, collecting
+from tests.collector import Collector, Told, collecting
+from tests.notice_servers import http_server
 from tests.system.commands import serving, toml, written
-from tests.system.receiving import AUTHORIZED, PATH, a_delivery
+from tests.system.receiving import AUTHORIZED, PATH, SECRET, TOKEN, a_delivery
 
-ORDER = {"amount": 12900, "currency": "CNY", "accounts": ["stripe-main"]}
+ROOT = Path(__file__).parents[2]
+ORDER = {
+    "amount": 12900,
+    "currency": "CNY",
+    "accounts": ["stripe-main"],
+    "payer": {"email": "mei@example.com", "phone": "+8613800138000", "locale": "zh"},
+}
 
 
 @pytest.fixture
@@ -26,26 +33,90 @@ def lane(request) -> str:
     return ""
 
 
-def configured(directory: Path, database: str, collector: Collector, *, more: str = "", tracing: str = "") -> Path:
-    told = f'[tracing]\nendpoint = "{collector.endpoint}"\n{tracing}'
-    return written(directory, f"{toml(database, more=more)}\n{told}")
+def configured(directory: Path, database: str, endpoint: str, *, more: str = "", rest: str = "") -> Path:
+    return written(directory, f'{toml(database, more=more)}\n[tracing]\nendpoint = "{endpoint}"\n{rest}')
 
 
-async def test_one_trace_goes_from_a_signed_webhook_to_the_committed_transaction(tmp_path, database, collector, lane):
-    config = configured(tmp_path, database, collector, more=lane)
-    async with serving("work", "--config", config), serving("ingest", "--config", config) as ingest:
+def shop(url: str, secret: str) -> str:
+    settings = "allow_private_addresses = true\nallow_plain_http = true"
+    return f'[notify]\n{settings}\n[notify.webhooks.shop]\nurl = "{url}"\nsecrets = ["{secret}"]'
+
+
+def names(way: list[Told]) -> list[str]:
+    return [span.name for span in way]
+
+
+async def post(client: aiohttp.ClientSession, event_id: str = "evt_1", **headers: str) -> int:
+    signed, body = a_delivery(event_id)
+    async with client.post(PATH, data=body, headers={**signed, **headers}) as answer:
+        return answer.status
+
+
+async def test_one_trace_goes_from_a_signed_webhook_over_each_lane_to_the_merchants_endpoint(
+    tmp_path, database, collector, lane
+):
+    async with http_server() as merchant:
+        rest = shop(merchant.url, merchant.secret)
+        config = configured(tmp_path, database, collector.endpoint, more=lane, rest=rest)
+        programs = [serving(role, "--config", config) for role in ("work", "notify", "ingest")]
+        async with programs[0], programs[1], programs[2] as ingest:
+            port = (await ingest.saw("ingest_listening"))["port"]
+            async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as client:
+                assert (await client.put("/orders/ORDER-1", json=ORDER, headers=AUTHORIZED)).status == 201
+                assert await post(client) == 200
+            [committed] = await collector.named("commit", service="tillkeeper-work")
+            [received] = await collector.named(f"POST {PATH}")
+            [told] = await collector.named("POST")
+            for each in ("process events", "notify merchant"):
+                await collector.named(each)
+    applied = [f"POST {PATH}", "send events", "process events", "transaction"]
+    assert names(collector.way_to(committed)) == [*applied, "commit"]
+    assert names(collector.way_to(told)) == [*applied, "notify merchant", "POST"]
+    assert [each[:-2] for each in merchant.traceparents] == [f"00-{received.trace}-{told.id}-"]
+    stages = [span for span in collector.spans if span.parent == committed.parent]
+    assert {span.name for span in stages} == {"load", "decide", "write", "commit", "notify merchant"}
+    assert (received.kind, received.attributes["http.response.status_code"]) == ("SERVER", 200)
+    assert nothing_personal_or_secret(collector, database)
+
+
+def nothing_personal_or_secret(collector: Collector, database: str) -> bool:
+    """What the order's registration, the delivery and the settings hold, and no collector is to hear."""
+    words = ("ORDER-1", "mei@example.com", "13800138000", "pi_evt_1", "evt_1", SECRET, TOKEN, database)
+    sent = b"".join(collector.bodies)
+    return bool(sent) and not [word for word in words if word.encode() in sent]
+
+
+async def test_a_line_of_the_log_names_its_trace_and_strangers_choose_no_trace(tmp_path, database, collector):
+    config = configured(tmp_path, database, collector.endpoint)
+    theirs = {"traceparent": f"00-{'a' * 32}-{'b' * 16}-01"}
+    async with serving("ingest", "--config", config) as ingest:
         port = (await ingest.saw("ingest_listening"))["port"]
         async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as client:
-            assert (await client.put("/orders/ORDER-1", json=ORDER, headers=AUTHORIZED)).status == 201
-            headers, body = a_delivery()
-            assert (await client.post(PATH, data=body, headers=headers)).status == 200
-        [committed] = await collector.saw(lambda span: span.service == "tillkeeper-work" and span.name == "commit")
-        await collector.saw(lambda span: span.name == "process events")
-        await collector.saw(lambda span: span.name == f"POST {PATH}")
-    way = {span.id: span for span in collector.spans if span.trace == committed.trace}
-    up, names = committed, []
-    while up.parent:
-        names.append(up.name)
-        up = way[up.parent]
-    assert [*names, up.name] == ["commit", "transaction", "process events", "send events", f"POST {PATH}"]
-    assert (up.service, committed.service) == ("tillkeeper-ingest", "tillkeeper-work")
+            assert await post(client, **theirs, **{"Stripe-Signature": "t=1,v1=00"}) == 401
+            assert (await client.get("/orders/ORDER-1", headers=theirs)).status == 401
+            assert (await client.get("/orders/ORDER-1", headers={**AUTHORIZED, **theirs})).status == 404
+        refused = await ingest.saw("delivery_refused")
+        [received] = await collector.named(f"POST {PATH}")
+        stranger, known = await collector.named("GET /orders/{order_ref}", times=2)
+    assert refused["tillkeeper_trace_id"] == received.trace
+    assert received.attributes["http.response.status_code"] == 401
+    assert "a" * 32 not in (received.trace, stranger.trace)
+    assert (known.trace, known.parent) == ("a" * 32, "b" * 16)
+    assert "tillkeeper_trace_id" not in ingest.lines[0]
+
+
+async def test_who_sets_the_header_at_the_edge_may_have_it_gone_on_with_and_chance_decides_on_no_other(
+    tmp_path, database, collector
+):
+    config = configured(tmp_path, database, collector.endpoint, rest="ratio = 0.0\ntrust_webhook_parents = true")
+    parents = {"recorded": f"00-{'a' * 32}-{'b' * 16}-01", "not": f"00-{'c' * 32}-{'d' * 16}-00", "none": "rubbish"}
+    async with serving("ingest", "--config", config) as ingest:
+        port = (await ingest.saw("ingest_listening"))["port"]
+        async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as client:
+            for at, parent in enumerate((*parents.values(), parents["recorded"])):
+                assert await post(client, f"evt_{at}", traceparent=parent) == 200
+        sent = await collector.named("send events", times=2)
+        received = await collector.named(f"POST {PATH}", times=2)
+    assert {span.trace for span in collector.spans} == {"a" * 32}
+    assert {span.parent for span in received} == {"b" * 16}
+    assert {span.parent for span in sent} == {span.id for span in received}

@@ -11,6 +11,7 @@ from tillkeeper import __version__
 from tillkeeper.api_client.settings import ApiClientSettings
 from tillkeeper.gateways.errors import BadPayload
 from tillkeeper.gateways.messages import Call, Response
+from tillkeeper.tracing.http import calling, note_status
 
 ANSWER_BYTES_MAX: Final = 8 * 1024 * 1024  # a hundred of Stripe's events with large objects are under 2 MiB
 
@@ -45,6 +46,13 @@ async def open_http(settings: ApiClientSettings) -> AsyncIterator[Send]:
 
 
 async def _send(session: aiohttp.ClientSession, call: Call) -> Response:
+    with calling(call.method, call.url) as span:
+        response = await _exchange(session, call)
+        note_status(span, response.status)
+        return response
+
+
+async def _exchange(session: aiohttp.ClientSession, call: Call) -> Response:
     try:
         async with session.request(
             call.method,

@@ -43,9 +43,10 @@ Since = Annotated[
         "--since",
         metavar="SPAN",
         parser=seconds,
-        help="Only what came in the last so long (2d, 12h), which is quick at any size: between whole audits.",
+        help="Only what came in the last so long (2d, 12h), whatever was audited before; it is not remembered.",
     ),
 ]
+Everything = Annotated[bool, typer.Option("--all", help="Everything from the first delivery on: once a week.")]
 
 
 @app.command("audit", epilog=exits(yes="the books balance", no="they do not", example="tillkeeper audit --grace 5m"))
@@ -54,6 +55,7 @@ def audit_command(
     explain: Explain = None,
     note: Note = "",
     since: Since = None,
+    everything: Everything = False,
     by: By = None,
     config: Config = None,
     as_json: AsJson = False,
@@ -65,8 +67,13 @@ def audit_command(
     way is left to nobody, and no case is open whose cause is gone.  What is overdue by an hour is told, and is no fault
     of the books.
 
-    With --since, the deliveries, events and orders that something came for in that time; older ones are not read.
+    It goes on from the last audit that balanced: it reads what receivers numbered since then, the events recorded
+    since, and the orders that these concern, so exit code 0 says that the books balance from the first delivery on.
+    Only --all sees what was changed by hand in rows that were proven before, and adds up deliveries' queries.  The
+    first audit reads everything, and so does the one after an audit of everything that did not balance.
     """
+    if since is not None and everything:
+        raise typer.BadParameter("it leaves out what --all reads; give one of them", param_hint="--since")
     if explain is not None and not note.strip():
         raise typer.BadParameter("say why with --note; it is kept beside the numbers", param_hint="--explain")
     with reported(as_json=as_json):
@@ -74,7 +81,8 @@ def audit_command(
         from tillkeeper import clock
         from tillkeeper.cli.database import ask
         from tillkeeper.cli.output import print_json
-        from tillkeeper.store.reports.audit import audit, explain_missing
+        from tillkeeper.store.reports.audit import explain_missing
+        from tillkeeper.store.reports.continued_audit import audit_on
         from tillkeeper.store.reports.recent_audit import audit_since
 
         now = clock.now()
@@ -86,7 +94,9 @@ def audit_command(
                 )
         settled_until = now - timedelta(seconds=grace)
         if since is None:
-            books = ask(settings, lambda pool: audit(pool, settled_until=settled_until, now=now))
+            books = ask(
+                settings, lambda pool: audit_on(pool, settled_until=settled_until, now=now, everything=everything)
+            )
         else:
             begin = now - timedelta(seconds=since)
             books = ask(settings, lambda pool: audit_since(pool, begin, settled_until=settled_until, now=now))
@@ -101,7 +111,8 @@ def audit_command(
 def _as_json(books: "Audit") -> dict[str, Any]:
     import msgspec
 
-    return {**msgspec.to_builtins(books), "accounted": books.accounted, "balances": books.balances}
+    more = {"accounted": books.accounted, "balances": books.balances, "is_whole": books.is_whole}
+    return {**msgspec.to_builtins(books), **more}
 
 
 def _print(books: "Audit") -> None:
@@ -110,6 +121,8 @@ def _print(books: "Audit") -> None:
     _print_sums(books)
     _print_faults(books)
     _print_overdue(books)
+    if books.not_remembered is not None:
+        print(f"Not remembered, so the next audit begins where this one did: {books.not_remembered}.")
     if books.balances:
         print("The books balance.")
     else:
@@ -117,14 +130,15 @@ def _print(books: "Audit") -> None:
 
 
 def _print_sums(books: "Audit") -> None:
-    from tillkeeper.cli.output import print_facts, print_table, shown
+    from tillkeeper.cli.output import print_facts, print_table
 
     outcomes = {name: books.outcomes.get(name, 0) for name in ("applied", "no_change", "waiting", "mismatched")}
     became = {**outcomes, **books.outcomes, "duplicates": books.duplicates, "parked": books.parked}
     print_table("What became of accepted events", ("became", ">events"), became.items())
     print_facts(
         {
-            "since": shown(books.since) if books.since else None,
+            "read": _read(books),
+            "last whole audit": _whole(books),
             "accepted": f"{books.accepted} events of {books.deliveries} deliveries",
             "accounted for": books.accounted,
             "on their way": f"{books.in_flight} deliveries, {books.spooled} messages in the PostgreSQL lane",
@@ -134,6 +148,27 @@ def _print_sums(books: "Audit") -> None:
         }
     )
     print()
+
+
+def _read(books: "Audit") -> str:
+    """Says what was read."""
+    from tillkeeper.cli.output import shown
+
+    if books.since is not None:
+        return f"what came since {shown(books.since)}"
+    if books.continues is not None:
+        return f"what came since the audit of {shown(books.continues)}, which balanced"
+    return "everything"
+
+
+def _whole(books: "Audit") -> str | None:
+    """Says when everything balanced last, where this audit did not read everything."""
+    from tillkeeper.cli.output import shown
+
+    if books.is_whole or books.since is not None:
+        return None
+    assert books.whole_at is not None, "the first of those that were continued"
+    return f"{shown(books.whole_at)}; `tillkeeper audit --all` is the next"
 
 
 def _print_faults(books: "Audit") -> None:

@@ -3,16 +3,27 @@
 import os
 from base64 import b64encode
 from collections.abc import Awaitable, Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from tillkeeper.cli.case_view import print_case
 from tillkeeper.cli.errors import NO, WRONG, CommandError, reported
 from tillkeeper.cli.money import in_words
-from tillkeeper.cli.options import AsJson, By, Config, exits, person, policy_from, settings_from, unicode
-from tillkeeper.cli.order_view import head_of
+from tillkeeper.cli.options import (
+    AsJson,
+    By,
+    Config,
+    exits,
+    person,
+    policy_from,
+    reason,
+    seconds,
+    settings_from,
+    unicode,
+)
 
 if TYPE_CHECKING:
     from asyncpg import Pool
@@ -26,7 +37,6 @@ app.add_typer(commands, name="case")
 ID_MAX: Final = 2**63 - 1
 LIMIT_MAX: Final = 10_000  # more than a person reads
 LEVEL_MAX: Final = 9  # as the database limits it
-BODY_CHARS_SHOWN: Final = 4_000  # --json and --bundle hold all of it
 NOBODY: Final = "-"
 
 Id = Annotated[int, typer.Argument(metavar="ID", min=1, max=ID_MAX, help="Its number, as `cases` shows it.")]
@@ -40,6 +50,9 @@ Owner = Annotated[
 Kind = Annotated[
     str | None, typer.Option("--kind", metavar="K", parser=unicode, help="Of this kind: stuck, overpaid, disputed ...")
 ]
+Account = Annotated[
+    str | None, typer.Option("--account", metavar="NAME", parser=unicode, help="Of this account, or of its orders.")
+]
 Limit = Annotated[int, typer.Option("--limit", min=1, max=LIMIT_MAX, help="The most urgent so many.")]
 Raw = Annotated[bool, typer.Option("--raw", help="With the deliveries' headers and bodies, contacts and all.")]
 Bundle = Annotated[
@@ -50,10 +63,12 @@ Bundle = Annotated[
 ]
 Name = Annotated[str, typer.Argument(metavar="NAME", parser=unicode, help="Whose it is from now on.")]
 Text = Annotated[str, typer.Argument(metavar="TEXT", parser=unicode, help="What you found out.")]
+Span = Annotated[float, typer.Argument(metavar="SPAN", parser=seconds, help="In how long: 30m, 4h, 7d.")]
 Outcome = Annotated[
     str, typer.Option("--outcome", metavar="TEXT", parser=unicode, help="How it ended, in a few words.")
 ]
 Note = Annotated[str, typer.Option("--note", metavar="TEXT", parser=unicode, help="What else is to be kept.")]
+Why = Annotated[str, typer.Option("--note", metavar="TEXT", parser=unicode, help="Why; it is kept.")]
 
 
 @app.command("cases", epilog=exits(example="tillkeeper cases --level 2 --owner -"))
@@ -62,6 +77,7 @@ def cases_command(
     level: Level = None,
     owner: Owner = None,
     kind: Kind = None,
+    account: Account = None,
     limit: Limit = 50,
     config: Config = None,
     as_json: AsJson = False,
@@ -74,9 +90,11 @@ def cases_command(
         from tillkeeper.cli.filters import refuse_unknown
         from tillkeeper.cli.output import print_json
         from tillkeeper.domain.order.case_kinds import CASE_KINDS
-        from tillkeeper.store.reports.case_files import Filters, Known, known, list_cases
+        from tillkeeper.store.reports.case_list import Filters, Known, known, list_cases
 
-        filters = Filters(closed_too=closed_too, level=level, owner="" if owner == NOBODY else owner, kind=kind)
+        filters = Filters(
+            closed_too=closed_too, level=level, owner="" if owner == NOBODY else owner, kind=kind, account=account
+        )
 
         async def query(pool: "Pool") -> tuple[list[dict[str, Any]], Known]:
             async with pool.acquire() as conn:
@@ -85,6 +103,7 @@ def cases_command(
         found, in_use = ask(settings, query)
         refuse_unknown("kind of case", kind, CASE_KINDS | in_use.kinds, found=found)
         refuse_unknown("owner of a case", owner, {NOBODY} | in_use.owners, found=found)
+        refuse_unknown("account", account, settings.accounts, found=found)
         if not found and level is not None and level > (levels := policy_from(settings).cases.levels):
             raise CommandError(f"there is no level {level}; the policy lets a case go up to {levels}", code=WRONG)
         rows, more = found[:limit], len(found) > limit
@@ -155,7 +174,7 @@ def show_command(
         if as_json:
             print_json(found if bundle is None else {"case": case_id, "bundle": bundle})
         elif bundle is None:
-            _print_case(found, raw=raw)
+            print_case(found, raw=raw)
         else:
             print(f"{bundle}: case {case_id}, {len(found['deliveries'])} deliveries; holds contacts, handle with care")
 
@@ -213,6 +232,46 @@ def note_command(case_id: Id, text: Text, by: By = None, config: Config = None, 
 
 
 @commands.command(
+    "follow-up",
+    epilog=exits(
+        no="there is none of this number, or it is closed",
+        example='tillkeeper case follow-up 17 4h --note "the bank answers this afternoon"',
+    ),
+)
+def follow_up_command(
+    case_id: Id, span: Span, note: Why, by: By = None, config: Config = None, as_json: AsJson = False
+) -> None:
+    """Be reminded of a case then, and not before."""
+    from tillkeeper import clock
+    from tillkeeper.domain.order.cases import BadFollowUp, refuse_bad_follow_up
+    from tillkeeper.store.cases import acts as case_acts
+
+    at = clock.now() + timedelta(seconds=span)
+    try:
+        refuse_bad_follow_up(at, now=clock.now())
+    except BadFollowUp as bad:
+        raise typer.BadParameter(str(bad), param_hint="SPAN") from None
+    said = f"is followed up at {at:%Y-%m-%d %H:%MZ}"
+    _act(case_id, case_acts.follow_up_at, person(by), config, said=said, as_json=as_json, at=at, text=reason(note))
+
+
+@commands.command(
+    "escalate",
+    epilog=exits(
+        no="there is none of this number, it is closed, or it is at the highest level",
+        example='tillkeeper case escalate 17 --note "the bank does not answer"',
+    ),
+)
+def escalate_command(case_id: Id, note: Why, by: By = None, config: Config = None, as_json: AsJson = False) -> None:
+    """Raise a case by one level; the people of that level are notified."""
+    from tillkeeper.store.cases import acts as case_acts
+
+    levels, why = policy_from(settings_from(config)).cases.levels, reason(note)
+    act = case_acts.escalate
+    _act(case_id, act, person(by), config, said="is a level higher", as_json=as_json, levels=levels, text=why)
+
+
+@commands.command(
     "resolve",
     epilog=exits(
         no="there is none of this number, or it is closed",
@@ -243,13 +302,14 @@ def _act(
     *,
     said: str,
     as_json: bool,
-    **more: str,
+    **more: object,
 ) -> None:
     with reported(as_json=as_json):
         settings = settings_from(config)
         from tillkeeper import clock
         from tillkeeper.cli.database import ask
         from tillkeeper.cli.output import print_json, shown
+        from tillkeeper.store.cases.acts import HighestLevel
         from tillkeeper.store.cases.writing import ClosedCase, NoSuchCase
         from tillkeeper.store.postgres.transactions import repeat_on_conflict
         from tillkeeper.store.reports.case_files import file_of
@@ -269,134 +329,10 @@ def _act(
             raise CommandError(
                 f"case {case_id} is closed already; `case show` tells how, `case note` adds", code=NO
             ) from None
+        except HighestLevel:
+            raise CommandError(f"case {case_id} is at the highest level of the policy", code=NO) from None
         if as_json:
             assert found is not None  # cases are never removed
             print_json({**found["case"], "entries": found["entries"]})
         else:
             print(f"{case_id}  {shown(said)}")
-
-
-def _print_case(found: dict[str, Any], *, raw: bool) -> None:
-    from tillkeeper.cli.output import cells, print_facts, print_table
-
-    case, order = found["case"], found["order"]
-    print_facts(
-        {
-            "case": case["id"],
-            "kind": case["kind"],
-            "about": case["subject"],
-            "account": case["account"],
-            "level": case["level"],
-            "owner": case["owner"] or "nobody",
-            "opened": case["opened_at"],
-            "follow-up": case["follow_up_at"],
-            "closed": case["closed_at"],
-            "closed by": case["closed_by"],
-            "outcome": case["outcome"],
-            **{f"  {name}": _in_words(name, value, case["details"]) for name, value in case["details"].items()},
-        }
-    )
-    print()
-    entries = (cells(entry, "at", "what", "by", "note") for entry in found["entries"])
-    print_table("Entries", ("at", "what", "by", "note"), entries)
-    if order is not None:
-        _print_order(order)
-    _print_timeline(found["timeline"])
-    columns = ("run", ">number", "account", "received", "verified by", ">events", ">bytes")
-    print_table(
-        "Deliveries; --raw shows them" if not raw else "Deliveries",
-        columns,
-        (
-            cells({**delivery, "body_bytes": _size_of_body(delivery)}, *DELIVERY_CELLS)
-            for delivery in found["deliveries"]
-        ),
-    )
-    if raw:
-        erased_at = order and order["erased_at"]
-        for delivery in found["deliveries"]:
-            _print_raw(delivery, erased_at)
-
-
-DELIVERY_CELLS: Final = ("run", "number", "account", "received_at", "key", "events", "body_bytes")
-
-
-def _size_of_body(delivery: dict[str, Any]) -> object:
-    """Returns the bytes of a body, or says that retention or an erasure removed it."""
-    return "not kept" if delivery["body_bytes"] is None else delivery["body_bytes"]
-
-
-AMOUNTS: Final = frozenset({"amount", "due", "paid", "captured", "refunding", "refunded", "proposed_refund"})
-
-
-def _in_words(name: str, value: object, details: dict[str, Any]) -> object:
-    """Writes a detail for people: amounts with their currency."""
-    return in_words(value, details.get("currency")) if name in AMOUNTS and isinstance(value, int) else value
-
-
-def _print_order(order: dict[str, Any]) -> None:
-    from tillkeeper.cli.output import print_facts
-
-    print_facts(
-        {
-            **head_of(order),
-            "stands since": order["stands_since"],
-            "swept next": order["swept_next_at"],
-            "held until": order["held_until"],
-            "closed": order["closed_at"],
-            "erased": order["erased_at"],
-        }
-    )
-    print()
-
-
-def _print_timeline(timeline: list[dict[str, Any]]) -> None:
-    from tillkeeper.cli.output import print_table
-
-    print_table(
-        "Timeline, oldest first",
-        ("recorded", "is", "what", "account or audience", ">amount", "evidence", "outcome", "more"),
-        (
-            (
-                row["recorded_at"],
-                row["what"],
-                row["kind"],
-                row.get("account") or row.get("audience"),
-                in_words(row.get("amount"), row.get("currency")),
-                row.get("evidence"),
-                row["outcome"],
-                _further_details(row),
-            )
-            for row in timeline
-        ),
-    )
-
-
-def _further_details(row: dict[str, Any]) -> str:
-    """Returns the further details of an entry of the timeline."""
-    match row["what"]:
-        case "act":
-            return f"{row['by']}: {row['note']}" if row["note"] else row["by"]
-        case "notice":
-            sent = [f"{channel} {entry.get('outcome')}" for channel, entry in row["channels"].items()]
-            return ", ".join([*sent, *([row["last_error"]] if row["last_error"] else [])])
-        case "step":
-            return row["note"] or ""
-        case _:
-            refs = (row["payment_ref"], row["refund_ref"], row["dispute_ref"], row["reason"], row["failure"])
-            return ", ".join(text for text in refs if text)
-
-
-def _print_raw(delivery: dict[str, Any], erased_at: datetime | None) -> None:
-    from tillkeeper.cli.output import print_facts, shown
-
-    print(f"{delivery['run']} {delivery['number']}")
-    print_facts({f"  {name}": value for name, value in delivery["headers"]})
-    body = delivery.get("body", delivery.get("body_b64"))
-    if body is None:
-        gone = f"erased at {shown(erased_at)}" if erased_at else "not kept any more: its days of [retention] are over"
-        print(f"  ({gone})")
-    else:
-        print("\n".join(shown(line) for line in body[:BODY_CHARS_SHOWN].splitlines()))
-        if len(body) > BODY_CHARS_SHOWN:
-            print("... --json shows all of it")
-    print()

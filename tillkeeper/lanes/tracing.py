@@ -67,6 +67,7 @@ def processing(lane: str, envelopes: Sequence[Envelope]) -> Span:
     deliveries = [delivery for envelope in envelopes for delivery in envelope.deliveries]
     return spans.batch(
         f"process {DESTINATION}",
+        kind=Kind.CONSUMER,
         members=[delivery.trace for delivery in deliveries],
         attributes={
             "messaging.operation.name": "process",

@@ -24,6 +24,8 @@ from tillkeeper.domain.order.notice_outcomes import GONE, Dropped, Failed, SendO
 from tillkeeper.notices.addresses import is_public
 from tillkeeper.notices.outgoing import Outgoing
 from tillkeeper.notices.settings import NotifySettings, WebhookSettings
+from tillkeeper.tracing.http import calling, note_status
+from tillkeeper.tracing.spans import Span
 
 TOTAL_S: Final = 15.0  # Standard Webhooks advises receivers to answer within 15 s
 CONNECT_S: Final = 5.0
@@ -49,13 +51,15 @@ class WebhookChannel:
     async def send(self, notice: Outgoing) -> SendOutcome:
         """Sends one signed POST."""
         body = body_of(notice)
-        try:
-            async with self._client.post(
-                self._url, data=body, headers=self._headers(notice, body), allow_redirects=False
-            ) as response:
-                return _outcome(response.status, response.headers.get("Retry-After"), notice.sent_at)
-        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
-            return Failed(why=_reason(error))
+        with calling("POST", self._url) as span:
+            headers = {**self._headers(notice, body), **_context_of(span)}
+            try:
+                async with self._client.post(self._url, data=body, headers=headers, allow_redirects=False) as response:
+                    note_status(span, response.status)
+                    return _outcome(response.status, response.headers.get("Retry-After"), notice.sent_at)
+            except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+                span.failed(type(error).__name__)
+                return Failed(why=_reason(error))
 
     def _headers(self, notice: Outgoing, body: bytes) -> dict[str, str]:
         signatures = (signer.sign(notice.id, notice.sent_at, body.decode()) for signer in self._signers)
@@ -65,6 +69,11 @@ class WebhookChannel:
             "webhook-timestamp": str(int(notice.sent_at.timestamp())),
             "webhook-signature": " ".join(signatures),
         }
+
+
+def _context_of(span: Span) -> dict[str, str]:
+    """Returns the header by which the merchant's system goes on with the trace, if there is one."""
+    return {"traceparent": span.traceparent} if span.traceparent else {}
 
 
 def body_of(notice: Outgoing) -> bytes:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Final, Self
 
+import msgspec
 from opentelemetry import context as contexts
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
@@ -90,20 +91,27 @@ class RecordedSpan:
         return _traceparent_of(self.span)
 
 
+class _Told(msgspec.Struct, frozen=True, kw_only=True):
+    """What the members of a batch are told of it."""
+
+    name: str
+    kind: trace.SpanKind
+    members: Sequence[str]
+
+
 class BatchSpan(RecordedSpan):
     """The span of work for several traces, each of which gets a span of the same time when it ends."""
 
-    def __init__(self, span: trace.Span, tracer: "SdkTracer", name: str, members: Sequence[str]) -> None:
+    def __init__(self, span: trace.Span, tracer: "SdkTracer", told: _Told) -> None:
         super().__init__(span)
         self._tracer = tracer
-        self._name = name
-        self._members = members
+        self._told = told
         self._began_ns = time.time_ns()
 
     def end(self) -> None:
         """Ends it, and tells the traces of its members."""
         super().end()
-        self._tracer.tell_members(self._name, self._members, self.span, self._began_ns)
+        self._tracer.tell_members(self._told, self.span, self._began_ns)
 
 
 class SdkTracer:
@@ -125,24 +133,23 @@ class SdkTracer:
             return NO_SPAN
         return self._recorded(name, kind, attributes, context, [])
 
-    def batch(self, name: str, members: Iterable[str], attributes: Mapping[str, Attribute]) -> Span:
+    def batch(self, name: str, kind: Kind, members: Iterable[str], attributes: Mapping[str, Attribute]) -> Span:
         """Returns a span of work that is done together for several."""
         recorded = list(dict.fromkeys(member for member in members if member))
         if not recorded:
             return NO_SPAN
         if len(recorded) == 1:
-            return self.begin(name, Kind.CONSUMER, attributes, recorded[0], ())
+            return self.begin(name, kind, attributes, recorded[0], ())
         links = [_link_to(member) for member in recorded]
-        span = self._start(name, Kind.CONSUMER, attributes, NOTHING_CURRENT, links)
-        return BatchSpan(span, self, name, recorded)
+        span = self._start(name, kind, attributes, NOTHING_CURRENT, links)
+        return BatchSpan(span, self, _Told(name=name, kind=KINDS[kind], members=recorded))
 
-    def tell_members(self, name: str, members: Sequence[str], batch: trace.Span, began_ns: int) -> None:
+    def tell_members(self, told: _Told, batch: trace.Span, began_ns: int) -> None:
         """Adds a span to each member's trace, of the same time as the batch's and with a link to it."""
-        link, ended_ns = trace.Link(batch.get_span_context()), time.time_ns()
-        for member in members:
-            self._tracer.start_span(
-                name, _context_of(member), trace.SpanKind.CONSUMER, links=[link], start_time=began_ns
-            ).end(ended_ns)
+        links, ended_ns = [trace.Link(batch.get_span_context())], time.time_ns()
+        for member in told.members:
+            span = self._tracer.start_span(told.name, _context_of(member), told.kind, links=links, start_time=began_ns)
+            span.end(ended_ns)
 
     def traceparent(self) -> str:
         """Returns the current span's, if it is recorded."""

@@ -70,7 +70,7 @@ class Tracer(Protocol):
         """Makes a span within the current one, if there is one."""
         ...
 
-    def batch(self, name: str, members: Iterable[str], attributes: Mapping[str, Attribute]) -> Span:
+    def batch(self, name: str, kind: Kind, members: Iterable[str], attributes: Mapping[str, Attribute]) -> Span:
         """Makes a span of work that is done together for several."""
         ...
 
@@ -146,13 +146,19 @@ def child(name: str, *, kind: Kind = Kind.INTERNAL, attributes: Mapping[str, Att
     return NO_SPAN if _tracer is None else _tracer.child(name, kind, attributes)
 
 
-def batch(name: str, *, members: Iterable[str], attributes: Mapping[str, Attribute] = NO_ATTRIBUTES) -> Span:
+def batch(
+    name: str,
+    *,
+    kind: Kind = Kind.INTERNAL,
+    members: Iterable[str],
+    attributes: Mapping[str, Attribute] = NO_ATTRIBUTES,
+) -> Span:
     """Returns a span of work that is done together for several, each with the traceparent of its own trace.
 
     It belongs to the trace of its members where they have but one.  Else it has a trace of its own with a link to each
     of theirs, and each of theirs gets a span of the same name and time, with a link to it.
     """
-    return NO_SPAN if _tracer is None else _tracer.batch(name, members, attributes)
+    return NO_SPAN if _tracer is None else _tracer.batch(name, kind, members, attributes)
 
 
 def traceparent() -> str:

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Final
 
-from tillkeeper.store.postgres.stages import Stage
+from tillkeeper.store.postgres.stages import SET_TRACE, Stage
 from tillkeeper.tracing import spans
 from tillkeeper.tracing.spans import NO_SPAN, Kind, Span
 
@@ -19,8 +19,10 @@ class _Open:
         self.stage: Span = NO_SPAN
 
     def end_stage(self, error: BaseException | None = None) -> None:
-        stage, self.stage = self.stage, NO_SPAN
-        stage.__exit__(type(error), error, None)
+        if error is not None:
+            self.stage.failed(type(error).__name__)
+        self.stage.end()
+        self.stage = NO_SPAN
 
 
 _open: Final[ContextVar[_Open | None]] = ContextVar("open transaction", default=None)
@@ -30,16 +32,16 @@ class TransactionSpans:
     """Watches transactions (store/postgres/stages.py).  Only those within a span are told of."""
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self) -> Iterator[str]:
         """Makes the span of one transaction."""
         with spans.child("transaction", kind=Kind.CLIENT, attributes=ATTRIBUTES) as span:
             if span is NO_SPAN:
-                yield
+                yield ""
                 return
             opened = _Open()
             token = _open.set(opened)
             try:
-                yield
+                yield SET_TRACE % span.traceparent
             except BaseException as error:
                 opened.end_stage(error)
                 raise
@@ -52,4 +54,4 @@ class TransactionSpans:
         opened = _open.get()
         if opened is not None:
             opened.end_stage()
-            opened.stage = spans.child(str(stage), attributes=ATTRIBUTES).__enter__()
+            opened.stage = spans.child(str(stage), attributes=ATTRIBUTES)

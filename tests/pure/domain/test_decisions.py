@@ -12,7 +12,14 @@ from tillkeeper.domain.order import acts
 from tillkeeper.domain.order.advancing import advance, what_comes_next
 from tillkeeper.domain.order.case_kinds import CaseKind
 from tillkeeper.domain.order.case_reasons import CaseReason, unmatched
-from tillkeeper.domain.order.cases import CaseChanges, KnownCase, level_after_follow_up
+from tillkeeper.domain.order.cases import (
+    FOLLOW_UP_MAX,
+    BadFollowUp,
+    CaseChanges,
+    KnownCase,
+    level_after_follow_up,
+    refuse_bad_follow_up,
+)
 from tillkeeper.domain.order.facts import OrderFacts, apply
 from tillkeeper.domain.order.notices import CaseRow, case_notice
 from tillkeeper.domain.order.progress import CANNOT_ASK, Progress, Retry, StepTaken
@@ -300,3 +307,10 @@ def test_money_that_finds_no_order_is_a_case_of_its_event():
 )
 def test_a_case_that_nobody_took_goes_up_a_level_each_time(kind, level, owner, after):
     assert level_after_follow_up(kind, level, owner=owner, levels=3) == after
+
+
+def test_a_case_is_followed_up_in_time_and_not_in_the_past():
+    refuse_bad_follow_up(NOON + FOLLOW_UP_MAX, now=NOON)
+    for at in (NOON, NOON - FOLLOW_UP_MAX, NOON + FOLLOW_UP_MAX + timedelta(seconds=1)):
+        with pytest.raises(BadFollowUp, match="in the next 90 days"):
+            refuse_bad_follow_up(at, now=NOON)

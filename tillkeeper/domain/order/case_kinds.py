@@ -31,3 +31,6 @@ class CaseKind(StrEnum):
 
 
 CASE_KINDS: Final[frozenset[str]] = frozenset(CaseKind)  # of stored cases, whose kinds are words
+
+# Details of cases that are amounts, in the currency that stands beside them.
+AMOUNTS: Final = frozenset({"amount", "due", "paid", "captured", "refunding", "refunded", "proposed_refund"})

@@ -11,6 +11,7 @@
 """
 
 from collections.abc import Collection, Iterable, Mapping
+from datetime import datetime, timedelta
 from typing import Final
 
 import msgspec
@@ -19,6 +20,8 @@ from tillkeeper.domain.order.case_kinds import CaseKind
 from tillkeeper.domain.order.case_reasons import CaseReason
 
 CaseKey = tuple[str, str]  # (kind, subject)
+
+FOLLOW_UP_MAX: Final = timedelta(days=90)  # later than the latest dispute is decided
 
 SYSTEM: Final = "system"  # closes cases whose cause is gone
 
@@ -158,3 +161,13 @@ def level_after_follow_up(kind: str, level: int, *, owner: str | None, levels: i
     One that has an owner stays theirs, and those of stuck orders go up by their own ladder.
     """
     return level if owner is not None or kind == CaseKind.STUCK else min(levels, level + 1)
+
+
+class BadFollowUp(ValueError):
+    """A case cannot be followed up then."""
+
+
+def refuse_bad_follow_up(at: datetime, *, now: datetime) -> None:
+    """Raises BadFollowUp for a time that is over, or so late that the case would be forgotten."""
+    if not now < at <= now + FOLLOW_UP_MAX:
+        raise BadFollowUp(f"a case is followed up in the next {FOLLOW_UP_MAX.days} days")

@@ -1,18 +1,47 @@
-"""Writes what people do to cases: assign, note, resolve.  Each act is an entry of the case's history."""
+"""Writes what people do to cases: assign, note, follow up, escalate, resolve.  Each act is an entry of its history.
 
-from datetime import datetime
+`seen` is the last entry that the person knew of when they decided, where they looked at the case before: whoever
+decides after somebody else acted is told so, and changes nothing.
+"""
 
-from tillkeeper.store.cases.writing import ClosedCase, NoSuchCase, write_entries
+from datetime import UTC, datetime
+from typing import Any
+
+from tillkeeper.domain.order.cases import refuse_bad_follow_up
+from tillkeeper.domain.topics import CaseTopic
+from tillkeeper.store.cases.writing import TILLKEEPER, ClosedCase, NoSuchCase, case_in, notify, write_entries
 from tillkeeper.store.due_orders import set_due_by
 from tillkeeper.store.postgres.pool import Conn
 
+
+class MovedOn(Exception):
+    """Somebody acted on the case after the person looked at it; `entry` says what, by whom and when."""
+
+    def __init__(self, entry: dict[str, Any]) -> None:
+        super().__init__(f"{entry['by']} acted on the case meanwhile: {entry['what']}")
+        self.entry = entry
+
+
+class HighestLevel(Exception):
+    """The case is at the highest level that the policy has."""
+
+
 LOCK_CASE = "SELECT closed_at FROM cases WHERE id = $1 FOR UPDATE"
+# A reminder changes nothing that a person decides by.
+LAST_ENTRY = """
+SELECT id, what, by, note, at FROM case_entries
+WHERE case_id = $1 AND NOT (what = 'followed_up' AND by = $2) ORDER BY id DESC LIMIT 1
+"""
 
 
-async def _lock(conn: Conn, case_id: int, *, closed_too: bool = False) -> None:
+async def _lock(conn: Conn, case_id: int, *, closed_too: bool = False, seen: int | None = None) -> None:
     row = await conn.fetchrow(LOCK_CASE, case_id)
     if row is None:
         raise NoSuchCase
+    if seen is not None:
+        last = await conn.fetchrow(LAST_ENTRY, case_id, TILLKEEPER)
+        if last is not None and last["id"] != seen:
+            raise MovedOn(dict(last))
     if row["closed_at"] is not None and not closed_too:
         raise ClosedCase
 
@@ -20,12 +49,12 @@ async def _lock(conn: Conn, case_id: int, *, closed_too: bool = False) -> None:
 ASSIGN = "UPDATE cases SET owner = $2 WHERE id = $1"
 
 
-async def assign(conn: Conn, case_id: int, *, owner: str, by: str, now: datetime) -> None:
+async def assign(conn: Conn, case_id: int, *, owner: str, by: str, now: datetime, seen: int | None = None) -> None:
     """Assigns the case to a person, who is reminded when it is due, instead of the next level.
 
-    Raises NoSuchCase or ClosedCase.
+    Raises NoSuchCase, MovedOn or ClosedCase.
     """
-    await _lock(conn, case_id)
+    await _lock(conn, case_id, seen=seen)
     await conn.execute(ASSIGN, case_id, owner)
     await write_entries(conn, [(case_id, "assigned", by, owner)], now=now)
 
@@ -34,6 +63,45 @@ async def note(conn: Conn, case_id: int, *, text: str, by: str, now: datetime) -
     """Adds a person's note, also to a closed case.  Raises NoSuchCase."""
     await _lock(conn, case_id, closed_too=True)
     await write_entries(conn, [(case_id, "noted", by, text)], now=now)
+
+
+FOLLOW_UP_AT = "UPDATE cases SET follow_up_at = $2 WHERE id = $1"
+
+
+async def follow_up_at(
+    conn: Conn, case_id: int, *, at: datetime, text: str, by: str, now: datetime, seen: int | None = None
+) -> None:
+    """Has people reminded of the case at that time, and not before.
+
+    Raises BadFollowUp, NoSuchCase, MovedOn or ClosedCase.
+    """
+    refuse_bad_follow_up(at, now=now)
+    await _lock(conn, case_id, seen=seen)
+    await conn.execute(FOLLOW_UP_AT, case_id, at)
+    await write_entries(
+        conn, [(case_id, "followed_up", by, f"next at {at.astimezone(UTC):%Y-%m-%d %H:%MZ}: {text}")], now=now
+    )
+
+
+RAISE_LEVEL = """
+UPDATE cases SET level = level + 1 WHERE id = $1 AND level < $2
+RETURNING id, kind, subject, order_id, account, details, level
+"""
+
+
+async def escalate(
+    conn: Conn, case_id: int, *, levels: int, text: str, by: str, now: datetime, seen: int | None = None
+) -> None:
+    """Raises the case by one of the policy's `levels`, and notifies the people there.
+
+    Raises NoSuchCase, MovedOn, ClosedCase or HighestLevel.
+    """
+    await _lock(conn, case_id, seen=seen)
+    row = await conn.fetchrow(RAISE_LEVEL, case_id, levels)
+    if row is None:
+        raise HighestLevel
+    await write_entries(conn, [(case_id, "escalated", by, text)], now=now)
+    await notify(conn, [case_in(row, level=row["level"])], CaseTopic.ESCALATED, now=now)
 
 
 # A case about sums keeps those that it was resolved with: only greater ones open it again (INSERT_CASES in writing.py).
@@ -55,14 +123,16 @@ FROM orders WHERE id = (SELECT order_id FROM cases WHERE id = $1) FOR NO KEY UPD
 """
 
 
-async def resolve(conn: Conn, case_id: int, *, outcome: str, text: str, by: str, now: datetime) -> None:
+async def resolve(
+    conn: Conn, case_id: int, *, outcome: str, text: str, by: str, now: datetime, seen: int | None = None
+) -> None:
     """Closes the case for good: the same cause with the same sums does not open it again.
 
-    Raises NoSuchCase or ClosedCase.
+    Raises NoSuchCase, MovedOn or ClosedCase.
     """
     order = await conn.fetchrow(LOCK_ITS_ORDER, case_id, now)  # orders are locked before cases, as everywhere
     if order is not None and order["closed_at"] is None:
         await set_due_by(conn, {order["id"]: order["look_at"]})
-    await _lock(conn, case_id)
+    await _lock(conn, case_id, seen=seen)
     await conn.execute(RESOLVE, case_id, now, by, outcome)
     await write_entries(conn, [(case_id, "resolved", by, f"{outcome}: {text}" if text else outcome)], now=now)

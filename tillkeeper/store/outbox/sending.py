@@ -49,6 +49,7 @@ class Claimed(msgspec.Struct, frozen=True, kw_only=True):
     version: int | None
     order: OrderNow | None
     recipient: Recipient | None
+    trace: str = ""  # the traceparent of what caused it, where that is traced
 
 
 class SettledNotice(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,10 +75,10 @@ WITH taken AS (
         LIMIT $4
         FOR UPDATE SKIP LOCKED
     ))
-    RETURNING key, attempts, audience, topic, payload, created_at, due_at, channels, order_id, version
+    RETURNING key, attempts, audience, topic, payload, created_at, due_at, channels, order_id, version, trace
 )
 SELECT t.key, t.attempts, t.audience, t.topic, t.payload, t.created_at, t.due_at, t.channels, t.order_id, t.version,
-       o.terms, o.status, o.captured_minor, o.refunding_minor, o.refunded_minor,
+       t.trace, o.terms, o.status, o.captured_minor, o.refunding_minor, o.refunded_minor,
        o.discount_minor, o.closed_at IS NOT NULL AS closed,
        coalesce(o.held_until > $1, false) AS held
 FROM taken AS t LEFT JOIN orders AS o ON o.id = t.order_id AND t.audience = 'payer'
@@ -105,6 +106,7 @@ async def claim(
             version=row["version"],
             order=None if row["status"] is None else _order_now(row, doubts[row["order_id"]], mails=0),
             recipient=None if row["terms"] is None else _recipient_in(row["terms"]),
+            trace=row["trace"] or "",
         )
         for row in rows
     ]

@@ -14,11 +14,17 @@ class Stage(StrEnum):
     COMMIT = "commit"
 
 
+# What the transaction writes into the outbox remembers this as its cause.
+SET_TRACE: Final = "; SET LOCAL tillkeeper.trace = '%s'"
+
+
 class Watcher(Protocol):
     """Watches the transactions of this process."""
 
-    def transaction(self) -> AbstractContextManager[object]:
-        """Returns a context in which one transaction runs, from its wait for a connection to the end of its commit."""
+    def transaction(self) -> AbstractContextManager[str]:
+        """Returns a context in which one transaction runs, from its wait for a connection to the end of its commit.
+
+        Its value is added to the statement that begins the transaction."""
         ...
 
     def enter(self, stage: Stage) -> None:
@@ -26,7 +32,7 @@ class Watcher(Protocol):
         ...
 
 
-_NOBODY: Final = nullcontext()
+_NOBODY: Final = nullcontext("")
 _watcher: Watcher | None = None
 
 
@@ -36,8 +42,8 @@ def watch(watcher: Watcher | None) -> None:
     _watcher = watcher
 
 
-def transaction() -> AbstractContextManager[object]:
-    """Returns a context in which one transaction runs."""
+def transaction() -> AbstractContextManager[str]:
+    """Returns a context in which one transaction runs, and what is added to the statement that begins it."""
     return _NOBODY if _watcher is None else _watcher.transaction()
 
 

@@ -52,9 +52,9 @@ async def repeat_on_conflict(
         wait=lambda state: TRANSACTION.pause_s(state.attempt_number, random.uniform),
         reraise=True,
     ):
-        with attempt, stages.transaction():
+        with attempt, stages.transaction() as trace:
             async with pool.acquire(timeout=POOL_ACQUIRE_S) as conn, conn.transaction():
-                await conn.execute(lock_timeout)
+                await conn.execute(lock_timeout + trace)
                 result = await work(conn)
                 stages.enter(Stage.COMMIT)
                 return result

@@ -49,7 +49,15 @@ class Audit(msgspec.Struct, kw_only=True):
     overdue_notices: Overdue  # reported, but no fault of the books: some process does not run, or is behind
     overdue_orders: Overdue
     overdue_fetches: Overdue
-    since: datetime | None = None  # what came before was not read; None: everything was
+    since: datetime | None = None  # what came before was not read
+    continues: datetime | None = None  # what the balanced audit of then has proven was not read
+    whole_at: datetime | None = None  # when an audit of everything balanced last
+    not_remembered: str | None = None  # why the next one cannot go on from this one
+
+    @property
+    def is_whole(self) -> bool:
+        """Returns True if everything was read."""
+        return self.since is None and self.continues is None
 
     @property
     def accounted(self) -> int:
@@ -139,37 +147,42 @@ ORDER BY run
 
 
 async def audit(pool: asyncpg.Pool, *, settled_until: datetime, now: datetime) -> Audit:
-    """Audits one snapshot of the database.
+    """Audits all of one snapshot of the database."""
+    async with pool.acquire() as conn, conn.transaction(isolation="repeatable_read", readonly=True):
+        return await audit_in(conn, settled_until=settled_until, now=now)
+
+
+async def audit_in(conn: Conn, *, settled_until: datetime, now: datetime) -> Audit:
+    """Audits everything, in a snapshot of the caller's.
 
     A number missing below a delivery received until `settled_until` is missing; one after that is in flight.
     """
-    async with pool.acquire() as conn, conn.transaction(isolation="repeatable_read", readonly=True):
-        totals = dict(await conn.fetchrow(TOTALS) or {})
-        orders, misjudged, alone = 0, list[dict[str, Any]](), list[dict[str, Any]]()
-        async for page in _pages(conn):
-            orders += len(page)
-            misjudged += (await misjudged_in(conn, page))[: EXAMPLES_MAX - len(misjudged)]
-            alone += (await unattended(conn, page))[: EXAMPLES_MAX - len(alone)]
-        missing = [dict(row) for row in await conn.fetch(MISSING, settled_until)]
-        fetches = [dict(row) for row in await conn.fetch(FETCHES)]
-        until_now = [row["missing"] for row in await conn.fetch(MISSING, now)]
-        return Audit(
-            **totals,
-            outcomes={row["outcome"]: row["count"] for row in await conn.fetch(OUTCOMES)},
-            missing=missing,
-            in_flight=sum(until_now) - sum(row["missing"] for row in missing),
-            unbalanced=[dict(row) for row in await conn.fetch(UNBALANCED, EXAMPLES_MAX)],
-            orders=orders,
-            fetches={name: sum(fetch[name] for fetch in fetches) for name in FETCHED},
-            unfetched=[each for each in map(_unfetched, fetches) if each],
-            misjudged=misjudged,
-            stray=[dict(row) for row in await conn.fetch(STRAY, EXAMPLES_MAX)],
-            unattended=alone,
-            stale=await stale(conn, limit=EXAMPLES_MAX),
-            overdue_notices=await overdue_notices(conn, now),
-            overdue_orders=await overdue_orders(conn, now),
-            overdue_fetches=await overdue_fetches(conn, now),
-        )
+    totals = dict(await conn.fetchrow(TOTALS) or {})
+    orders, misjudged, alone = 0, list[dict[str, Any]](), list[dict[str, Any]]()
+    async for page in _pages(conn):
+        orders += len(page)
+        misjudged += (await misjudged_in(conn, page))[: EXAMPLES_MAX - len(misjudged)]
+        alone += (await unattended(conn, page))[: EXAMPLES_MAX - len(alone)]
+    missing = [dict(row) for row in await conn.fetch(MISSING, settled_until)]
+    fetches = [dict(row) for row in await conn.fetch(FETCHES)]
+    until_now = [row["missing"] for row in await conn.fetch(MISSING, now)]
+    return Audit(
+        **totals,
+        outcomes={row["outcome"]: row["count"] for row in await conn.fetch(OUTCOMES)},
+        missing=missing,
+        in_flight=sum(until_now) - sum(row["missing"] for row in missing),
+        unbalanced=[dict(row) for row in await conn.fetch(UNBALANCED, EXAMPLES_MAX)],
+        orders=orders,
+        fetches={name: sum(fetch[name] for fetch in fetches) for name in FETCHED},
+        unfetched=[each for each in map(_unfetched, fetches) if each],
+        misjudged=misjudged,
+        stray=[dict(row) for row in await conn.fetch(STRAY, EXAMPLES_MAX)],
+        unattended=alone,
+        stale=await stale(conn, limit=EXAMPLES_MAX),
+        overdue_notices=await overdue_notices(conn, now),
+        overdue_orders=await overdue_orders(conn, now),
+        overdue_fetches=await overdue_fetches(conn, now),
+    )
 
 
 def _unfetched(told: dict[str, Any]) -> dict[str, Any] | None:

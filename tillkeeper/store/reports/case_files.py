@@ -1,4 +1,4 @@
-"""Reads cases for people: the list, and the file of one with all its evidence."""
+"""Reads the file of one case, with all its evidence, for people."""
 
 from typing import Any, Final
 from uuid import UUID
@@ -14,62 +14,34 @@ DELIVERIES_MAX: Final = 500  # of one case; as many as a person reads
 NOTICES_MAX: Final = 500
 
 
-class Filters(msgspec.Struct, frozen=True, kw_only=True):
-    """Selects cases; None means any."""
-
-    closed_too: bool = False
-    level: int | None = None  # and those above
-    owner: str | None = None  # "" for those without one
-    kind: str | None = None
-
-
-# Most urgent first: those of the highest level, of these the oldest.  While only open ones are asked for, the partial
-# index on the follow-up finds them.
-LIST_CASES = """
-SELECT c.id, c.kind, c.subject, c.account, c.level, c.owner, c.opened_at, c.follow_up_at, c.closed_at, c.closed_by,
-       c.outcome, coalesce(o.order_ref, c.details ->> 'order_ref') AS order_ref, o.status,
-       CASE WHEN o.id IS NOT NULL THEN o.amount_minor
-            WHEN jsonb_typeof(c.details -> 'amount') = 'number' THEN (c.details ->> 'amount')::bigint END AS amount,
-       coalesce(o.currency, c.details ->> 'currency') AS currency
-FROM cases c LEFT JOIN orders o ON o.id = c.order_id
-WHERE (c.follow_up_at IS NOT NULL OR $1) AND ($2::int IS NULL OR c.level >= $2)
-  AND ($3::text IS NULL OR coalesce(c.owner, '') = $3) AND ($4::text IS NULL OR c.kind = $4)
-ORDER BY c.closed_at IS NOT NULL, c.level DESC, c.opened_at, c.id LIMIT $5
-"""
-
-
-async def list_cases(conn: Conn, filters: Filters, *, limit: int) -> list[dict[str, Any]]:
-    """Lists cases, the most urgent first, closed ones last."""
-    rows = await conn.fetch(LIST_CASES, filters.closed_too, filters.level, filters.owner, filters.kind, limit)
-    return [dict(row) for row in rows]
-
-
-class Known(msgspec.Struct, frozen=True, kw_only=True):
-    """The kinds and owners of all cases."""
-
-    kinds: frozenset[str]
-    owners: frozenset[str]
-
-
-KNOWN_CASES = """
-SELECT array_agg(DISTINCT kind) AS kinds, array_agg(DISTINCT owner) FILTER (WHERE owner IS NOT NULL) AS owners
-FROM cases
-"""
-
-
-async def known(conn: Conn) -> Known:
-    """Reads the kinds and owners of all cases, also of closed ones."""
-    row = await conn.fetchrow(KNOWN_CASES)
-    assert row is not None
-    return Known(kinds=frozenset(row["kinds"] or ()), owners=frozenset(row["owners"] or ()))
-
-
 CASE = """
 SELECT c.id, c.kind, c.subject, c.account, c.details, c.level, c.owner, c.opened_at, c.follow_up_at, c.closed_at,
        c.closed_by, c.outcome, c.order_id, o.order_ref
 FROM cases c LEFT JOIN orders o ON o.id = c.order_id WHERE c.id = $1
 """
-ENTRIES = "SELECT what, by, note, at FROM case_entries WHERE case_id = $1 ORDER BY id"
+ENTRIES = "SELECT id, what, by, note, at FROM case_entries WHERE case_id = $1 ORDER BY id"
+
+
+class BriefCase(msgspec.Struct, frozen=True, kw_only=True):
+    """A case with its entries, and the event that it is about where it has no order."""
+
+    case: dict[str, Any]
+    entries: list[dict[str, Any]]  # the latest last
+    events: list[dict[str, Any]]
+
+
+async def read_case(conn: Conn, case_id: int) -> BriefCase | None:
+    """Reads a case without the history of its order; returns None if there is none of this number."""
+    row = await conn.fetchrow(CASE, case_id)
+    if row is None:
+        return None
+    case = {**dict(row), "details": msgspec.json.decode(row["details"])}
+    is_alone = case.pop("order_id") is None
+    return BriefCase(
+        case=case,
+        entries=[dict(entry) for entry in await conn.fetch(ENTRIES, case_id)],
+        events=await _events(conn, case["subject"]) if is_alone else [],
+    )
 
 
 async def file_of(pool: asyncpg.Pool, case_id: int) -> dict[str, Any] | None:

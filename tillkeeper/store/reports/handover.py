@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from tillkeeper.store.postgres.pool import Conn
-from tillkeeper.store.reports.case_files import Filters, list_cases
+from tillkeeper.store.reports.case_list import Filters, list_cases
 
 LINES_MAX: Final = 20  # of each part, as many as a person reads; the rest is counted
 STUCK_AFTER: Final = timedelta(minutes=30)  # younger ones may settle by themselves

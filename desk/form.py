@@ -1,0 +1,81 @@
+"""Reads what forms send: texts and numbers, each within its bounds."""
+
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+from aiohttp import web
+
+TEXT_CHARS_MAX: Final = 2_000  # a reason that is longer is a document
+ROWS_MAX: Final = 200  # acted on at once: as many as a page shows, and a few
+ID_DIGITS_MAX: Final = 18  # of a number that the database can hold
+
+
+class BadField(Exception):
+    """A field holds nothing that can be used; `word` is the key of what is said about it."""
+
+    def __init__(self, word: str) -> None:
+        super().__init__(word)
+        self.word = word
+
+
+class Form(msgspec.Struct, frozen=True, kw_only=True):
+    """The fields of a form, or of a query."""
+
+    fields: Mapping[str, tuple[str, ...]]
+
+    def text(self, name: str) -> str:
+        """Returns a text without the space around it; nothing where the field is missing."""
+        return next(iter(self.fields.get(name, ())), "").strip()
+
+    def needed(self, name: str, word: str) -> str:
+        """Returns a text that must be there.  Raises BadField."""
+        text = self.text(name)
+        if not text:
+            raise BadField(word)
+        return text
+
+    def ids(self, name: str) -> list[int]:
+        """Returns the numbers of the rows that were ticked, each once.  Raises HTTPBadRequest for what is none."""
+        ids = [number_in(text) for text in self.fields.get(name, ())]
+        if len(ids) > ROWS_MAX:
+            raise web.HTTPBadRequest
+        return list(dict.fromkeys(ids))
+
+
+async def form_of(request: web.Request) -> Form:
+    """Reads a form.  Raises HTTPBadRequest for a text that no database holds, or that nobody reads."""
+    return _checked(await request.post())
+
+
+def query_of(request: web.Request) -> Form:
+    """Reads the query of an address as a form that was sent by it."""
+    return _checked(request.query)
+
+
+def _checked(sent: Mapping[str, object]) -> Form:
+    fields: dict[str, list[str]] = {}
+    for name, value in sent.items():
+        if not isinstance(value, str) or "\0" in value or len(value) > TEXT_CHARS_MAX or not _is_unicode(value):
+            raise web.HTTPBadRequest
+        fields.setdefault(name, []).append(value)
+    return Form(fields={name: tuple(values) for name, values in fields.items()})
+
+
+def _is_unicode(text: str) -> bool:
+    return not any("\ud800" <= char <= "\udfff" for char in text)
+
+
+def number_in(text: str) -> int:
+    """Reads a row's number.  Raises HTTPBadRequest for anything else."""
+    if not text.isascii() or not text.isdecimal() or len(text) > ID_DIGITS_MAX:
+        raise web.HTTPBadRequest
+    return int(text)
+
+
+def id_in(request: web.Request) -> int:
+    """Reads the row's number out of the path.  Raises HTTPNotFound for what no row has."""
+    text = request.match_info["id"]
+    if len(text) > ID_DIGITS_MAX:
+        raise web.HTTPNotFound
+    return int(text)

@@ -1,0 +1,26 @@
+"""Lists the routes of the pages on which people work off what waits for them: who may look, and who may do what."""
+
+from typing import Final
+
+from tillkeeper.desk.pages.cases import acts as case_acts
+from tillkeeper.desk.pages.cases import all_cases, many, one_case
+from tillkeeper.desk.person import Role
+from tillkeeper.desk.route import Route
+
+CASE: Final = "/cases/{id:[0-9]+}"
+
+CASE_ROUTES: Final = (
+    Route(method="GET", path="/cases", role=Role.VIEWER, handler=all_cases.show),
+    Route(method="GET", path=CASE, role=Role.VIEWER, handler=one_case.show),
+    Route(method="POST", path=f"{CASE}/take", role=Role.SUPPORT, handler=case_acts.take),
+    Route(method="POST", path=f"{CASE}/note", role=Role.SUPPORT, handler=case_acts.note),
+    Route(method="POST", path=f"{CASE}/follow-up", role=Role.SUPPORT, handler=case_acts.follow_up),
+    Route(method="POST", path=f"{CASE}/escalate", role=Role.OPERATOR, handler=case_acts.escalate),
+    Route(method="POST", path=f"{CASE}/resolve", role=Role.SUPPORT, handler=case_acts.resolve),
+    Route(method="GET", path="/cases/many", role=Role.SUPPORT, handler=many.show),
+    Route(method="POST", path="/cases/many/take", role=Role.SUPPORT, handler=many.take),
+    Route(method="POST", path="/cases/many/escalate", role=Role.OPERATOR, handler=many.escalate),
+    Route(method="POST", path="/cases/many/resolve", role=Role.SUPPORT, handler=many.resolve),
+)
+
+QUEUE_ROUTES: Final = CASE_ROUTES
