@@ -325,6 +325,7 @@ CREATE TABLE bound_payments (
     PRIMARY KEY (account, payment_ref),
     CONSTRAINT confirmed_by_another CHECK (confirmed_by <> by)
 );
+CREATE INDEX bound_payments_of_order ON bound_payments (order_id);
 
 -- An amount on its way back.
 CREATE TABLE refunds (

@@ -13,6 +13,7 @@ CREATE TABLE bound_payments (
     PRIMARY KEY (account, payment_ref),
     CONSTRAINT confirmed_by_another CHECK (confirmed_by <> by)
 );
+CREATE INDEX bound_payments_of_order ON bound_payments (order_id);
 -- step: alone
 CREATE INDEX CONCURRENTLY IF NOT EXISTS orders_ref_end ON orders (reverse(lower(order_ref COLLATE "C")));
 -- step: alone

@@ -15,6 +15,7 @@ from tillkeeper.cli import (
     broker,
     cases,
     check,
+    claim,
     db,
     erase,
     events,
@@ -31,6 +32,7 @@ from tillkeeper.cli import (
     roles,
     run,
     stuck,
+    waiting,
     words,
 )
 from tillkeeper.cli.installed import Commands
@@ -52,8 +54,8 @@ app = typer.Typer(
 )
 SUBJECTS = (
     *(init, check, run, roles),
-    *(find, db, order, events, stuck, cases, handover, backfill),
-    *(parked, refused, keys, words, policy, broker, inspection, retention, erase, audit),
+    *(find, claim, db, order, events, stuck, cases, handover, backfill),
+    *(waiting, parked, refused, keys, words, policy, broker, inspection, retention, erase, audit),
 )
 for subject in SUBJECTS:
     app.add_typer(subject.app)

@@ -130,7 +130,7 @@ def _row(hit: "Hit") -> tuple[object, ...]:
     payment = f"payment {hit.payment_ref}" if hit.payment_ref and hit.payment_ref != hit.ref else None
     return (
         hit.ref,
-        WHY_WORDS[hit.why][1],
+        WHY_WORDS[hit.why].en,
         hit.order_ref,
         hit.account,
         hit.status,

@@ -52,6 +52,7 @@ class AmbiguousPayments(msgspec.Struct, kw_only=True):
     items: list[Item]
     order_ids: dict[str, int]  # by reference, of the orders concerned
     claims: dict[ObjectKey, str]
+    bound: frozenset[ObjectKey] = frozenset()  # the claims that a person made
 
     @property
     def events(self) -> dict[EventKey, PaymentEvent]:
@@ -77,7 +78,7 @@ class SettledPayments(msgspec.Struct, kw_only=True):
 def place_ambiguous(ambiguous: AmbiguousPayments, orders: dict[int, OrderState]) -> SettledPayments:
     """Places all events anew, and marks the items.  Cases of the objects move to their present orders."""
     events = ambiguous.events
-    placement = place(events.values(), registered=ambiguous.order_ids, claims=ambiguous.claims)
+    placement = place(events.values(), registered=ambiguous.order_ids, claims=ambiguous.claims, bound=ambiguous.bound)
     facts = _facts_placed_anew(ambiguous, events, orders, placement)
     placed = {order_id: orders[order_id].with_facts(told) for order_id, told in facts.items()}
     settled = SettledPayments(facts=facts)

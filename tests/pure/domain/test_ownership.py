@@ -140,3 +140,13 @@ def test_no_order_of_arrival_makes_a_difference(history, names, registered, chan
     assert (once.events, once.conflicts, once.names) == (again.events, again.conflicts, again.names)
     for key, placed in once.events.items():
         assert not placed.contradicts or placed.order_ref in registered, key
+
+
+def test_what_a_person_bound_is_contradicted_by_nothing():
+    events = [msgspec.structs.replace(named(PAID, 0, "A2"), event_id="e0"), named(BACK, 1, "A2")]
+    key = ("stripe-main", events[0].payment_ref)
+    claimed = place(events, registered=("A1", "A2"), claims={key: "A1"})
+    bound = place(events, registered=("A1", "A2"), claims={key: "A1"}, bound={key})
+    assert claimed.events["stripe-main", "e0"] == contradicts("A1")
+    assert bound.events["stripe-main", "e0"] == A1
+    assert bound.conflicts  # a person hears of it all the same

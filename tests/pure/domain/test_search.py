@@ -225,6 +225,15 @@ def test_what_was_named_whole_comes_before_groups_that_only_end_so():
     assert [group.kind for group in found.groups] == [HitKind.CASE, HitKind.ORDER]
 
 
+def test_it_leads_to_the_orders_that_were_named_whole_or_else_to_all():
+    whole, ends = a_hit("A1", order_ref="A1", why=Why.WHOLE), a_hit("A2", order_ref="A2")
+    assert grouped([whole, ends]).order_refs() == ["A1"]
+    assert grouped([ends, a_hit("p1", kind=HitKind.PAYMENT, order_ref="A3")]).order_refs() == ["A2", "A3"]
+    assert grouped([a_hit("w", kind=HitKind.WAITING, order_ref="nobody")]).order_refs() == []
+    assert grouped([a_hit("w", kind=HitKind.WAITING)]).waits
+    assert not grouped([ends]).waits
+
+
 def test_no_more_are_shown_than_are_read():
     found = grouped(a_hit(f"A{number}") for number in range(SHOWN_MAX + 5))
     assert (len(found.groups[0].hits), found.groups[0].found) == (SHOWN_MAX, SHOWN_MAX + 5)

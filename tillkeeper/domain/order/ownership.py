@@ -1,9 +1,10 @@
 """Decides which order a payment belongs to when its events name more than one, from all of its events.
 
-A payment belongs to the order that the merchant claims it for, else to the order that its first success names, else to
-the order that its latest event names, rather to one that is registered.  A refund or a dispute belongs where its
-payment does.  An event that names another registered order than its object's contradicts: it does not count, and adds
-no facts.  A reference that is not registered (a cart's, before it became an order) contradicts nothing.
+A payment belongs to the order that a person bound it to, else to the one that the merchant claims it for, else to the
+order that its first success names, else to the order that its latest event names, rather to one that is registered.  A
+refund or a dispute belongs where its payment does.  An event that names another registered order than its object's
+contradicts: it does not count, and adds no facts.  A reference that is not registered (a cart's, before it became an
+order) contradicts nothing, and nothing contradicts a person.
 
     events of a payment, refund or dispute, in any order ──> place ──> where each belongs, and what contradicts
 """
@@ -39,8 +40,17 @@ class Placement(msgspec.Struct, frozen=True, kw_only=True):
     names: Mapping[ObjectKey, frozenset[str]]
 
 
-def place(events: Iterable[PaymentEvent], *, registered: Collection[str], claims: Mapping[ObjectKey, str]) -> Placement:
-    """Returns the order of each event.  `events` are all that is known of the objects that they name."""
+def place(
+    events: Iterable[PaymentEvent],
+    *,
+    registered: Collection[str],
+    claims: Mapping[ObjectKey, str],
+    bound: Collection[ObjectKey] = (),
+) -> Placement:
+    """Returns the order of each event.  `events` are all that is known of the objects that they name.
+
+    Of the `claims`, those of `bound` payments are people's, who knew what the events name: no event contradicts them.
+    """
     known = {(event.account, event.event_id): event for event in events}
     told = _by_payment(known.values())
     owners = {
@@ -54,6 +64,7 @@ def place(events: Iterable[PaymentEvent], *, registered: Collection[str], claims
         key
         for key, event in known.items()
         if event.order_ref != homes[key] and {event.order_ref, homes[key]} <= set(registered)
+        if event.payment_ref is None or _payment_of(event) not in bound
     }
     conflicts = _place_returns(known, homes, contradicting, registered)
     names = {

@@ -10,6 +10,8 @@ from typing import Final
 
 import msgspec
 
+from tillkeeper.domain.failures import Words
+
 SHOWN_MAX: Final = 20  # of each kind: more are a list that nobody reads, and the search is to be made narrower
 READ_MAX: Final = 200  # of each probe in each table, so that no search reads without end
 
@@ -43,18 +45,19 @@ class Why(StrEnum):
     IN_BODY = "in_body"
 
 
-WHY_WORDS: Final[Mapping[Why, tuple[str, str]]] = MappingProxyType(
+WHY_WORDS: Final[Mapping[Why, Words]] = MappingProxyType(
     {
-        Why.WHOLE: ("编号完全一致", "the whole number"),
-        Why.NUMBER: ("Tillkeeper 的编号", "Tillkeeper's own number"),
-        Why.EMAIL: ("邮箱一致", "the mail address"),
-        Why.PHONE: ("电话号码末尾一致", "the last digits of the phone number"),
-        Why.OF_ORDER: ("属于找到的订单", "belongs to an order that was found"),
-        Why.AMOUNT: ("当天的同一金额", "this amount on that day"),
-        Why.END: ("编号末尾一致", "the number ends so"),
-        Why.IN_BODY: ("内容中出现", "stands in what was received"),
+        Why.WHOLE: Words("编号完全一致", "the whole number"),
+        Why.NUMBER: Words("Tillkeeper 的编号", "Tillkeeper's own number"),
+        Why.EMAIL: Words("邮箱一致", "the mail address"),
+        Why.PHONE: Words("电话号码末尾一致", "the last digits of the phone number"),
+        Why.OF_ORDER: Words("属于找到的订单", "belongs to an order that was found"),
+        Why.AMOUNT: Words("当天的同一金额", "this amount on that day"),
+        Why.END: Words("编号末尾一致", "the number ends so"),
+        Why.IN_BODY: Words("内容中出现", "stands in what was received"),
     }
 )
+_OF_ORDERS: Final = frozenset({HitKind.ORDER, HitKind.PAYMENT, HitKind.REFUND, HitKind.DISPUTE, HitKind.EVENT})
 _RANK: Final = {why: rank for rank, why in enumerate(Why)}
 
 
@@ -99,6 +102,17 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     def hits(self, kind: HitKind) -> tuple[Hit, ...]:
         """Returns the hits of one kind, best first."""
         return next((group.hits for group in self.groups if group.kind is kind), ())
+
+    def order_refs(self) -> list[str]:
+        """Returns the registered orders that it leads to; if some are named whole, those alone."""
+        leading = [hit for group in self.groups if group.kind in _OF_ORDERS for hit in group.hits if hit.order_ref]
+        whole = [hit for hit in leading if hit.why is Why.WHOLE]
+        return list(dict.fromkeys(hit.order_ref for hit in whole or leading if hit.order_ref))
+
+    @property
+    def waits(self) -> bool:
+        """Returns True if something was found that waits for an order."""
+        return any(group.kind is HitKind.WAITING for group in self.groups)
 
 
 def grouped(hits: Iterable[Hit], *, overflowing: frozenset[HitKind] = frozenset(), cut: bool = False) -> Found:

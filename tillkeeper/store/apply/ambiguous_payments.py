@@ -2,12 +2,14 @@
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from typing import Any
 
 import msgspec
 
 from tillkeeper.domain.ambiguous_payments import AmbiguousPayments, KeptEvent, SettledPayments, place_ambiguous
 from tillkeeper.domain.batch import EventKey, Item
 from tillkeeper.domain.events import PaymentEvent
+from tillkeeper.domain.order.facts import ObjectKey
 from tillkeeper.domain.order.registration import ClaimedPayment
 from tillkeeper.domain.order.state import OrderState
 from tillkeeper.domain.references import Reference, object_references_of, references_of
@@ -60,6 +62,10 @@ ORDERS_CONCERNED = """
 SELECT id, order_ref, terms -> 'payments' AS payments FROM orders
 WHERE id = ANY($1::bigint[]) OR order_ref = ANY($2::text[])
 """
+BOUND = """
+SELECT b.account, b.payment_ref, b.order_id, o.order_ref FROM bound_payments b JOIN orders o ON o.id = b.order_id
+WHERE (b.account, b.payment_ref) IN (SELECT * FROM unnest($1::text[], $2::text[]))
+"""
 
 
 async def _gather(conn: Conn, objects: set[Reference], items: Sequence[Item]) -> AmbiguousPayments:
@@ -84,19 +90,30 @@ async def _gather(conn: Conn, objects: set[Reference], items: Sequence[Item]) ->
         named = [*(row.event for row in rows.values()), *(item.event for item in mine)]
         objects |= {reference for event in named for reference in object_references_of(event)}
     refs = {event.order_ref for event in named if event.order_ref is not None}
+    bound = await _bound_among(conn, objects)
+    ids |= {row["order_id"] for row in bound.values()}
     orders = await conn.fetch(ORDERS_CONCERNED, sorted(ids), sorted(refs))
+    claims = {
+        (claim.account, claim.payment_ref): row["order_ref"]
+        for row in orders
+        for claim in msgspec.json.decode(row["payments"] or "[]", type=list[ClaimedPayment])
+        if ("payment", claim.account, claim.payment_ref) in objects
+    }
     return AmbiguousPayments(
         objects=objects,
         kept=rows,
         items=mine,
         order_ids={row["order_ref"]: row["id"] for row in orders},
-        claims={
-            (claim.account, claim.payment_ref): row["order_ref"]
-            for row in orders
-            for claim in msgspec.json.decode(row["payments"] or "[]", type=list[ClaimedPayment])
-            if ("payment", claim.account, claim.payment_ref) in objects
-        },
+        claims={**claims, **{key: row["order_ref"] for key, row in bound.items()}},
+        bound=frozenset(bound),
     )
+
+
+async def _bound_among(conn: Conn, objects: set[Reference]) -> dict[ObjectKey, Any]:
+    """Returns those of the payments that a person bound to an order."""
+    payments = [reference for reference in objects if reference[0] == "payment"]
+    rows = await conn.fetch(BOUND, [payment[1] for payment in payments], [payment[2] for payment in payments])
+    return {(row["account"], row["payment_ref"]): row for row in rows}
 
 
 MOVE = """

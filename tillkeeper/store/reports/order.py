@@ -111,6 +111,10 @@ SELECT 'act', 'order.erase', (act ->> 'at')::timestamptz, (act ->> 'at')::timest
        NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, act ->> 'by', act ->> 'note', 2, 0
 FROM orders CROSS JOIN jsonb_array_elements(terms -> 'erased') AS act WHERE id = $1
 UNION ALL
+SELECT 'act', 'order.bind', at, at, 'operator', 'done', NULL, NULL, account, NULL, payment_ref, NULL, NULL, NULL, NULL,
+       NULL, NULL, NULL, concat_ws(', confirmed by ', by, confirmed_by), note, 2, 0
+FROM bound_payments WHERE order_id = $1
+UNION ALL
 SELECT 'step', 'sweep.' || action, taken_at, at, NULL, coalesce(result, 'under way'), NULL, NULL, NULL, NULL,
        NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, CASE WHEN tries > 1 THEN tries || ' tries' END, 0, 0
 FROM steps WHERE order_id = $1

@@ -111,10 +111,15 @@ SELECT 'step' AS what, action AS kind, taken_at AS recorded_at, at AS occurred_a
 FROM steps WHERE order_id = $1 AND taken_at >= $2 AND taken_at < $3 ORDER BY taken_at DESC LIMIT $4
 """
 TIMELINE_ACTS = """
-SELECT 'act' AS what, what AS kind, at AS recorded_at, at AS occurred_at, 'done' AS outcome, by, note
+SELECT 'act' AS what, what AS kind, at AS recorded_at, at AS occurred_at, 'done' AS outcome, by, note,
+       NULL AS account, NULL AS payment_ref
 FROM acts WHERE order_id = $1 AND at >= $2 AND at < $3
 UNION ALL
-SELECT 'act', 'erase', (act ->> 'at')::timestamptz, (act ->> 'at')::timestamptz, 'done', act ->> 'by', act ->> 'note'
+SELECT 'act', 'bind', at, at, 'done', concat_ws(', ', by, confirmed_by), note, account, payment_ref
+FROM bound_payments WHERE order_id = $1 AND at >= $2 AND at < $3
+UNION ALL
+SELECT 'act', 'erase', (act ->> 'at')::timestamptz, (act ->> 'at')::timestamptz, 'done', act ->> 'by', act ->> 'note',
+       NULL, NULL
 FROM orders CROSS JOIN jsonb_array_elements(terms -> 'erased') AS act
 WHERE id = $1 AND (act ->> 'at')::timestamptz >= $2 AND (act ->> 'at')::timestamptz < $3
 ORDER BY recorded_at DESC LIMIT $4

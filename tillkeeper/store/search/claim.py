@@ -1,0 +1,139 @@
+"""Reads everything that the answer to "the customer says they paid" rests on, in one snapshot."""
+
+from collections.abc import Collection, Iterable
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import asyncpg
+
+from tillkeeper.domain.delivery import unpack
+from tillkeeper.domain.events import Kind
+from tillkeeper.domain.likely_orders import EARLIER, match_of
+from tillkeeper.domain.order.state import OrderState
+from tillkeeper.domain.payment_claim import AccountTalk, Known, OpenFetch, ParkedMoney, PossibleMoney
+from tillkeeper.domain.search.hits import READ_MAX
+from tillkeeper.domain.similar_references import WaitingMoney
+from tillkeeper.store.orders.loading import read_orders
+from tillkeeper.store.postgres.pool import Conn
+from tillkeeper.store.search.find import LIMIT_TIME
+from tillkeeper.store.search.waiting import ends_of
+
+ORDER = "SELECT id, registered_at FROM orders WHERE order_ref = $1"
+SHOWN_MAX: Final = 10  # payments that wait
+
+
+async def read_claim(
+    pool: asyncpg.Pool, order_ref: str, *, unaskable: Collection[str] = (), now: datetime
+) -> Known | None:
+    """Reads what is known about an order's payment, or None where no such order is registered.
+
+    `unaskable` are the accounts whose gateways cannot be asked by an order's reference.
+    """
+    async with pool.acquire() as conn, conn.transaction(isolation="repeatable_read", readonly=True):
+        await conn.execute(LIMIT_TIME)
+        row = await conn.fetchrow(ORDER, order_ref)
+        if row is None:
+            return None
+        order = (await read_orders(conn, [row["id"]]))[row["id"]]
+        return Known(
+            order=order,
+            possible=await _possible(conn, order, row["registered_at"], now),
+            parked=await _parked(conn, order),
+            fetches=await _fetches(conn, order),
+            accounts=await _accounts(conn, order),
+            unaskable=frozenset(unaskable),
+            now=now,
+        )
+
+
+WAITING_ENDING = """
+SELECT account, order_ref, payment_ref, amount_minor AS amount, currency, recorded_at FROM inbox
+WHERE outcome IN ('waiting', 'mismatched') AND outcome = 'waiting' AND order_ref IS NOT NULL
+  AND reverse(lower(order_ref COLLATE "C")) >= $1 AND reverse(lower(order_ref COLLATE "C")) < $2
+  AND kind IN ('payment.succeeded', 'payment.authorized', 'payment.pending')
+LIMIT $3
+"""
+WAITING_OF_AMOUNT = """
+SELECT account, coalesce(order_ref, '') AS order_ref, payment_ref, amount_minor AS amount, currency, recorded_at
+FROM inbox
+WHERE outcome = 'waiting' AND recorded_at >= $1 AND recorded_at <= $2 AND amount_minor = $3 AND currency = $4
+  AND kind IN ('payment.succeeded', 'payment.authorized', 'payment.pending')
+ORDER BY recorded_at DESC LIMIT $5
+"""
+
+
+async def _possible(conn: Conn, order: OrderState, registered_at: datetime, now: datetime) -> tuple[PossibleMoney, ...]:
+    rows = list[Any]()
+    for low, high in ends_of(order.order.order_ref):
+        rows += await conn.fetch(WAITING_ENDING, low, high, READ_MAX)
+    span = registered_at - EARLIER, max(now, registered_at) + timedelta(seconds=1)
+    rows += await conn.fetch(WAITING_OF_AMOUNT, *span, order.order.amount, order.order.currency, READ_MAX)
+    found = {(row["account"], row["payment_ref"]): _money(order, row, registered_at) for row in rows}
+    fitting = [each for each in found.values() if each.match.is_possible]
+    fitting.sort(key=lambda each: (-each.match.weight, each.seen_at))
+    return tuple(fitting[:SHOWN_MAX])
+
+
+def _money(order: OrderState, row: Any, registered_at: datetime) -> PossibleMoney:
+    fields = dict(row)
+    seen_at = fields.pop("recorded_at")
+    money = WaitingMoney(**fields)
+    match = match_of(order.order, money, registered_at=registered_at, seen_at=seen_at)
+    return PossibleMoney(money=money, seen_at=seen_at, match=match)
+
+
+PARKED = """
+SELECT id, account, payment_ref, parked_at, readable, body FROM (
+    SELECT * FROM parked WHERE order_ref = $1 AND outcome IS NULL
+    UNION
+    SELECT k.* FROM parked k JOIN unnest($2::text[], $3::text[]) AS w (account, payment_ref)
+           ON k.account = w.account AND k.payment_ref = w.payment_ref AND k.outcome IS NULL
+) AS found ORDER BY id LIMIT $4
+"""
+
+
+async def _parked(conn: Conn, order: OrderState) -> tuple[ParkedMoney, ...]:
+    rows = await conn.fetch(PARKED, order.order.order_ref, *_payments_of(order), SHOWN_MAX)
+    return tuple(
+        ParkedMoney(
+            number=row["id"],
+            account=row["account"],
+            payment_ref=row["payment_ref"],
+            parked_at=row["parked_at"],
+            succeeded=row["readable"] and Kind.PAYMENT_SUCCEEDED in _kinds(row["body"]),
+        )
+        for row in rows
+    )
+
+
+def _kinds(body: bytes) -> Iterable[str]:
+    return [event.kind for delivery in unpack(body).deliveries for event in delivery.events]
+
+
+FETCHES = """
+SELECT f.account, f.payment_ref, f.requested_at FROM unnest($1::text[], $2::text[]) AS w (account, payment_ref)
+JOIN fetches f ON f.account = w.account AND f.about = 'payment' AND f.payment_ref = w.payment_ref
+WHERE f.due_at IS NOT NULL AND f.proven ORDER BY f.requested_at LIMIT $3
+"""
+
+
+async def _fetches(conn: Conn, order: OrderState) -> tuple[OpenFetch, ...]:
+    """Reads the open queries that signed deliveries asked for; what proves nothing is no sign of money."""
+    return tuple(OpenFetch(**row) for row in await conn.fetch(FETCHES, *_payments_of(order), SHOWN_MAX))
+
+
+def _payments_of(order: OrderState) -> tuple[list[str], list[str]]:
+    keys = sorted(order.facts.payments)
+    return [account for account, _ in keys], [ref for _, ref in keys]
+
+
+ACCOUNTS = """
+SELECT w.account, h.failing_since,
+       (SELECT since FROM silences s WHERE s.account = w.account AND s.kind = 'silent' AND s.ended_at IS NULL)
+           AS silent_since
+FROM unnest($1::text[]) AS w (account) LEFT JOIN account_health h ON h.account = w.account ORDER BY 1
+"""
+
+
+async def _accounts(conn: Conn, order: OrderState) -> tuple[AccountTalk, ...]:
+    return tuple(AccountTalk(**row) for row in await conn.fetch(ACCOUNTS, sorted(order.order.accounts)))

@@ -1,0 +1,158 @@
+"""Reads money that waits for its order, and the orders that it may be of."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+
+from tillkeeper.domain.likely_orders import EARLIER, PAID_WITHIN, Match, match_of
+from tillkeeper.domain.order.registration import Order
+from tillkeeper.domain.search.hits import READ_MAX
+from tillkeeper.domain.search.probes import END_CHARS_MIN, ReferenceProbe
+from tillkeeper.domain.similar_references import WaitingMoney
+from tillkeeper.store.postgres.pool import Conn
+from tillkeeper.store.rows import order_in
+
+# By so many last characters similar references are looked for: a typing error may be among the longer ones, and the
+# shorter ones may be those of more orders than are read.
+ENDS_CHARS: Final = (8, END_CHARS_MIN)
+LIKELY_MAX: Final = 5  # orders shown for one payment
+
+
+class LikelyOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """An order that waiting money may be meant for."""
+
+    order_ref: str
+    status: str
+    amount: int
+    currency: str
+    registered_at: datetime
+    match: Match
+
+
+class WaitingPayment(msgspec.Struct, frozen=True, kw_only=True):
+    """A payment that waits for its order: what came of it, under which reference, and whose it may be."""
+
+    account: str
+    payment_ref: str
+    order_ref: str | None
+    kind: str  # of its most telling event
+    amount: int | None
+    currency: str | None
+    since: datetime
+    events: int
+    likely: tuple[LikelyOrder, ...] = ()
+
+    @property
+    def money(self) -> WaitingMoney:
+        """Returns it as orders are compared with it."""
+        return WaitingMoney(
+            account=self.account,
+            order_ref=self.order_ref or "",
+            payment_ref=self.payment_ref,
+            amount=self.amount,
+            currency=self.currency,
+        )
+
+
+# Events of orders that nobody registered wait for ever: the latest are read, as many as a person looks at.
+WAITING = """
+SELECT account, payment_ref, order_ref, kind, amount_minor AS amount, currency, recorded_at
+FROM inbox
+WHERE outcome = 'waiting' AND payment_ref IS NOT NULL
+  AND kind IN ('payment.succeeded', 'payment.authorized', 'payment.pending')
+ORDER BY recorded_at DESC LIMIT $1
+"""
+WAITING_OF = """
+SELECT account, payment_ref, order_ref, kind, amount_minor AS amount, currency, recorded_at
+FROM inbox
+WHERE outcome = 'waiting' AND account = $1 AND payment_ref = $2 ORDER BY recorded_at DESC LIMIT $3
+"""
+_TELLING: Final = ("payment.succeeded", "payment.authorized", "payment.pending")
+
+
+async def list_waiting(conn: Conn, *, limit: int) -> list[WaitingPayment]:
+    """Reads payments that wait, the latest first, each with orders of a similar reference."""
+    payments = _payments(await conn.fetch(WAITING, limit))
+    return [msgspec.structs.replace(each, likely=await _likely(conn, each, by_amount=False)) for each in payments]
+
+
+async def show_waiting(conn: Conn, account: str, payment_ref: str) -> WaitingPayment | None:
+    """Reads one payment that waits, with all orders that it may be of; None where it does not wait."""
+    found = _payments(await conn.fetch(WAITING_OF, account, payment_ref, READ_MAX))
+    if not found:
+        return None
+    return msgspec.structs.replace(found[0], likely=await _likely(conn, found[0], by_amount=True))
+
+
+def _payments(rows: Sequence[Any]) -> list[WaitingPayment]:
+    by_payment: dict[tuple[str, str], list[Any]] = {}
+    for row in rows:
+        by_payment.setdefault((row["account"], row["payment_ref"]), []).append(row)
+    return [_payment(each) for each in by_payment.values()]
+
+
+def _payment(rows: Sequence[Any]) -> WaitingPayment:
+    told = min(rows, key=lambda row: _TELLING.index(row["kind"]) if row["kind"] in _TELLING else len(_TELLING))
+    return WaitingPayment(
+        account=told["account"],
+        payment_ref=told["payment_ref"],
+        order_ref=next((row["order_ref"] for row in rows if row["order_ref"] is not None), None),
+        kind=told["kind"],
+        amount=told["amount"],
+        currency=told["currency"],
+        since=min(row["recorded_at"] for row in rows),
+        events=len(rows),
+    )
+
+
+ORDERS_ENDING = """
+SELECT order_ref, status, amount_minor, currency, accounts, registered_at FROM orders
+WHERE reverse(lower(order_ref COLLATE "C")) >= $1 AND reverse(lower(order_ref COLLATE "C")) < $2 LIMIT $3
+"""
+# Orders of that amount from the days before, none of which is paid.
+ORDERS_OF_AMOUNT = """
+SELECT order_ref, status, amount_minor, currency, accounts, registered_at FROM orders
+WHERE registered_at >= $1 AND registered_at <= $2 AND amount_minor = $3 AND currency = $4 AND $5 = ANY(accounts)
+  AND status IN ('unpaid', 'failed', 'processing', 'partially_paid')
+ORDER BY id DESC LIMIT $6
+"""
+
+
+async def _likely(conn: Conn, payment: WaitingPayment, *, by_amount: bool) -> tuple[LikelyOrder, ...]:
+    rows = list[Any]()
+    for low, high in ends_of(payment.order_ref or ""):
+        rows += await conn.fetch(ORDERS_ENDING, low, high, READ_MAX)
+    if by_amount and payment.amount is not None and payment.currency is not None:
+        since, until = payment.since - PAID_WITHIN, payment.since + EARLIER
+        which = (payment.amount, payment.currency, payment.account)
+        rows += await conn.fetch(ORDERS_OF_AMOUNT, since, until, *which, READ_MAX)
+    return likeliest(payment, rows)
+
+
+def ends_of(order_ref: str) -> list[tuple[str, str]]:
+    """Returns the spans in which references stand that end as this one does."""
+    if len(order_ref) < END_CHARS_MIN or not order_ref.isprintable():
+        return []
+    return [ReferenceProbe(order_ref[-chars:]).backwards for chars in ENDS_CHARS]
+
+
+def likeliest(payment: WaitingPayment, rows: Iterable[Any]) -> tuple[LikelyOrder, ...]:
+    """Returns the orders that fit, the likeliest first."""
+    found = {row["order_ref"]: _likely_order(row, order_in(row), payment) for row in rows}
+    fitting = [each for each in found.values() if each.match.is_possible]
+    fitting.sort(key=lambda each: (-each.match.weight, each.order_ref))
+    return tuple(fitting[:LIKELY_MAX])
+
+
+def _likely_order(row: Any, order: Order, payment: WaitingPayment) -> LikelyOrder:
+    match = match_of(order, payment.money, registered_at=row["registered_at"], seen_at=payment.since)
+    return LikelyOrder(
+        order_ref=order.order_ref,
+        status=row["status"],
+        amount=order.amount,
+        currency=order.currency,
+        registered_at=row["registered_at"],
+        match=match,
+    )
