@@ -41,7 +41,7 @@ FAMILIES = {
     "evidence.": set(Evidence),
     "step.": set(Action),
     "next.": {*Action, "query_again", "close_again", "hold_ends", "asked_for", "nothing"},
-    "act.": {*ActKind, "erase"},
+    "act.": {*ActKind, "bind", "erase"},
     "payment.": {"created", "pending", "authorized", "failed", "cancelled", "succeeded", "reversed"},
     "refund.": {"pending", "succeeded", "failed"},
     "dispute.": {"opened", "won", "lost"},
