@@ -12,6 +12,7 @@ from tillkeeper.desk.words import catalogue, say, say_plainly
 from tillkeeper.diagnostics.findings import Finding
 from tillkeeper.domain.events import Evidence, Kind
 from tillkeeper.domain.failures import FailureClass
+from tillkeeper.domain.key_rotation import KeyVerdict
 from tillkeeper.domain.ladder import Action
 from tillkeeper.domain.order.case_kinds import CaseKind
 from tillkeeper.domain.order.changes import ActKind
@@ -82,6 +83,8 @@ FAMILIES = {
     "finding.": set(Finding),
     "finding_do.": set(Finding),
     "refused_step.": set(VerificationStep),
+    "outbox.tab_": {"dead", "pending"},
+    "key_verdict.": set(KeyVerdict),
     "cases.tab_": {"all", "yours", "due", "nobodys", "closed"},
     "cases.sum_": {"amount", "paid", "refunded"},
     "cases.will_": {f"{act}{ending}" for act in ("take", "escalate", "resolve") for ending in ("", "_means")},
