@@ -1,6 +1,7 @@
 """The desk's process: it serves behind signing in, gives up what takes too long, and stops in order."""
 
 import asyncio
+import socket
 
 import aiohttp
 import pytest
@@ -33,6 +34,18 @@ async def test_nothing_but_signing_in_is_served_to_who_is_not_signed_in(address)
                 continue
             assert answer.status in {303, 401, 403}, path
             assert "ORD-1" not in text
+
+
+async def test_where_no_port_is_named_the_first_free_one_is_taken_and_a_named_one_is_that_or_an_error(database):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        unnamed = some_settings(database, desk={"metrics_port": 0})
+        desk = unnamed.desk.model_construct(**unnamed.desk.model_dump() | {"port": port}, _fields_set={"metrics_port"})
+        async with desk_server(unnamed.model_copy(update={"desk": desk})) as found:
+            assert port < found < port + 10
+        with pytest.raises(OSError, match="address already in use"):
+            async with desk_server(some_settings(database, desk={"port": port, "metrics_port": 0})):
+                pass
 
 
 async def test_the_server_gives_up_what_takes_too_long(database):
