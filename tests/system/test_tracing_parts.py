@@ -17,12 +17,12 @@ from structlog.contextvars import get_contextvars
 
 from tests.collector import collecting
 from tests.database.factories import NOON, a_delivery, an_event
-from tests.database.sweeps import MINUTE, Clock, a_sweep, registered, steps
+from tests.database.sweeps import MINUTE, a_sweep, registered, steps
 from tests.releases.kept import unpack_release
 from tests.system.api_client.api_server import Server, an_api_client, an_intent, says, stripe
 from tests.system.receiving import a_delivery as a_signed_delivery
 from tests.system.receiving import exchange, some_settings, status_of, wire
-from tests.virtual_time import Time
+from tests.virtual_time import Clock, Time
 from tillkeeper.domain.delivery import Envelope, pack
 from tillkeeper.domain.policy import Policy
 from tillkeeper.ingest.server import receiver
