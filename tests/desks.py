@@ -69,6 +69,7 @@ def a_desk(pool: asyncpg.Pool, **changes: object) -> Desk:
         "zone": ZONE,
         "depth": None,
     } | changes
+    fields = {"gateways": fields["settings"].build_gateways} | fields
     now = fields["now"]
     feed = Feed(lambda before: read_snapshot(pool, before, broker_waiting=0, now=now()), now=now)
     return Desk(**{"feed": feed, **fields})
