@@ -111,8 +111,9 @@ docs: setup  ## The pages of docs/ and the dashboards that are printed from tabl
 	@$(BIN)/python docs/metrics.py
 	@$(BIN)/python docs/dashboards.py
 
-pictures: setup  ## The mails in docs/pictures, drawn by the Chromium of this machine
+pictures: setup  ## The mails and the pages in docs/pictures, drawn by the Chromium of this machine
 	@$(BIN)/python docs/pictures.py
+	@$(BIN)/python docs/desk_pictures.py
 
 lock: setup  ## Writes the locks anew from pyproject.toml; ARGS=--upgrade for newer versions
 	@$(COMPILE) $(ARGS) --output-file requirements.lock
