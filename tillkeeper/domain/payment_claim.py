@@ -129,8 +129,8 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
     now: datetime
 
     def besides(self, unaskable: frozenset[str]) -> "Known":
-        """Returns it with these accounts among those that cannot be asked."""
-        return msgspec.structs.replace(self, unaskable=self.unaskable | unaskable)
+        """Returns it with the accounts that cannot be asked."""
+        return msgspec.structs.replace(self, unaskable=unaskable)
 
 
 class Act(StrEnum):

@@ -17,6 +17,7 @@ from tillkeeper.domain.order.explaining import NoChange
 from tillkeeper.domain.order.mismatch import Mismatch
 from tillkeeper.domain.order.notices import Audience
 from tillkeeper.domain.order.status import STATUS_TABLE
+from tillkeeper.domain.search.hits import HitKind
 from tillkeeper.domain.statuses import STATUS_ZH, Status
 from tillkeeper.domain.till import Concern, Truth
 from tillkeeper.domain.topics import CaseTopic, MerchantTopic, Topic
@@ -41,7 +42,7 @@ FAMILIES = {
     "evidence.": set(Evidence),
     "step.": set(Action),
     "next.": {*Action, "query_again", "close_again", "hold_ends", "asked_for", "nothing"},
-    "act.": {*ActKind, "erase"},
+    "act.": {*ActKind, "bind", "erase"},
     "payment.": {"created", "pending", "authorized", "failed", "cancelled", "succeeded", "reversed"},
     "refund.": {"pending", "succeeded", "failed"},
     "dispute.": {"opened", "won", "lost"},
@@ -71,6 +72,7 @@ FAMILIES = {
         *("delivery", "about"),
     },
     "cases.tab_": {"all", "yours", "due", "nobodys", "closed"},
+    "find.kind_": set(HitKind),
     "cases.sum_": {"amount", "paid", "refunded"},
     "cases.will_": {f"{act}{ending}" for act in ("take", "escalate", "resolve") for ending in ("", "_means")},
     "cases.do_": {"take", "escalate", "resolve"},

@@ -282,6 +282,5 @@ def test_the_reference_weighs_most():
     )
 
 
-def test_accounts_that_are_configured_no_more_cannot_be_asked_either():
-    told = known(unaskable=frozenset({"a"})).besides(frozenset({"b"}))
-    assert told.unaskable == {"a", "b"}
+def test_which_accounts_can_be_asked_is_added_by_who_knows():
+    assert known().besides(frozenset({"stripe-main"})).unaskable == {"stripe-main"}
