@@ -4,6 +4,7 @@ files (configuration, and each secret's) ─> checked every few seconds ─> a v
 an invalid one is refused with a line in the log, and the accounts stay as they were
 """
 
+import math
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Final
@@ -18,7 +19,7 @@ from tillkeeper.gateways.registry import AccountSettings, build
 from tillkeeper.policy.file import Signature, signature_of
 from tillkeeper.settings import Accounts as AccountsOfSettings
 from tillkeeper.settings import BadSettings, Settings, doubts_of, load_accounts, secret_files
-from tillkeeper.telemetry import ACCOUNTS_REFUSED
+from tillkeeper.telemetry import ACCOUNTS_REFUSED, KEYS_VALID_UNTIL
 
 log = structlog.get_logger()
 
@@ -112,8 +113,11 @@ class Accounts(KnownAccounts):
             return False
 
     async def look_once(self) -> int:
-        """Looks once, as one pass of a loop."""
+        """Looks once, as one pass of a loop; keys may have been fetched meanwhile."""
+        before = set(self.gateways)
         self.look()
+        for name in before | self.gateways.keys():
+            KEYS_VALID_UNTIL.labels(name).set(_keys_end_s(self.gateways.get(name)))
         return 0
 
     def _take(self, accounts: AccountsOfSettings) -> bool:
@@ -141,6 +145,12 @@ class Accounts(KnownAccounts):
             log.error("accounts_refused", problems=problems)
         self._problems = problems
         ACCOUNTS_REFUSED.set(1)
+
+
+def _keys_end_s(gateway: Gateway | None) -> float:
+    """Returns when the gateway's keys end; never for those without an end, and for an account that is gone."""
+    until = None if gateway is None else gateway.keys_valid_until()
+    return math.inf if until is None else until.timestamp()
 
 
 def _signatures() -> Mapping[str, Signature]:

@@ -84,6 +84,12 @@ CONNECTIONS_REFUSED: Final = counter(
     "`malformed`",
     reason=("too_many", "turned_out", "too_slow", "unread", "malformed"),
 )
+KEYS_VALID_UNTIL: Final = gauge(
+    "tillkeeper_keys_valid_until_timestamp_seconds",
+    "When the last certificate ends with which an account's deliveries can be verified (Alipay's certificate mode: the "
+    "first of its chain or our own); +Inf where none ends",
+    account=ACCOUNT,
+)
 EXAMINED: Final = counter(
     "tillkeeper_examined",
     "Refused deliveries by their diagnosis; `limited`: not examined, `not_kept`: the database was unavailable",

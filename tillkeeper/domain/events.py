@@ -30,20 +30,15 @@ class Kind(StrEnum):
     DISPUTE_WON = "dispute.won"
     DISPUTE_LOST = "dispute.lost"
 
-    @property
-    def is_payment(self) -> bool:
-        """Returns True for what happens to a payment itself."""
-        return self.startswith("payment.")
+    is_payment: bool  # it happens to a payment itself
+    is_refund: bool  # it happens to a refund, or to a payment's running total of refunds
+    is_dispute: bool
 
-    @property
-    def is_refund(self) -> bool:
-        """Returns True for what happens to a refund, or to a payment's running total of refunds."""
-        return self.startswith("refund.")
-
-    @property
-    def is_dispute(self) -> bool:
-        """Returns True for what happens to a dispute."""
-        return self.startswith("dispute.")
+    def __init__(self, word: str) -> None:
+        """Tells once what a kind happens to, for each event asks this several times."""
+        self.is_payment = word.startswith("payment.")
+        self.is_refund = word.startswith("refund.")
+        self.is_dispute = word.startswith("dispute.")
 
 
 class Evidence(StrEnum):
@@ -116,7 +111,7 @@ def problem_with(event: PaymentEvent) -> str | None:
         return f"{event.kind} needs refund_ref"
     if event.dispute_ref is None and event.kind.is_dispute:
         return f"{event.kind} needs dispute_ref"
-    return _problem_with_amounts(event) or _problem_with_references(event)
+    return _problem_with_amounts(event) or (None if _are_keepable(event) else _problem_with_references(event))
 
 
 def _problem_with_amounts(event: PaymentEvent) -> str | None:
@@ -131,6 +126,22 @@ def _problem_with_amounts(event: PaymentEvent) -> str | None:
     if min(event.amount or 0, event.total or 0, event.discount or 0, event.on_top or 0, event.released or 0) < 0:
         return "an amount is negative"
     return None
+
+
+def _are_keepable(event: PaymentEvent) -> bool:
+    """Returns True if nothing is wrong with the references, as nearly always; it need not be able to name them."""
+    for value in (
+        event.event_id,
+        event.order_ref,
+        event.payment_ref,
+        event.capture_ref,
+        event.refund_ref,
+        event.dispute_ref,
+        event.method,
+    ):
+        if value is not None and not (0 < len(value) <= REF_CHARS_MAX and value.isprintable()):
+            return False
+    return True
 
 
 def _problem_with_references(event: PaymentEvent) -> str | None:

@@ -35,20 +35,31 @@ class Bindings(msgspec.Struct, kw_only=True):
 
     def order_of(self, event: PaymentEvent) -> int | None:
         """Returns the order that an event belongs to, and remembers its objects for events that name only those."""
-        objects = object_references_of(event)
-        order_id = next((self.known[reference] for reference in objects if reference in self.known), None)
+        known, objects, order_id = self.known, object_references_of(event), None
+        for reference in objects:
+            order_id = known.get(reference)
+            if order_id is not None:
+                break
         if order_id is None and event.order_ref is not None:
-            order_id = self.known.get(("order", event.order_ref))
+            order_id = known.get(("order", event.order_ref))
         if order_id is None:
             return None
         for reference in objects:
-            if reference not in self.known:
-                self.known[reference] = order_id
+            if reference not in known:
+                known[reference] = order_id
                 self.new_objects.add(reference)
         return order_id
 
     def leads_elsewhere(self, event: PaymentEvent) -> bool:
         """Returns True if an event's references lead to different orders, or to one while it names another."""
-        leads_to = {self.known.get(reference) for reference in references_of(event)} - {None}
-        names_another = event.order_ref is not None and ("order", event.order_ref) not in self.known
-        return len(leads_to) > 1 or (bool(leads_to) and names_another)
+        known = self.known
+        named = None if event.order_ref is None else known.get(("order", event.order_ref))
+        first = named
+        for reference in object_references_of(event):
+            order_id = known.get(reference)
+            if order_id is None or order_id == first:
+                continue
+            if first is not None or event.order_ref is not None:
+                return True
+            first = order_id
+        return False

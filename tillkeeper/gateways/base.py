@@ -73,6 +73,11 @@ class Gateway(Protocol):
         """Returns the labels of the keys that deliveries may be signed with, as `Verified.key` names them."""
         return ()
 
+    def keys_valid_until(self) -> datetime | None:
+        """Returns when the last of the certificates at hand ends, and every delivery is refused; None where none
+        ends."""
+        return None
+
     def acknowledge(self) -> Reply:
         """Returns the gateway's own success answer."""
         return Reply(status=200)

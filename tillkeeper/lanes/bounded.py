@@ -32,6 +32,23 @@ async def bounded(call: Coroutine[Any, Any, Answer], *, timeout_s: float, what: 
     return task.result()
 
 
+async def unavailable_if_it_fails(call: Coroutine[Any, Any, Answer], *, what: str) -> Answer:
+    """Returns what `call` returns; raises LaneUnavailable if it fails in any way.
+
+    It is for calls that limit their own time, in a task that their cancellation concerns alone, such as a group's: then
+    a task of its own, which `bounded` makes, is a cost without a use.
+    """
+    try:
+        return await call
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        raise LaneUnavailable(f"{what} was cut off") from None  # by the library
+    except Exception as error:
+        raise LaneUnavailable(f"{what} failed: {error!r}") from error
+
+
 def _retrieve(task: asyncio.Task[Any]) -> None:
     if not task.cancelled():
         task.exception()

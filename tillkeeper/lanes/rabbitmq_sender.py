@@ -12,7 +12,7 @@ from aiormq import Channel
 from pamqp.commands import Basic
 
 from tillkeeper.lanes.base import LaneUnavailable
-from tillkeeper.lanes.bounded import bounded
+from tillkeeper.lanes.bounded import unavailable_if_it_fails
 from tillkeeper.lanes.broker_connection import BrokerConnection
 from tillkeeper.lanes.topology import Topology, ensure
 from tillkeeper.loops import pause
@@ -86,10 +86,11 @@ class RabbitSender:
                 message_id=str(next(self._attempts)),
             ),
             mandatory=True,
+            timeout=CONFIRM_S,
             wait=False,  # do not wait for the socket: the confirm says more
         )
         try:
-            answer = await bounded(publish, timeout_s=CONFIRM_S, what="publishing")
+            answer = await unavailable_if_it_fails(publish, what="publishing")
         except LaneUnavailable as error:
             # A refusal came over a working connection.  After any other failure a new connection declares what may be
             # missing, and leaves a node that hangs.

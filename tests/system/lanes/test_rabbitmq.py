@@ -3,6 +3,7 @@
 import asyncio
 import json
 import random
+from functools import partial
 
 import aio_pika
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from tests.lane_handles import WITHIN_S, RabbitLane, eventually, nothing_left, take_all, until_available
 from tillkeeper import clock
 from tillkeeper.lanes.base import LaneUnavailable
-from tillkeeper.lanes.bounded import bounded
+from tillkeeper.lanes.bounded import bounded, unavailable_if_it_fails
 from tillkeeper.lanes.broker_connection import BrokerConnection, broker_urls
 from tillkeeper.lanes.rabbitmq_sender import RabbitSender
 from tillkeeper.lanes.topology import Topology
@@ -200,23 +201,40 @@ def test_the_back_off_grows_and_stays_bounded():
         assert most_s / 2 <= link._backoff_s(rounds) <= most_s
 
 
-async def test_a_cancellation_by_the_library_is_a_failure_like_any_other():
+BOUNDS = pytest.mark.parametrize(
+    "bound", [partial(bounded, timeout_s=5), unavailable_if_it_fails], ids=["task", "none"]
+)
+
+
+@BOUNDS
+async def test_a_cancellation_by_the_library_is_a_failure_like_any_other(bound):
     async def call():
         raise asyncio.CancelledError
 
     with pytest.raises(LaneUnavailable, match="cut off"):
-        await bounded(call(), timeout_s=5, what="publishing")
+        await bound(call(), what="publishing")
 
 
-async def test_our_own_cancellation_is_passed_on():
+@BOUNDS
+async def test_our_own_cancellation_is_passed_on(bound):
     started = asyncio.Event()
 
     async def call():
         started.set()
         await asyncio.Event().wait()
 
-    calling = asyncio.ensure_future(bounded(call(), timeout_s=5, what="publishing"))
+    calling = asyncio.ensure_future(bound(call(), what="publishing"))
     await started.wait()
     calling.cancel()
     with pytest.raises(asyncio.CancelledError):
         await calling
+
+
+@BOUNDS
+async def test_a_failure_of_the_library_makes_the_lane_unavailable_and_is_told(bound):
+    async def call():
+        raise OSError("no route to the broker")
+
+    with pytest.raises(LaneUnavailable, match=r"publishing failed: .*no route to the broker") as unavailable:
+        await bound(call(), what="publishing")
+    assert isinstance(unavailable.value.__cause__, OSError)

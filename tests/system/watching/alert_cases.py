@@ -157,6 +157,13 @@ CASES = {
         {"status": "processing"},
         "4 orders are processing for over three days",
     ),
+    "RetentionStopped": Case(
+        361,
+        {"tillkeeper_retention_last_pass_timestamp_seconds": "-90000x400"},
+        {"tillkeeper_retention_last_pass_timestamp_seconds": "0x400"},
+        {},
+        "Retention has left something for over a day: the disk fills",
+    ),
     "CaseEscalated": Case(
         6,
         {CASE: "1x30"},
@@ -212,6 +219,17 @@ CASES = {
         {'tillkeeper_gateway_queries_total{account="shop",result="found"}': "0+1x30"},
         {"account": "shop"},
         "The gateway of shop refuses our queries",
+    ),
+    "KeysExpire": Case(
+        61,
+        {'tillkeeper_keys_valid_until_timestamp_seconds{account="shop",role="ingest"}': "90060x70"},
+        {
+            'tillkeeper_keys_valid_until_timestamp_seconds{account="shop",role="ingest"}': "1300000x70",
+            'tillkeeper_keys_valid_until_timestamp_seconds{account="shop",role="work"}': "90060x70",
+            'tillkeeper_keys_valid_until_timestamp_seconds{account="other"}': "9999999999x70",
+        },
+        {"account": "shop"},
+        "shop: the certificate that its webhooks are verified with ends in 1d 0h 0m 0s",
     ),
     "ProcessDown": Case(
         2,

@@ -73,7 +73,7 @@ class Stack:
     def policy(self) -> Path:
         return self.directory / "policy.toml"
 
-    def configure(self, *, secret: str = SECRET, api_key: str = API_KEY) -> None:
+    def configure(self, *, secret: str = SECRET, api_key: str = API_KEY, accounts: str = "") -> None:
         """Writes the configuration; running processes take over changed accounts."""
         lines = [f'database_url = "{self.database}"', f'api_tokens = ["{TOKEN}"]', f'policy = "{self.policy}"']
         lines += [f'{name} = "{value}"' for name, value in self._broker.items()]
@@ -85,7 +85,7 @@ class Stack:
         lines += ["[notify.webhooks.shop]", f'url = "{self._shop_url}"', f'secrets = ["whsec_{"QUFB" * 8}"]']
         lines += ["[accounts.stripe-main]", f'gateway = "{ACCOUNT["gateway"]}"', f'webhook_secrets = ["{secret}"]']
         lines += [f'api_key = "{api_key}"', f'api_base = "{self._api_base}"'] * bool(self._api_base)
-        lines.append(self._accounts)
+        lines += [self._accounts, accounts]
         self.config.write_text("\n".join(lines) + "\n")
         if not self.policy.exists():
             self.policy.write_text("")

@@ -17,7 +17,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from tests.gateway_apis import Gateways
 from tests.system.receiving import SECRET
 from tests.system.watching.alert_cases import CASES
-from tests.system.watching.provoking import BROKEN_AT, PROVOKE, WECHAT, House, Shop
+from tests.system.watching.provoking import PROVOKE
+from tests.system.watching.provoking.house import BROKEN_AT, WECHAT, House, Shop
 from tests.system.watching.stack import API_KEY, Stack, Watched, watching
 from tillkeeper import clock
 from tillkeeper.sandbox.accounts import new_signers

@@ -108,7 +108,8 @@ def _mismatched(event: PaymentEvent, mismatch: Mismatch) -> CaseReason:
 def _follow(changes: Changes, policy: Policy, now: datetime) -> list[CaseReason]:
     """Does what follows from new facts, and returns the reasons for cases that they are."""
     reasons = [*changes.after.case_reasons()]
-    if changes.has_moved:
+    has_moved = changes.has_moved
+    if has_moved:
         reasons += _after_closing(changes, policy, now)
         _begin_phase(changes, policy, now)
         changes.notices += (*change_notices(changes.before, changes.after),)
@@ -116,7 +117,7 @@ def _follow(changes: Changes, policy: Policy, now: datetime) -> list[CaseReason]
         changes.notices += (merchant_notice(changes.before, changes.after, MerchantTopic.AMOUNTS_CHANGED),)
     _ask_for_implied(changes, now)
     changes.notices += (*failed_refund_notices(changes.before, changes.after, reasons),)
-    if not changes.has_moved:
+    if not has_moved:
         changes.set(version=changes.before.version + 1)
     return reasons
 

@@ -146,6 +146,8 @@ class OrderState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     def _whole_ladder(self, policy: Policy) -> Ladder:
         if self.is_over:
             return policy.closed
+        if not policy.accounts:  # as mostly: then it makes no difference through which it is paid
+            return policy.ladder(self.summary.status)
         return policy.ladder(self.summary.status, *paid_through(self.order, self.facts))
 
     def present_phase(self) -> Phase:
@@ -173,7 +175,9 @@ class OrderState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             phase = Phase(began_at=now)
         else:
             phase = Phase(began_at=now, expires_at=self.expires_at, next_due_at=self.next_due_at)
-        due_at = earliest(first_due(self._whole_ladder(policy), phase, now), self.ask_at)
+        due_at = first_due(self._whole_ladder(policy), phase, now)
+        if self.ask_at is not None:
+            due_at = earliest(due_at, self.ask_at)
         return max(due_at, self.held_until) if due_at and self.held_until else due_at
 
 

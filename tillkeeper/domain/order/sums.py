@@ -32,8 +32,9 @@ def add_up(order: Order, facts: OrderFacts) -> Sums:
     refund_pending = False
     statuses = set[ObjectStatus]()
     for (account, _), payment in facts.payments.items():
-        captured += captured_of(order, account, payment)
-        discount += discount_of(order, account, payment)
+        if payment.captures:  # without them nothing came in, and no discount stands
+            captured += captured_of(order, account, payment)
+            discount += discount_of(order, account, payment)
         if payment_counts(order, account, payment):
             statuses.add(payment.status)
     for (account, _), refund in facts.refunds.items():
@@ -59,8 +60,9 @@ def payment_counts(order: Order, account: str, payment: PaymentFacts) -> bool:
         return False
     if payment.asked is None and not payment.captures:
         return True
-    in_asked = payment.asked is not None and payment.asked.currency == order.currency
-    return in_asked or any(capture.currency == order.currency for capture in payment.captures.values())
+    if payment.asked is not None and payment.asked.currency == order.currency:
+        return True
+    return any(capture.currency == order.currency for capture in payment.captures.values())
 
 
 def refund_counts(order: Order, account: str, refund: ReturnFacts) -> bool:

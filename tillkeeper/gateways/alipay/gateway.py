@@ -9,7 +9,7 @@ from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.gateways.about import About
 from tillkeeper.gateways.account import AccountModel
 from tillkeeper.gateways.alipay import api, objects, webhook
-from tillkeeper.gateways.alipay.keys import serial_of, serials_of_roots
+from tillkeeper.gateways.alipay.keys import TrustedKey, serial_of, serials_of_roots
 from tillkeeper.gateways.alipay.settings import ABOUT, AlipaySettings
 from tillkeeper.gateways.base import QUERYABLE_ALL, Gateway, Queryable
 from tillkeeper.gateways.errors import BadPayload, CannotQuery
@@ -37,6 +37,7 @@ class Alipay(Gateway):
         self._seller_id = settings.seller_id
         self._trusted = settings.trusted_key()
         self._signer = _signer(settings)
+        self._ends = _ends(settings, self._trusted)
         self._api_base = settings.api_base
         self._trans_currency = settings.trans_currency
 
@@ -47,6 +48,10 @@ class Alipay(Gateway):
     def key_labels(self) -> tuple[str, ...]:
         """Alipay signs with one key."""
         return (self._trusted.label,)
+
+    def keys_valid_until(self) -> datetime | None:
+        """In certificate mode each link of the chain must be valid, and the certificate that we sign queries with."""
+        return min(self._ends, default=None)
 
     def parse(self, verified: Verified) -> tuple[PaymentEvent, ...]:
         """Makes one event of a trade of ours, and none of others'."""
@@ -120,3 +125,9 @@ def _serials(settings: AlipaySettings) -> Mapping[str, str]:
         "app_cert_sn": serial_of(leaf(settings.app_cert)),
         "alipay_root_cert_sn": serials_of_roots(settings.alipay_root_cert or ""),
     }
+
+
+def _ends(settings: AlipaySettings, trusted: TrustedKey) -> list[datetime]:
+    """Returns when the configured certificates end."""
+    ends = [] if trusted.chain is None else [trusted.chain.valid_until]
+    return ends if settings.app_cert is None else [*ends, leaf(settings.app_cert).not_valid_after_utc]

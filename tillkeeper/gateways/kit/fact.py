@@ -52,16 +52,18 @@ def in_minor_units(fact: Fact, currency: str, digits: Mapping[str, int] = ISO, *
 
     Raises BadPayload for an amount that is no whole number of them.
     """
-    return msgspec.structs.replace(
-        fact,
-        currency=currency,
-        amount=None if fact.amount is None else from_minor(fact.amount, currency, digits),
-        total=None if fact.total is None else from_minor(fact.total, currency, digits),
-        discount=None if fact.discount is None else from_minor(fact.discount, currency, digits),
-        on_top=None if fact.on_top is None else from_minor(fact.on_top, currency, digits),
-        released=None if fact.released is None else from_minor(fact.released, currency, digits),
-        **completed,
-    )
+    completed["currency"] = currency
+    if fact.amount is not None:
+        completed["amount"] = from_minor(fact.amount, currency, digits)
+    if fact.total is not None:
+        completed["total"] = from_minor(fact.total, currency, digits)
+    if fact.discount is not None:
+        completed["discount"] = from_minor(fact.discount, currency, digits)
+    if fact.on_top is not None:
+        completed["on_top"] = from_minor(fact.on_top, currency, digits)
+    if fact.released is not None:
+        completed["released"] = from_minor(fact.released, currency, digits)
+    return msgspec.structs.replace(fact, **completed)
 
 
 def webhook_event(fact: Fact, *, account: str, event_id: str, reported_at: datetime) -> PaymentEvent:
@@ -78,22 +80,40 @@ def query_event(fact: Fact, *, account: str, reported_at: datetime) -> PaymentEv
 
 
 def _event(fact: Fact, account: str, event_id: str, reported_at: datetime) -> PaymentEvent:
-    return PaymentEvent(
+    event = PaymentEvent(
         event_id=event_id,
         kind=fact.kind,
         account=account,
         occurred_at=fact.occurred_at or reported_at,
         order_ref=fact.order_ref,
         payment_ref=fact.payment_ref,
+        amount=fact.amount,
+        currency=fact.currency,
+        method=fact.method,
+    )
+    return event if _has_common_fields_alone(fact) else _with_rare_fields(event, fact)
+
+
+def _has_common_fields_alone(fact: Fact) -> bool:
+    """Returns True for most payments.  To make an event of half the fields takes a third of the time."""
+    return (
+        fact.capture_ref is fact.refund_ref is fact.dispute_ref is None
+        and fact.total is fact.discount is fact.on_top is fact.released is None
+        and fact.failure is fact.failure_code is None
+        and fact.as_of is None
+        and not (fact.may_be_release or fact.has_refunds)
+    )
+
+
+def _with_rare_fields(event: PaymentEvent, fact: Fact) -> PaymentEvent:
+    return msgspec.structs.replace(
+        event,
         capture_ref=fact.capture_ref,
         refund_ref=fact.refund_ref,
         dispute_ref=fact.dispute_ref,
-        amount=fact.amount,
         total=fact.total,
-        currency=fact.currency,
         failure=fact.failure,
         failure_code=fact.failure_code,
-        method=fact.method,
         as_of=fact.as_of,
         discount=fact.discount,
         on_top=fact.on_top,

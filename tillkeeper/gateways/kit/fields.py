@@ -23,23 +23,28 @@ def at(content: object, path: Sequence[str]) -> object:
     return content
 
 
-def text_or_none(content: object, *path: str) -> str | None:
-    """Returns the text at a path; None where it is absent, null or empty."""
-    value = content.get(path[0]) if type(content) is dict and len(path) == 1 else at(content, path)
+def member(content: object, name: str) -> object:
+    """Returns the value of a member, as `at` does with a path of one name."""
+    return content.get(name) if type(content) is dict else at(content, (name,))
+
+
+def text_or_none(content: object, name: str, *more: str) -> str | None:
+    """Returns the text at a path of one name or more; None where it is absent, null or empty."""
+    value = content.get(name) if type(content) is dict and not more else at(content, (name, *more))
     if value is None or value == "":
         return None
     if not isinstance(value, str):
-        raise BadPayload(f"{'.'.join(path)} is not text")
+        raise BadPayload(f"{'.'.join((name, *more))} is not text")
     return value
 
 
-def text(content: object, *path: str) -> str:
-    """Returns the text at a path, which must be there."""
-    if len(path) == 1 and type(content) is dict and type(value := content.get(path[0])) is str and value:
+def text(content: object, name: str, *more: str) -> str:
+    """Returns the text at a path of one name or more, which must be there."""
+    if type(content) is dict and not more and type(value := content.get(name)) is str and value:
         return value  # as nearly always
-    value = text_or_none(content, *path)
+    value = text_or_none(content, name, *more)
     if value is None:
-        raise BadPayload(f"{'.'.join(path)} is missing")
+        raise BadPayload(f"{'.'.join((name, *more))} is missing")
     return value
 
 
@@ -57,11 +62,11 @@ def written_or_none(value: object) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
-def integer(content: object, *path: str) -> int:
-    """Returns the whole number at a path, which must be there; true and false are none."""
-    value = at(content, path)
+def integer(content: object, name: str, *more: str) -> int:
+    """Returns the whole number at a path of one name or more, which must be there; true and false are none."""
+    value = content.get(name) if type(content) is dict and not more else at(content, (name, *more))
     if type(value) is not int:
-        raise BadPayload(f"{'.'.join(path)} is not a whole number")
+        raise BadPayload(f"{'.'.join((name, *more))} is not a whole number")
     return value
 
 

@@ -87,7 +87,7 @@ def _loads_plain(body: bytes) -> object:
     is_indented = body.startswith(b"{\n")
     option = _EXACT_INDENTED if is_indented else _EXACT
     try:
-        value: object = _plain_decoder.decode(body)
+        value: object = _decode_plain(body)
         if orjson.dumps(value, option=option) == body and not (_may_be_deep(body, is_indented) or _may_hold_nul(body)):
             return value
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, orjson.JSONEncodeError, BadPayload):
@@ -171,7 +171,7 @@ _EXACT: Final = orjson.OPT_STRICT_INTEGER  # refuses to write integers beyond 53
 _EXACT_INDENTED: Final = _EXACT | orjson.OPT_INDENT_2
 _DEEP_INDENT: Final = b" " * (2 * DEPTH_MAX)  # stands before whatever nests deeper, or in a text
 _NOT_PLAIN: Final = object()
-_plain_decoder: Final = msgspec.json.Decoder(float_hook=_decimal)  # orjson writes no Decimal: those are looked at
+_decode_plain: Final = msgspec.json.Decoder(float_hook=_decimal).decode  # orjson writes no Decimal: those are looked at
 _decoder: Final = json.JSONDecoder(
     object_pairs_hook=_object, parse_int=_integer, parse_float=_decimal, parse_constant=_constant
 )

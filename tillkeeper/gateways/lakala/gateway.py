@@ -55,6 +55,10 @@ class Lakala(Gateway):
         """Certificates are known by their serial numbers."""
         return tuple(each.label for each in self._trusted)
 
+    def keys_valid_until(self) -> datetime | None:
+        """During a renewal there are two certificates."""
+        return max(each.valid_until for each in self._trusted)
+
     def parse(self, verified: Verified) -> tuple[PaymentEvent, ...]:
         """Makes one event mostly; two where a payment comes together with what became of it."""
         notice = cast("Notice", verified.content)

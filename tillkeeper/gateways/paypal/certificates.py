@@ -101,6 +101,12 @@ class Certificates:
         return tuple(dict.fromkeys(certificate.label for certificate in at_hand))
 
     @property
+    def configured_until(self) -> datetime | None:
+        """Returns when the last of the configured ones ends; None where there is none, or another was fetched."""
+        ends = [certificate.leaf.not_valid_after_utc for certificate in self._configured.values()]
+        return None if self._fetched else max(ends, default=None)
+
+    @property
     def in_use(self) -> str | None:
         """Returns the address of the one that verified last, else of the one that was fetched last."""
         return self._used if self._used in self._fetched else next(reversed(self._fetched), None)

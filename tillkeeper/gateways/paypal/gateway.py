@@ -95,6 +95,10 @@ class PayPal(Gateway):
         """There is one label for each certificate at hand."""
         return self._certificates.labels
 
+    def keys_valid_until(self) -> datetime | None:
+        """What is fetched, PayPal renews by itself; of configured certificates somebody must think."""
+        return self._certificates.configured_until
+
     def missing_key_request(self, request: Request, *, now: datetime, nonce: str) -> Call | None:  # noqa: ARG002 - nothing is signed
         """Fetches the certificate, without credentials."""
         url = certificate_url(request, live=self.live)

@@ -15,7 +15,7 @@ import msgspec
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.gateways.kit.fact import Fact
-from tillkeeper.gateways.kit.fields import at, integer, moment_from_unix, text, text_or_none
+from tillkeeper.gateways.kit.fields import at, integer, member, moment_from_unix, text, text_or_none
 from tillkeeper.gateways.messages import Query
 from tillkeeper.gateways.stripe.charges import (
     charge_captured,
@@ -55,9 +55,10 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
 
 def snapshot_of(event: object, created: datetime) -> Snapshot:
     """Returns the object that a snapshot event shows."""
-    changed = at(event, ["data", "previous_attributes"])
+    data = member(event, "data")
+    changed = member(data, "previous_attributes")
     return Snapshot(
-        subject=at(event, ["data", "object"]),
+        subject=member(data, "object"),
         releases=releases_are_refunds(text_or_none(event, "api_version"), created),
         changed=changed if isinstance(changed, dict) else {},
     )
@@ -92,7 +93,7 @@ def may_be_release(snapshot: Snapshot) -> bool:
         and text_or_none(refund, "status") == "succeeded"
         and destination != REFUND_OF_MONEY
         and "status" not in snapshot.changed
-        and not at(refund, ["metadata"])
+        and not member(refund, "metadata")
     )
 
 
@@ -158,7 +159,7 @@ def thin_query(event: object) -> Query | None:
     if kind == NEVER_MADE:
         return Query(about="payment", payment_ref=text(event, "id"))  # which object it was, the event itself tells
     if kind.startswith(THIN_OF_V1) and kind.removeprefix(THIN_OF_V1) in TYPES:
-        related = at(event, ["related_object"])
+        related = member(event, "related_object")
         return query_about(text_or_none(related, "type"), text_or_none(related, "id"))
     return None
 
@@ -166,7 +167,7 @@ def thin_query(event: object) -> Query | None:
 def never_made(event: object) -> tuple[str | None, Query | None]:
     """Reads an event that Stripe could not make: its `context`, and the query to make instead."""
     impact = at(event, ["data", "impact"])
-    related = at(impact, ["related_object"])
+    related = member(impact, "related_object")
     query = query_about(text_or_none(related, "type"), text_or_none(related, "id"))
     return text_or_none(impact, "context"), query
 

@@ -14,7 +14,7 @@ from tillkeeper.gateways.errors import AccessDenied, BadPayload, CannotQuery, Un
 from tillkeeper.gateways.kit import strictjson, units
 from tillkeeper.gateways.kit.answers import answered_at, payments_of_refunds
 from tillkeeper.gateways.kit.fact import Fact, in_minor_units, query_event, webhook_event
-from tillkeeper.gateways.kit.fields import at, reference_or_none, text, text_or_none
+from tillkeeper.gateways.kit.fields import at, member, reference_or_none, text, text_or_none
 from tillkeeper.gateways.messages import Answer, Call, ClaimedReferences, Page, Query, Request, Response, Verified
 from tillkeeper.gateways.stripe import api
 from tillkeeper.gateways.stripe.accounts import Owner, Whose
@@ -112,6 +112,8 @@ class Stripe(Gateway):
 
     def _whose(self, event: object) -> Whose:
         """Raises BadPayload where the owner is in doubt and there is no key to query Stripe with."""
+        if self._owner.connected is member(event, "account") is member(event, "context") is None:
+            return Whose.OURS  # as with nearly every merchant
         whose = self._owner.whose(text_or_none(event, "account"), text_or_none(event, "context"))
         if whose is Whose.DOUBT and self._api_key is None:
             raise BadPayload("context names an account of an organization: name your own as account_id, or set api_key")
@@ -242,7 +244,7 @@ class Stripe(Gateway):
 
     def _check_mode(self, subject: object) -> None:
         """Refuses the other mode, lest test money pay live orders: the prefix of the API key tells the account's."""
-        if self.live is not None and at(subject, ["livemode"]) is not self.live:
+        if self.live is not None and member(subject, "livemode") is not self.live:
             raise BadPayload(f"livemode is not {self.live}, as the api_key says it is", VerificationStep.MODE)
 
     def _completed(self, fact: Fact, subject: object, part: str = "") -> Fact | None:

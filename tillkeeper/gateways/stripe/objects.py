@@ -12,7 +12,7 @@ import msgspec
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.gateways.kit.fact import Fact
-from tillkeeper.gateways.kit.fields import at, integer, text, text_or_none
+from tillkeeper.gateways.kit.fields import at, integer, member, text, text_or_none
 from tillkeeper.gateways.kit.unknown_words import unknown_word
 
 PARTS: Final = "parts"  # for what an authorization stands beside: Stripe tells the sum of its captures, and no names
@@ -112,11 +112,11 @@ def method_of(subject: object) -> str | None:
 
     No money hangs on it: odd values count as unknown.
     """
-    charge = at(subject, ["latest_charge"])
-    details = at(charge if isinstance(charge, dict) else subject, ["payment_method_details"])
+    charge = member(subject, "latest_charge")
+    details = member(charge if isinstance(charge, dict) else subject, "payment_method_details")
     if isinstance(details, dict):
         return _word(details.get("type"))
-    possible = at(subject, ["payment_method_types"])
+    possible = member(subject, "payment_method_types")
     return _word(possible[0]) if isinstance(possible, list) and len(possible) == 1 else None
 
 
@@ -146,26 +146,30 @@ def intent_fact(kind: Kind, amount_field: str = "amount") -> Callable[[object], 
     return read
 
 
+_captured: Final = intent_fact(Kind.PAYMENT_SUCCEEDED, "amount_received")
+_capturable: Final = intent_fact(Kind.PAYMENT_AUTHORIZED, "amount_capturable")
+_cancelled: Final = intent_fact(Kind.PAYMENT_CANCELLED)
+
+
 def intent_succeeded(intent: object) -> Facts:
     """Reads what was captured; what was authorized beyond it was released."""
-    fact = intent_fact(Kind.PAYMENT_SUCCEEDED, "amount_received")(intent)
-    return [_released(fact, intent)]
+    return [_released(_captured(intent), intent)]
 
 
 def intent_cancelled(intent: object) -> Facts:
     """Reads a cancelled intent: only money that was not captured can be, so all of it was released."""
-    fact = intent_fact(Kind.PAYMENT_CANCELLED)(intent)
+    fact = _cancelled(intent)
     return [msgspec.structs.replace(fact, released=integer(intent, "amount"))]
 
 
 def intent_authorized(intent: object) -> Facts:
     """Reads what can be captured; parts of it may be captured already (multicapture)."""
-    held = intent_fact(Kind.PAYMENT_AUTHORIZED, "amount_capturable")(intent)
+    held = _capturable(intent)
     taken = _whole(intent, "amount_received")
     if not 0 < taken <= integer(intent, "amount") - integer(intent, "amount_capturable"):
         return [held]
     whole = msgspec.structs.replace(held, amount=(held.amount or 0) + taken, capture_ref=PARTS)
-    return [whole, intent_fact(Kind.PAYMENT_SUCCEEDED, "amount_received")(intent)]
+    return [whole, _captured(intent)]
 
 
 def _released(fact: Fact, intent: object) -> Fact:
@@ -175,12 +179,15 @@ def _released(fact: Fact, intent: object) -> Fact:
 
 def _whole(subject: object, *path: str) -> int:
     """Returns a whole number, or 0 where there is none."""
-    return 0 if at(subject, path) is None else max(0, integer(subject, *path))
+    value = at(subject, path)
+    if type(value) is int:
+        return max(0, value)
+    return 0 if value is None else integer(subject, *path)  # which is refused
 
 
 def _failure(kind: Kind, intent: object) -> tuple[FailureClass | None, str | None]:
     if kind is Kind.PAYMENT_FAILED:
-        error = at(intent, ["last_payment_error"])
+        error = member(intent, "last_payment_error")
         return classed(FAILURES, text_or_none(error, "decline_code"), text_or_none(error, "code"))
     if kind is Kind.PAYMENT_CANCELLED:
         reason = text_or_none(intent, "cancellation_reason")
@@ -234,7 +241,7 @@ def session_completed(session: object) -> Facts:
 
 def _no_payment(session: object) -> Facts:
     """Reads a session that is free of charge; with an amount it is due later (a trial), and nobody paid it."""
-    return session_fact(Kind.PAYMENT_SUCCEEDED)(session) if at(session, ["amount_total"]) == 0 else []
+    return session_fact(Kind.PAYMENT_SUCCEEDED)(session) if member(session, "amount_total") == 0 else []
 
 
 SESSION_STATUSES: Final[Mapping[str, Callable[[object], Facts]]] = {

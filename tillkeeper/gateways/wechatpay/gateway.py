@@ -52,6 +52,10 @@ class WeChatPay(Gateway):
         """Keys are known by serial number or id."""
         return self._keys.labels
 
+    def keys_valid_until(self) -> datetime | None:
+        """A public key has no end; certificates have, and the next is fetched where the API can be asked."""
+        return self._keys.valid_until
+
     def parse(self, verified: Verified) -> tuple[PaymentEvent, ...]:
         """Makes one event of a payment or a refund of this merchant's, one of each order of a combined payment, and
         none of others."""

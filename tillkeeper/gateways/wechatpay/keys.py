@@ -49,6 +49,13 @@ class PlatformKeys:
         """Says whether platform certificates are used at all."""
         return bool(self._configured or self._fetched)
 
+    @property
+    def valid_until(self) -> datetime | None:
+        """Returns when the last certificate ends; None where a public key is at hand."""
+        certificates = (*self._configured.values(), *self._fetched.values())
+        ends = [certificate.valid_until for certificate in certificates]
+        return None if self._public_keys else max(ends, default=None)
+
     def key(
         self, serial: str, now: datetime, *, listed: Mapping[str, Certificate] | None = None
     ) -> tuple[str, RSAPublicKey]:

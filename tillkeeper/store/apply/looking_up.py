@@ -18,8 +18,12 @@ LOOK_UP = """
 SELECT e.i,
        (SELECT true FROM deliveries d WHERE d.run = e.run AND d.number = e.number) AS is_kept,
        (SELECT order_id FROM payments p WHERE p.account = e.account AND p.payment_ref = e.payment_ref) AS by_payment,
-       (SELECT order_id FROM refunds r WHERE r.account = e.account AND r.refund_ref = e.refund_ref) AS by_refund,
-       (SELECT order_id FROM disputes d WHERE d.account = e.account AND d.dispute_ref = e.dispute_ref) AS by_dispute,
+       CASE WHEN e.refund_ref IS NOT NULL THEN
+           (SELECT order_id FROM refunds r WHERE r.account = e.account AND r.refund_ref = e.refund_ref)
+       END AS by_refund,
+       CASE WHEN e.dispute_ref IS NOT NULL THEN
+           (SELECT order_id FROM disputes d WHERE d.account = e.account AND d.dispute_ref = e.dispute_ref)
+       END AS by_dispute,
        (SELECT id FROM orders o WHERE o.order_ref = e.order_ref) AS by_order,
        x.digest, x.outcome = 'waiting' AS waits, k.id AS parked_id, coalesce(x.as_of, x.occurred_at) AS known_at
 FROM json_to_recordset($1::json) AS e (i int, run uuid, number bigint, account text, event_id text, payment_ref text,

@@ -33,8 +33,8 @@ WITH events AS (
 ), paid AS (
     INSERT INTO payments AS p (account, payment_ref, order_id, status, facts, amount_minor, currency, captured_minor,
                                held_minor, failure, method)
-    SELECT account, payment_ref, order_id, status, facts, amount_minor, currency, captured_minor, held_minor, failure,
-           method
+    SELECT account, payment_ref, order_id, status, facts, amount_minor, currency, captured_minor,
+           coalesce(held_minor, 0), failure, method
     FROM json_populate_recordset(NULL::payments, $3::json)
     ON CONFLICT (account, payment_ref) DO UPDATE
     SET status = excluded.status, facts = excluded.facts, amount_minor = excluded.amount_minor,

@@ -21,13 +21,13 @@ from tillkeeper.store.postgres.sqlstates import WriteConflict
 INSERT_DELIVERIES = """
 WITH kept AS (
     INSERT INTO deliveries (run, number, account, received_at, key, headers, events, duplicates, fetches)
-    SELECT run, number, account, received_at, key, '[]', events, duplicates, fetches
+    SELECT run, number, account, received_at, key, '[]', events, coalesce(duplicates, 0), coalesce(fetches, 0)
     FROM json_to_recordset($1::json) AS w (run uuid, number bigint, account text, received_at timestamptz, key text,
                                            events int, duplicates int, fetches int)
     RETURNING account, received_at
 ), bytes AS (
     INSERT INTO delivery_bodies (run, number, received_at, proven, headers, query, body)
-    SELECT run, number, received_at, key <> 'unsigned', headers, query, body
+    SELECT run, number, received_at, key <> 'unsigned', headers, coalesce(query, ''), body
     FROM ROWS FROM (
         json_to_recordset($1::json) AS (run uuid, number bigint, received_at timestamptz, key text, headers jsonb,
                                         query text),
@@ -47,6 +47,21 @@ SELECT FROM kept LIMIT 0
 """
 
 
+class _DeliveryRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """A row of deliveries, and of delivery_bodies but for the body."""
+
+    run: UUID
+    number: int
+    account: str
+    received_at: datetime
+    key: str
+    headers: tuple[tuple[str, str], ...]
+    events: int
+    duplicates: int = 0
+    query: str = ""
+    fetches: int = 0
+
+
 async def insert_deliveries(
     conn: Conn,
     deliveries: Sequence[Delivery],
@@ -61,18 +76,18 @@ async def insert_deliveries(
     deliveries = sorted(deliveries, key=lambda delivery: (delivery.run, delivery.number))
     contents = [None if (each.run, each.number) in without_content else each for each in deliveries]
     rows = [
-        {
-            "run": delivery.run,
-            "number": delivery.number,
-            "account": delivery.account,
-            "received_at": delivery.received_at,
-            "key": delivery.key,
-            "headers": content.headers if content else (),
-            "events": len(delivery.events),
-            "duplicates": duplicates.get((delivery.run, delivery.number), 0),
-            "query": content.query if content else "",
-            "fetches": len(delivery.fetches),
-        }
+        _DeliveryRow(
+            run=delivery.run,
+            number=delivery.number,
+            account=delivery.account,
+            received_at=delivery.received_at,
+            key=delivery.key,
+            headers=content.headers if content else (),
+            events=len(delivery.events),
+            duplicates=duplicates.get((delivery.run, delivery.number), 0),
+            query=content.query if content else "",
+            fetches=len(delivery.fetches),
+        )
         for delivery, content in zip(deliveries, contents, strict=True)
     ]
     try:

@@ -3,12 +3,16 @@
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
+import msgspec
+
+from tillkeeper.domain.failures import FailureClass
 from tillkeeper.domain.order.changes import Changes
-from tillkeeper.domain.order.facts import ObjectKey, PaymentFacts, ReturnFacts, failure_of
+from tillkeeper.domain.order.facts import ObjectKey, ObjectStatus, PaymentFacts, ReturnFacts, failure_of
 from tillkeeper.domain.order.progress import StepTaken
 from tillkeeper.domain.order.registration import Order
 from tillkeeper.domain.order.sums import captured_of, held_of
 from tillkeeper.domain.policy import CasePolicy
+from tillkeeper.domain.statuses import Status
 from tillkeeper.store.cases.writing import write_cases
 from tillkeeper.store.due_orders import DueOrder, accounts_key, bring_forward, drop_due, set_due
 from tillkeeper.store.outbox.writing import write_notices
@@ -65,7 +69,23 @@ DROP_REFUNDS = "DELETE FROM refunds WHERE (account, refund_ref) IN (SELECT * FRO
 DROP_DISPUTES = "DELETE FROM disputes WHERE (account, dispute_ref) IN (SELECT * FROM unnest($1::text[], $2::text[]))"
 
 
-def payment_rows(changes: Iterable[Changes]) -> list[dict[str, object]]:
+class PaymentRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """A row of payments.  What is left out is null or 0: PostgreSQL reads each name that is there."""
+
+    account: str
+    payment_ref: str
+    order_id: int
+    status: ObjectStatus
+    facts: PaymentFacts
+    amount_minor: int | None
+    currency: str | None
+    captured_minor: int
+    held_minor: int = 0
+    failure: FailureClass | None = None
+    method: str | None = None
+
+
+def payment_rows(changes: Iterable[Changes]) -> list[PaymentRow]:
     """Makes rows of the payments about which something new is known, in the order in which all write them."""
     rows = [
         _payment_row(change.after.id, change.after.order, key, payment)
@@ -74,28 +94,42 @@ def payment_rows(changes: Iterable[Changes]) -> list[dict[str, object]]:
         for key, payment in change.after.facts.payments.items()
         if change.before.facts.payments.get(key) is not payment
     ]
-    rows.sort(key=lambda row: (row["account"], row["payment_ref"]))
+    rows.sort(key=lambda row: (row.account, row.payment_ref))
     return rows
 
 
-def _payment_row(order_id: int, order: Order, key: ObjectKey, payment: PaymentFacts) -> dict[str, object]:
+def _payment_row(order_id: int, order: Order, key: ObjectKey, payment: PaymentFacts) -> PaymentRow:
     account, payment_ref = key
-    parts = list(payment.captures.values()) or ([payment.asked] if payment.asked else [])
-    # Of one currency only, the order's where there is a choice: amounts of two currencies cannot be added.
-    told = next((part for part in parts if part.currency == order.currency), parts[0] if parts else None)
-    return {
-        "account": account,
-        "payment_ref": payment_ref,
-        "order_id": order_id,
-        "status": payment.status,
-        "facts": payment,
-        "amount_minor": sum(part.minor for part in parts if part.currency == told.currency) if told else None,
-        "currency": told.currency if told else None,
-        "captured_minor": captured_of(order, account, payment),
-        "held_minor": held_of(order, account, payment),
-        "failure": failure_of(payment),
-        "method": payment.method.text if payment.method else None,
-    }
+    amount, currency = _amount_of(order, payment)
+    return PaymentRow(
+        account=account,
+        payment_ref=payment_ref,
+        order_id=order_id,
+        status=payment.status,
+        facts=payment,
+        amount_minor=amount,
+        currency=currency,
+        captured_minor=captured_of(order, account, payment),
+        held_minor=held_of(order, account, payment),
+        failure=failure_of(payment),
+        method=payment.method.text if payment.method else None,
+    )
+
+
+def _amount_of(order: Order, payment: PaymentFacts) -> tuple[int | None, str | None]:
+    """Returns what was captured, or asked for before that, and its currency.
+
+    It is of one currency only, the order's where there is a choice: amounts of two currencies cannot be added.
+    """
+    if not payment.captures:
+        return (payment.asked.minor, payment.asked.currency) if payment.asked else (None, None)
+    parts = list(payment.captures.values())
+    currency = parts[0].currency
+    if len(parts) == 1:
+        return parts[0].minor, currency
+    if any(part.currency == order.currency for part in parts):
+        currency = order.currency
+    return sum(part.minor for part in parts if part.currency == currency), currency
 
 
 UPSERT_REFUNDS = """
@@ -225,8 +259,9 @@ WITH w AS MATERIALIZED (
     DELETE FROM due_orders WHERE order_id = ANY($4::bigint[])
 )
 UPDATE orders AS o
-SET status = w.status, captured_minor = w.captured_minor, refunding_minor = w.refunding_minor,
-    refunded_minor = w.refunded_minor, discount_minor = w.discount_minor, phase = w.phase,
+SET status = w.status, captured_minor = coalesce(w.captured_minor, 0),
+    refunding_minor = coalesce(w.refunding_minor, 0), refunded_minor = coalesce(w.refunded_minor, 0),
+    discount_minor = coalesce(w.discount_minor, 0), phase = w.phase,
     phase_since = w.phase_since, due_at = least(o.due_at, w.due_at), ask_at = w.ask_at, held_until = w.held_until,
     closed_at = w.closed_at, changed_at = CASE WHEN w.version > o.version THEN $2 ELSE o.changed_at END,
     version = w.version
@@ -276,22 +311,41 @@ def _is_another_row(change: Changes) -> bool:
     return (after.ask_at, after.held_until, after.closed_at) != (before.ask_at, before.held_until, before.closed_at)
 
 
-def _order_row(changes: Changes) -> dict[str, object]:
+class _OrderRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """What changes of a row of orders, and its row of due_orders.  What is left out is null or 0."""
+
+    id: int
+    status: Status
+    captured_minor: int = 0
+    refunding_minor: int = 0
+    refunded_minor: int = 0
+    discount_minor: int = 0
+    phase: int
+    phase_since: datetime
+    due_at: datetime | None = None
+    ask_at: datetime | None = None
+    held_until: datetime | None = None
+    closed_at: datetime | None = None
+    version: int
+    accounts_key: str | None = None
+
+
+def _order_row(changes: Changes) -> _OrderRow:
     order = changes.after
     summary = order.summary if changes.has_new_facts else order.stored  # time alone decides no case
-    return {
-        "id": order.id,
-        "status": summary.status,
-        "captured_minor": summary.captured,
-        "refunding_minor": summary.refunding,
-        "refunded_minor": summary.refunded,
-        "discount_minor": summary.discount,
-        "phase": order.phase,
-        "phase_since": order.phase_since,
-        "due_at": order.due_at,
-        "ask_at": order.ask_at,
-        "held_until": order.held_until,
-        "closed_at": order.closed_at,
-        "version": order.version,
-        "accounts_key": accounts_key(order.order.accounts) if changes.is_due_otherwise and order.due_at else None,
-    }
+    return _OrderRow(
+        id=order.id,
+        status=summary.status,
+        captured_minor=summary.captured,
+        refunding_minor=summary.refunding,
+        refunded_minor=summary.refunded,
+        discount_minor=summary.discount,
+        phase=order.phase,
+        phase_since=order.phase_since,
+        due_at=order.due_at,
+        ask_at=order.ask_at,
+        held_until=order.held_until,
+        closed_at=order.closed_at,
+        version=order.version,
+        accounts_key=accounts_key(order.order.accounts) if changes.is_due_otherwise and order.due_at else None,
+    )
