@@ -11,7 +11,7 @@ import typer
 import uvloop
 from rich.console import Console
 
-from bench import accept, apply, confirms, end_to_end, memory, reads, stages, sweep
+from bench import accept, apply, confirms, end_to_end, memory, reads, stages, stalls, sweep
 from bench.house import Broken, House
 from bench.report import WIDTH, Section, as_json, show
 from bench.sizes import MINIATURE, Sizes
@@ -27,6 +27,7 @@ SECTIONS: Final[Mapping[str, Measure]] = {
     "sweep": sweep.measure,
     "stages": stages.measure,
     "confirms": confirms.measure,
+    "stalls": stalls.measure,
     "memory": memory.measure,
     "reads": reads.measure,
 }

@@ -14,8 +14,8 @@ from bench.report import Section, Target
 from bench.sizes import Sizes
 
 CONNECTIONS: Final = 64
-RATIO_WANTED: Final = 0.5
-P99_WANTED_MS: Final = 10.0
+RATIO_WANTED: Final = 0.65
+P99_ABOVE_WANTED_MS: Final = 5.0
 
 
 class Contestant(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,12 +55,13 @@ async def measure(house: House, sizes: Sizes) -> Section:
         if contestant.lane != "broker" or house.broker is not None:
             found[contestant] = await _measure(house, contestant, sizes)
     bare_rate = (found[BARE].full.rate + found[BARE_AGAIN].full.rate) / 2
+    bare_p99_ms = (found[BARE].half.p99_ms + found[BARE_AGAIN].half.p99_ms) / 2
     ours = found.get(BROKER)
     return Section(
         name="accept",
         title=f"Accept, {CONNECTIONS} connections",
         rows=[_row(contestant, measured, bare_rate) for contestant, measured in found.items()],
-        targets=[] if ours is None else _targets(ours, bare_rate),
+        targets=[] if ours is None else _targets(ours, bare_rate, bare_p99_ms),
         notes=[
             "Mix: half Stripe, a quarter each Alipay and WeChat Pay, on the quorum queue.  Ratio: to the mean of both",
             "bare runs.  CPU: s per 1,000 requests, of the receiver or the bare process.  Half load: posts due at half",
@@ -127,9 +128,10 @@ def _row(contestant: Contestant, measured: Measured, bare_rate: float) -> dict[s
     }
 
 
-def _targets(ours: Measured, bare_rate: float) -> list[Target]:
+def _targets(ours: Measured, bare_rate: float, bare_p99_ms: float) -> list[Target]:
     ratio = ours.full.rate / bare_rate
+    above_ms = ours.half.p99_ms - bare_p99_ms
     return [
         Target(name="accept, quorum queue / bare", measured=ratio, wanted=RATIO_WANTED, at_least=True),
-        Target(name="p99 at half load, ms", measured=ours.half.p99_ms, wanted=P99_WANTED_MS, at_least=False),
+        Target(name="p99 at half load above bare, ms", measured=above_ms, wanted=P99_ABOVE_WANTED_MS, at_least=False),
     ]

@@ -65,12 +65,12 @@ async def _publish(house: House, sender: RabbitSender, found: Confirms, messages
         await sender.put(body)
         took_s = clock.monotonic_s() - began_s
         if number % LOOK_EVERY == 0:
-            logs = {log for log in logs | _open_logs(house.broker_pid) if log.exists()}
+            logs = {log for log in logs | open_logs(house.broker_pid) if log.exists()}
         found[len(logs) > 1].append(took_s)
         await asyncio.sleep(0)
 
 
-def _open_logs(pid: int) -> set[Path]:
+def open_logs(pid: int) -> set[Path]:
     """The log of quorum queues that the node has open; a full one stays until all of it is in segments."""
     files = [entry.readlink() for entry in Path(f"/proc/{pid}/fd").iterdir() if entry.is_symlink()]
     return {file for file in files if file.suffix == ".wal" and "quorum" in file.parts}

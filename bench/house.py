@@ -24,6 +24,7 @@ from bench.load import Drive, Driven, Prepare
 from tillkeeper.lanes.topology import Topology
 from tillkeeper.sandbox.servers import Postgres, RabbitMQ
 from tillkeeper.sandbox.servers.child import Child, free_ports, new_directory
+from tillkeeper.settings import Settings
 from tillkeeper.store.schema.creating import create_schema
 
 ROOT: Final = Path(__file__).parents[1]
@@ -179,6 +180,13 @@ class House:
                 raise Broken(f"{' '.join(command[1:])} ended:\n{child.tail()}")
         finally:
             await child.stop(signal.SIGTERM, within_s=STOP_WITHIN_S)
+
+    def settings(self, dsn: str, queues: str) -> Settings:
+        """The settings of a receiver in the bench's own process."""
+        assert self.broker is not None
+        told = {"database_url": dsn, "broker_url": self.broker.url, "broker_prefix": queues}
+        quiet = {"ingest": {"port": 0, "metrics_port": 0}}
+        return Settings.model_validate(told | quiet | {"accounts": accounts(self._key)})
 
     def _environment(self, dsn: str, queues: str | None) -> dict[str, str]:
         broker = {}

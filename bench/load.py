@@ -24,6 +24,7 @@ from bench.deliveries import Stripe, mixed_requests
 from tillkeeper import clock
 
 TICK_S: Final = 0.001  # uvloop's timers are no finer
+LATE_S: Final = 0.010  # its own timer, and so all posts that were due
 SUCCESS: Final = range(200, 300)
 _LENGTH: Final = b"\r\nContent-Length: "
 
@@ -39,7 +40,8 @@ class Prepare(msgspec.Struct, frozen=True, kw_only=True, tag="prepare"):
 class Drive(msgspec.Struct, frozen=True, kw_only=True, tag="drive"):
     """Posts, going on where the last drive ended: for `seconds`, or so many `requests`.
 
-    With a `rate` the loop is open, and `requests` says how many posts are due in all.
+    With a `rate` the loop is open, and `requests` says how many posts are due in all; posts that take longer than
+    `slow_s` are told one by one.
     """
 
     port: int
@@ -47,6 +49,7 @@ class Drive(msgspec.Struct, frozen=True, kw_only=True, tag="drive"):
     seconds: float | None = None
     requests: int | None = None
     rate: float | None = None
+    slow_s: float | None = None
 
 
 class Driven(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,6 +61,8 @@ class Driven(msgspec.Struct, frozen=True, kw_only=True):
     p50_ms: float
     p99_ms: float
     max_ms: float
+    slow: list[tuple[float, float]] = []  # posts that took longer than `slow_s`: when due, and when answered
+    late: list[tuple[float, float]] = []  # spans in which this process came late to its own timer
 
     @property
     def accepted(self) -> int:
@@ -126,6 +131,8 @@ class Run:
         self._requests = requests
         self._answers: Counter[int] = Counter()
         self._took_s: list[float] = []
+        self._slow: list[tuple[float, float]] = []
+        self._late: list[tuple[float, float]] = []
         self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def drive(self, drive: Drive) -> Driven:
@@ -167,8 +174,11 @@ class Run:
         due: deque[float] = deque()
 
         def answered(connection: Connection, status: int, since_s: float) -> None:
+            now_s = clock.monotonic_s()
             self._answers[status] += 1
-            self._took_s.append(clock.monotonic_s() - since_s)
+            self._took_s.append(now_s - since_s)
+            if drive.slow_s is not None and now_s - since_s > drive.slow_s:
+                self._slow.append((since_s, now_s))
             idle.append(connection)
             post_due()
             if len(self._took_s) == total:
@@ -187,7 +197,10 @@ class Run:
             due.extend(began_s + number / rate for number in range(scheduled, ready))
             scheduled = ready
             post_due()
+            before_s = clock.monotonic_s()
             await asyncio.sleep(TICK_S)
+            if clock.monotonic_s() - before_s > LATE_S:
+                self._late.append((before_s, clock.monotonic_s()))
         await self._ended
         return self._driven(connections, began_s)
 
@@ -221,6 +234,8 @@ class Run:
             p50_ms=1000 * took_s[len(took_s) // 2],
             p99_ms=1000 * took_s[len(took_s) * 99 // 100],
             max_ms=1000 * took_s[-1],
+            slow=self._slow,
+            late=self._late,
         )
 
 

@@ -10,6 +10,7 @@ class Sizes(msgspec.Struct, frozen=True, kw_only=True):
 
     seconds: float = 4.0  # how long each rate is measured
     warm_up_s: float = 1.0
+    slow_s: float = 0.025  # a post that takes longer is looked at for what held it up
     requests: int = 20_000  # distinct ones; a run of more posts them again, which no part of a receiver notices
     clients: tuple[int, ...] = (1, 4, 16, 32)  # of pgbench
     events: int = 40_000  # applied, and end to end
@@ -26,6 +27,7 @@ class Sizes(msgspec.Struct, frozen=True, kw_only=True):
 MINIATURE: Final = Sizes(
     seconds=0.2,
     warm_up_s=0.1,
+    slow_s=0.0,
     requests=200,
     clients=(2,),
     events=2_400,  # the first orders are paid from the 2,001st on

@@ -1,5 +1,6 @@
 """Answers what went wrong with a page that says what and what to do, and never with a trace."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -7,11 +8,12 @@ import structlog
 from aiohttp import web
 
 from tillkeeper.desk.render import page
+from tillkeeper.desk.route import route_of
 from tillkeeper.store.postgres.sqlstates import DATABASE_ERRORS
 
 log = structlog.get_logger()
 
-NOT_FOUND: Final = 404
+ANSWER_S: Final = 5.0  # and so the longest that a page holds a snapshot of the database: others pay for long ones
 EXPLAINED: Final = {400: "bad", 403: "forbidden", 404: "not_found", 405: "method", 413: "too_large"}
 
 
@@ -20,8 +22,10 @@ async def show_problems(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
     """Turns errors into pages.  Redirects, and what an inner middleware made itself, pass."""
+    route = route_of(request)
     try:
-        return await handler(request)
+        async with asyncio.timeout(None if route is not None and route.is_stream else ANSWER_S):
+            return await handler(request)
     except web.HTTPException as problem:
         kind = EXPLAINED.get(problem.status)
         if kind is None or problem.content_type == "application/json":

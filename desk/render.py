@@ -22,6 +22,7 @@ _templates: Final = jinja2.Environment(
     loader=jinja2.PackageLoader("tillkeeper.desk"),
     autoescape=True,
     undefined=jinja2.StrictUndefined,
+    auto_reload=False,  # a process serves the templates that it began with
     trim_blocks=True,
     lstrip_blocks=True,
 )

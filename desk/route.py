@@ -18,6 +18,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     path: str
     role: Needs
     handler: Handler
+    is_stream: bool = False  # what it answers takes as long as somebody looks
 
 
 # By method and path, without patterns.

@@ -14,7 +14,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     Route(method="GET", path="/static/{name}", role="anyone", handler=serve_static),
     *ACCESS_ROUTES,
     Route(method="GET", path="/", role=Role.VIEWER, handler=now.show),
-    Route(method="GET", path="/now/stream", role=Role.VIEWER, handler=now.stream),
+    Route(method="GET", path="/now/stream", role=Role.VIEWER, handler=now.stream, is_stream=True),
     Route(method="GET", path="/stuck", role=Role.VIEWER, handler=stuck.show),
     Route(method="GET", path="/orders", role=Role.VIEWER, handler=order.show),  # ?ref=, for what no path can hold
     Route(method="GET", path="/orders/{ref:[^/]+}", role=Role.VIEWER, handler=order.show),

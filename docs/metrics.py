@@ -10,13 +10,19 @@ from typing import Final
 
 from tillkeeper.metric_definitions import DEFINITIONS, Definition, Values
 from tillkeeper.notices.settings import NotifySettings
-from tillkeeper.settings import IngestSettings, SweepSettings, WorkSettings
+from tillkeeper.settings import DeskSettings, IngestSettings, SweepSettings, WorkSettings
 from tillkeeper.status_server import PORTS_EACH
 from tillkeeper.telemetry import COUNTED_MAX
 from tillkeeper.workers.database_gauges import READ_EVERY_S
 
 PAGE: Final = Path(__file__).parents[1] / "docs" / "metrics.md"
-ROLES: Final = {"ingest": IngestSettings, "work": WorkSettings, "sweep": SweepSettings, "notify": NotifySettings}
+ROLES: Final = {
+    "ingest": IngestSettings,
+    "work": WorkSettings,
+    "sweep": SweepSettings,
+    "notify": NotifySettings,
+    "desk": DeskSettings,
+}
 
 SERVED: Final = """
 Printed from `tillkeeper/telemetry.py` by `make docs`. Each process serves `GET /metrics` for Prometheus, with

@@ -59,13 +59,15 @@ def write_config(
     port: int,
     token: str,
     metrics_port: int = 0,
+    desk_port: int = 0,
     bases: Mapping[str, str] = MappingProxyType({}),
     more: str = "",
 ) -> None:
     """A configuration file for these accounts, beside it a file for each secret; for our eyes only.
 
     `bases` tells where the gateway of an account is asked, `more` are tables of settings besides.  With
-    `metrics_port` 0 the receiver tells its figures nowhere, and the others never do: a play opens no port unasked.
+    `metrics_port` 0 the receiver tells its figures nowhere, and the others never do: a play opens no port unasked, but
+    for the desk's, which is any that is free where `desk_port` is 0.
     """
     lines = [
         f"database_url = {_secret(path, 'database_url', database_url)}",
@@ -75,6 +77,7 @@ def write_config(
     if broker_url is not None:
         lines.append(f"broker_url = {_secret(path, 'broker_url', broker_url)}")
     lines += ["[ingest]", f"port = {port}", f"metrics_port = {metrics_port}"]
+    lines += ["[desk]", f"port = {desk_port}", "metrics_port = 0"]
     unnamed = [role for role in ("work", "sweep", "notify") if f"[{role}]" not in more]
     lines += [line for role in unnamed for line in (f"[{role}]", "metrics_port = 0")]
     _write(path, "\n".join([*lines, *_accounts(path, signers, bases), more]))

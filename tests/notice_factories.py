@@ -1,6 +1,5 @@
 """Notices, orders and settings with defaults."""
 
-from datetime import timedelta
 from itertools import count
 
 import msgspec
@@ -95,17 +94,6 @@ def to_merchant(topic="order.status_changed", *, key=None, version=2, **fields):
 def to_ops(topic="case.opened", *, key=None, **fields):
     payload = {"level": 1, "kind": "stuck", **fields}
     return Notice(key=key or f"n{next(_keys)}", audience=Audience.OPS, topic=topic, payload=payload)
-
-
-class Clock:
-    def __init__(self):
-        self.at = NOON
-
-    def __call__(self):
-        return self.at
-
-    def move(self, **span):
-        self.at += timedelta(**span)
 
 
 async def row_of(pool, key):

@@ -1,10 +1,11 @@
-"""A time that passes only when somebody sleeps."""
+"""A time that passes only when somebody sleeps, and a clock that stands until a test moves it."""
 
 import asyncio
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 NOW = datetime(2026, 10, 5, 12, 0, tzinfo=UTC)
+NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)  # as in the factories
 
 
 @dataclass
@@ -24,3 +25,19 @@ class Time:
         self.slept.append(seconds)
         self.passed_s += seconds
         await asyncio.sleep(0)
+
+
+class Clock:
+    """Stands, until a test moves it."""
+
+    def __init__(self, at: datetime = NOON) -> None:
+        self.at = at
+
+    def __call__(self) -> datetime:
+        return self.at
+
+    def monotonic_s(self) -> float:
+        return (self.at - NOON).total_seconds()
+
+    def move(self, **span: float) -> None:
+        self.at += timedelta(**span)

@@ -29,7 +29,7 @@ class Outage:
 
     @property
     def lasts(self) -> bool:
-        """Whether a user goes without at present."""
+        """Returns True while a user goes without."""
         return bool(self._without)
 
     def failed(self, user: Hashable, reason: object) -> None:

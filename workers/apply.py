@@ -90,17 +90,17 @@ class ApplyLoop:
 
     @property
     def lane_name(self) -> str:
-        """The lane that it takes from."""
+        """Returns the name of the lane that it takes from."""
         return self._lane.name
 
     @property
     def reaches_lane(self) -> bool:
-        """Whether the last take reached the lane."""
+        """Returns True if the last take reached the lane."""
         return not self._lane_is_down
 
     @property
     def behind_since(self) -> datetime | None:
-        """When the oldest delivery came that is in hand, or was applied last; None once the lane was found empty."""
+        """Returns when the oldest delivery came that is in hand, or was applied last; None once the lane was empty."""
         return self._behind_since
 
     async def run_once(self) -> int:

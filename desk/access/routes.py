@@ -6,8 +6,9 @@ from tillkeeper.desk.access import me, sign_in
 from tillkeeper.desk.access.middleware import SIGN_IN_PATH
 from tillkeeper.desk.person import Role
 from tillkeeper.desk.route import Route
+from tillkeeper.domain.people import LINK_PATH
 
-LINK: Final = f"{sign_in.LINK_PATH}/{{token}}"
+LINK: Final = f"{LINK_PATH}/{{token}}"
 
 ACCESS_ROUTES: Final = (
     Route(method="GET", path=SIGN_IN_PATH, role="anyone", handler=sign_in.show_sign_in),

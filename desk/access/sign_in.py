@@ -33,7 +33,6 @@ from tillkeeper.store.postgres.transactions import repeat_on_conflict
 
 log = structlog.get_logger()
 
-LINK_PATH: Final = "/welcome"  # with the link's token behind it
 NAME_CHARS_READ: Final = 200  # no name is as long
 WRONG: Final = 401  # a name or password that is not right
 TOO_MANY: Final = 429

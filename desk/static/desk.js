@@ -3,6 +3,7 @@
 
 (() => {
   const OLD_AFTER_MS = 10000; // the stream says something every second or two
+  const BROKEN_AFTER_MS = 2000; // once a minute it ends, and comes again at once
   const words = document.body.dataset;
   const typing = (target) => target.closest("input, textarea, select, [contenteditable]");
   const rows = () => [...document.querySelectorAll("a.row")];
@@ -64,11 +65,13 @@
   };
   const loaded = performance.now();
   let heard = loaded;
+  let brokenAt = null;
   const tick = () => {
     const age = performance.now() - heard;
     for (const place of document.querySelectorAll("[data-age]")) place.textContent = words.ago.replace("#", lasting(age));
     const live = document.querySelector(".live");
-    if (live && live.dataset.live) live.classList.toggle("old", age > OLD_AFTER_MS || live.dataset.broken === "yes");
+    const isBroken = brokenAt !== null && performance.now() - brokenAt > BROKEN_AFTER_MS;
+    if (live && live.dataset.live) live.classList.toggle("old", age > OLD_AFTER_MS || isBroken);
   };
   setInterval(tick, 1000);
   tick();
@@ -84,8 +87,7 @@
   };
   remember();
   const broken = (is) => {
-    const live = document.querySelector(".live");
-    if (live) live.dataset.broken = is ? "yes" : "no";
+    brokenAt = is ? (brokenAt ?? performance.now()) : null;
     tick();
   };
   document.body.addEventListener("htmx:sseMessage", () => {

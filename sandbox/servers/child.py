@@ -68,7 +68,7 @@ class Child:
 
     @property
     def running(self) -> bool:
-        """Whether it has not ended; a paused one runs."""
+        """Returns True until it has ended; a paused one runs."""
         return self._process.returncode is None
 
     def send(self, number: signal.Signals) -> None:

@@ -25,10 +25,12 @@ from tillkeeper.sandbox.servers.child import Child, free_ports
 from tillkeeper.sandbox.signer import Signer
 from tillkeeper.sandbox.simulators.apis import api_handlers
 from tillkeeper.sandbox.simulators.registry import ledger_of
+from tillkeeper.sandbox.traffic.first_admin import link_of_first_admin
 from tillkeeper.settings import PREFIX, IngestSettings, Settings
 
 READY_WITHIN_S: Final = 60.0  # it takes two or three
 STOP_WITHIN_S: Final = 75.0  # `tillkeeper run` gives each of its children up to 60 s; all is done in one or two
+READY: Final = "/readyz"
 LOOK_S: Final = 5.0  # for one look at whether it is ready
 AUDIT_WITHIN_S: Final = 120.0
 QUERIES_KEPT: Final = 10_000  # a play may go on for days
@@ -49,6 +51,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
 
     url: str
     metrics_url: str | None  # None: nowhere, or at a port that is not named
+    desk_url: str
     token: str
     database_url: str
     signers: Mapping[str, Signer]
@@ -101,6 +104,9 @@ async def own_target(
         )
         stack.push_async_callback(child.stop, signal.SIGTERM, within_s=STOP_WITHIN_S)
         await _until_ready(child, target.url, stop)
+        await _until_ready(child, target.desk_url, stop, path="/sign-in")
+        link = await link_of_first_admin(database_url, target.desk_url)
+        say(f"pages for people, signed in once by this address: {link}")
         yield msgspec.structs.replace(target, own=child)
 
 
@@ -123,6 +129,7 @@ async def running_target(settings: Settings, *, url: str | None, config: Path | 
         yield Target(
             url=url,
             metrics_url=_metrics_url(settings.ingest),
+            desk_url=f"http://{settings.desk.host}:{settings.desk.port}",
             token=settings.api_tokens[0],
             database_url=settings.database_url,
             signers=signers,
@@ -148,7 +155,7 @@ async def _written(
     ledger = _ledger_of(signers)
     bases = await stack.enter_async_context(serving(api_handlers(signers, ledger, now=clock.now, log=queries)))
     token, config = token_hex(16), directory / "tillkeeper.toml"
-    port, metrics_port = free_ports(2)
+    port, metrics_port, desk_port = free_ports(3)
     write_config(
         config,
         signers,
@@ -157,12 +164,14 @@ async def _written(
         port=port,
         token=token,
         metrics_port=metrics_port,
+        desk_port=desk_port,
         bases=bases,
         more=UNLIMITED if asks_first(signers) else "",
     )
     return Target(
         url=f"http://127.0.0.1:{port}",
         metrics_url=f"http://127.0.0.1:{metrics_port}/metrics",
+        desk_url=f"http://127.0.0.1:{desk_port}",
         token=token,
         database_url=database_url,
         signers=signers,
@@ -188,12 +197,12 @@ async def _start_all(servers: Sequence[Postgres | RabbitMQ]) -> None:
         await asyncio.gather(*starting)
 
 
-async def _until_ready(child: Child, url: str, stop: asyncio.Event) -> None:
+async def _until_ready(child: Child, url: str, stop: asyncio.Event, *, path: str = READY) -> None:
     async with aiohttp.ClientSession(url, timeout=aiohttp.ClientTimeout(total=LOOK_S)) as session:
 
         async def is_ready() -> bool:
             _go_on(stop)
-            return await is_up(session)
+            return await is_up(session, path)
 
         try:
             await child.ready(is_ready, within_s=READY_WITHIN_S)
@@ -201,10 +210,10 @@ async def _until_ready(child: Child, url: str, stop: asyncio.Event) -> None:
             raise ServerFailed(f"tillkeeper run {error}") from None
 
 
-async def is_up(session: aiohttp.ClientSession) -> bool:
-    """Returns whether a receiver answers that it can make deliveries durable."""
+async def is_up(session: aiohttp.ClientSession, path: str = READY) -> bool:
+    """Returns whether the path answers that all is well; a receiver's, that it can make deliveries durable."""
     try:
-        async with session.get("/readyz") as answer:
+        async with session.get(path) as answer:
             return answer.status == 200  # noqa: PLR2004 - ready
     except (aiohttp.ClientError, OSError, TimeoutError):
         return False

@@ -5,8 +5,9 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from tests.database.sweeps import Clock, Gateways, a_sweep
+from tests.database.sweeps import Gateways, a_sweep
 from tests.lane_handles import SpoolLane
+from tests.virtual_time import Clock
 from tillkeeper.sandbox.servers import Postgres
 
 

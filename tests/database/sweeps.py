@@ -72,14 +72,6 @@ class Gateways:
         return said
 
 
-class Clock:
-    def __init__(self):
-        self.at = NOON
-
-    def __call__(self):
-        return self.at
-
-
 def a_sweep(pool, gateways, clock, policy=POLICY, **settings):
     return Sweep(
         pool=pool,

@@ -6,7 +6,8 @@ import msgspec
 import pytest
 
 from tests.database.factories import NOON, a_delivery, an_event
-from tests.database.sweeps import HOUR, MINUTE, POLICY, Clock, Gateways, a_sweep, registered, until
+from tests.database.sweeps import HOUR, MINUTE, POLICY, Gateways, a_sweep, registered, until
+from tests.virtual_time import Clock
 from tillkeeper.domain.events import Evidence, Kind
 from tillkeeper.domain.fetching import Fetch
 from tillkeeper.domain.policy import Policy

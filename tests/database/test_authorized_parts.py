@@ -6,8 +6,9 @@ import msgspec
 import pytest
 
 from tests.database.factories import NOON, an_event
-from tests.database.sweeps import HOUR, MINUTE, Clock, Gateways, a_sweep, registered, told, topics, until
+from tests.database.sweeps import HOUR, MINUTE, Gateways, a_sweep, registered, told, topics, until
 from tests.database.test_order_acts import close
+from tests.virtual_time import Clock
 from tillkeeper.domain.events import Evidence, Kind
 from tillkeeper.domain.order.acts import ActRefused
 from tillkeeper.domain.order.registration import Instalment

@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 
 from tests.database.factories import NOON, a_delivery, a_registration, an_event
+from tests.virtual_time import Clock
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.policy import HintPolicy, Policy
 from tillkeeper.gateways.messages import ClaimedReferences, Request
@@ -19,17 +20,6 @@ SECOND = timedelta(seconds=1)
 MINUTE = timedelta(minutes=1)
 POLICY = Policy(hints=HintPolicy(per_minute=10, again_after=10 * MINUTE))
 REQUEST = Request(headers={}, body=b"whatever")
-
-
-class Clock:
-    def __init__(self):
-        self.at = NOON
-
-    def __call__(self):
-        return self.at
-
-    def monotonic_s(self):
-        return (self.at - NOON).total_seconds()
 
 
 class Gateway:

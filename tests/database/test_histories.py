@@ -13,8 +13,9 @@ import msgspec
 import pytest
 
 from tests.database.factories import NOON, a_delivery, a_registration
-from tests.database.sweeps import Clock, Gateways, a_sweep
+from tests.database.sweeps import Gateways, a_sweep
 from tests.pure.domain.histories import END, ORDER, History, answer_at, ends_of, history_of, truth_of
+from tests.virtual_time import Clock
 from tillkeeper.domain.events import Evidence
 from tillkeeper.domain.order.case_reasons import reasons_in
 from tillkeeper.domain.order.status import summarize

@@ -8,7 +8,8 @@ import msgspec
 import pytest
 
 from tests.database.factories import NOON, a_delivery, an_event
-from tests.database.sweeps import HOUR, MINUTE, Clock, Gateways, a_sweep, action_steps, registered, told, until
+from tests.database.sweeps import HOUR, MINUTE, Gateways, a_sweep, action_steps, registered, told, until
+from tests.virtual_time import Clock
 from tillkeeper.domain.events import Evidence, Kind
 from tillkeeper.domain.ladder import Action, Ladder
 from tillkeeper.domain.order.refund_registration import AskedRefund

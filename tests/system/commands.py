@@ -18,7 +18,7 @@ from tests.system.receiving import SECRET, TOKEN
 from tillkeeper.cli import app
 
 WITHIN_S = 180.0
-SERVE = ("run", "ingest", "work", "sweep", "notify", "fetch")  # they take signals, as only a program can
+SERVE = ("run", "ingest", "work", "sweep", "notify", "desk", "fetch")  # they take signals, as only a program can
 CLOSED_PORT_URL = "postgresql://postgres@127.0.0.1:1/none"  # nobody listens on port 1
 # The tests' own environment says nothing about Tillkeeper, but that sweeps and senders take no port unasked.
 ENVIRON = {name: value for name, value in os.environ.items() if not name.startswith(("TILLKEEPER_", "PROMETHEUS_"))} | {
@@ -47,6 +47,7 @@ def toml(
     ingest: str = "port = 0\nmetrics_port = 0",
     work: str = "metrics_port = 0",
     more: str = "",
+    desk: str = "port = 0\nmetrics_port = 0",
 ) -> str:
     return "\n".join(
         [
@@ -55,6 +56,7 @@ def toml(
             more,
             f"[ingest]\n{ingest}",
             f"[work]\n{work}",
+            f"[desk]\n{desk}",
             f'[accounts.stripe-main]\ngateway = "stripe"\nwebhook_secrets = ["{SECRET}"]',
         ]
     )

@@ -22,6 +22,7 @@ from tests.system.backfilling import (
     requested,
     row_of,
 )
+from tests.virtual_time import Clock
 from tillkeeper.api_client.client import QueryFailed
 from tillkeeper.domain.policy import Policy, SilencePolicy
 from tillkeeper.gateways.messages import Request
@@ -125,14 +126,6 @@ class EventLists:
         self.parts.append((since, until))
         self.at_part(since)
         yield ()
-
-
-class Clock:
-    def __init__(self):
-        self.at = NOON
-
-    def __call__(self):
-        return self.at
 
 
 async def test_it_goes_on_where_it_stopped(pool):

@@ -10,6 +10,7 @@ import pytest
 from aiohttp import web
 from aiosmtpd.smtp import AuthResult
 
+from tests.collector import collecting
 from tests.notice_servers import smtp_server
 from tests.system.checking import TlsProxy, an_authority
 from tests.system.commands import CLOSED_PORT_URL, serving, tillkeeper, toml, written
@@ -471,3 +472,25 @@ async def test_the_page_says_what_is_left(config):
     assert left.startswith("to do  account stripe-main")
     assert "-> set api_key (deploy/accounts.toml)" in ended.out
     assert ended.out.endswith(" lines are left to do.\n")
+
+
+# --- traces -----------------------------------------------------------------------------------------------------------
+
+
+async def test_a_collector_is_asked_whether_it_takes_traces(tmp_path, database):
+    async with collecting() as collector:
+        told = toml(database)
+        assert await line(written(tmp_path, told), "traces") == (
+            "off",
+            "not made",
+            "set tracing.endpoint to have them sent to a collector",
+        )
+        headers = f'headers = {{ Authorization = "{PASSWORD}" }}'
+        config = written(tmp_path, f'{told}\n[tracing]\nendpoint = "{collector.endpoint}"\n{headers}')
+        assert await line(config, "traces") == ("ok", f"{collector.endpoint} takes them", "")
+        assert collector.headers[0]["Authorization"] == PASSWORD
+        collector.status = 401
+        state, says, _ = await line(config, "traces")
+        assert (state, says) == ("wrong", f"{collector.endpoint} answered 401")
+    state, says, _ = await line(config, "traces")
+    assert (state, says) == ("wrong", f"{collector.endpoint}: nobody answers (ClientConnectorError)")

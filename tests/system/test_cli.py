@@ -26,6 +26,7 @@ COMMANDS = [
     "run",
     "ingest",
     "work",
+    "desk",
     "db init",
     "db status",
     "db upgrade",
@@ -196,11 +197,12 @@ async def test_a_database_that_does_not_exist_is_a_bad_configuration(tmp_path, p
         assert '"nowhere" does not exist' in ended.err
 
 
-@pytest.mark.parametrize("command", ["ingest", "work", "run"])
+@pytest.mark.parametrize("command", ["ingest", "work", "desk", "run"])
 async def test_a_port_that_is_taken_is_said_in_a_line(tmp_path, database, command):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        config = written(tmp_path, toml(database, ingest=f"port = {port}", work=f"metrics_port = {port}"))
+        roles = {"ingest": f"port = {port}", "work": f"metrics_port = {port}", "desk": f"port = {port}"}
+        config = written(tmp_path, toml(database, **roles))
         ended = await tillkeeper(command, "--config", config)
     assert ended.code == 2
     assert f"cannot listen on 127.0.0.1:{port}: Address already in use" in ended.err

@@ -52,10 +52,10 @@ async def test_run_takes_a_webhook_to_its_order_and_stops_in_order(tmp_path, emp
         await run.saw("ingest_stopped")
         run.child.send_signal(signal.SIGINT)  # a person in a hurry
         assert await run.ended() == 0
-    first, *then, last = run.events()[-5:]
+    first, *then, last = run.events()[-6:]
     assert (first, sorted(then), last) == (
         "ingest_stopped",
-        ["notify_stopped", "sweep_stopped", "worker_stopped"],
+        ["desk_stopped", "notify_stopped", "sweep_stopped", "worker_stopped"],
         "run_stopped",
     )
     assert run.other == [""]  # nothing but log lines, to the end
@@ -97,7 +97,7 @@ async def test_run_starts_a_child_again_and_its_children_end_with_it(config):
         assert (died["process"], died["pid"], died["code"]) == ("ingest", receiver, -signal.SIGKILL)
         await run.saw("ingest_listening", times=2)
         orphans = [os.pidfd_open(pid) for pid in children_of(run.pid)]
-        assert len(orphans) == 4  # ingest, work, sweep, notify
+        assert len(orphans) == 5  # ingest, work, sweep, notify, desk
         run.child.kill()
         for orphan in orphans:
             await gone(orphan)
@@ -124,9 +124,9 @@ async def test_several_workers_share_their_figures_and_end_together(tmp_path, da
             await gone(process)
 
 
-@pytest.mark.parametrize("role", ["ingest", "work", "sweep", "notify", "run"])
+@pytest.mark.parametrize("role", ["ingest", "work", "sweep", "notify", "desk", "run"])
 async def test_a_hangup_ends_no_process(tmp_path, database, role):
-    began = {"ingest": "ingest_listening", "work": "worker_started", "run": "schema_ready"}
+    began = {"ingest": "ingest_listening", "work": "worker_started", "desk": "desk_listening", "run": "schema_ready"}
     async with serving(role, "--config", written(tmp_path, toml(database))) as process:
         await process.saw(began.get(role, f"{role}_started"))
         process.child.send_signal(signal.SIGHUP)

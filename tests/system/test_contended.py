@@ -7,8 +7,9 @@ import asyncpg
 import pytest
 
 from tests.database.factories import NOON, a_delivery, a_registration, an_event
-from tests.database.sweeps import MINUTE, Clock, Gateways, a_sweep, registered
+from tests.database.sweeps import MINUTE, Gateways, a_sweep, registered
 from tests.system.receiving import AUTHORIZED
+from tests.virtual_time import Clock
 from tillkeeper.domain.delivery import Envelope, pack
 from tillkeeper.domain.events import Evidence
 from tillkeeper.domain.policy import Policy

@@ -15,7 +15,15 @@ from tests.system.deploying import EXAMPLE, loaded, make_secrets, secrets_named_
 from tillkeeper.api_client.settings import ApiClientSettings
 from tillkeeper.gateways.registry import GATEWAYS
 from tillkeeper.notices.settings import NotifySettings, SmtpSettings, WebhookSettings
-from tillkeeper.settings import BadSettings, IngestSettings, RetentionSettings, Settings, SweepSettings, WorkSettings
+from tillkeeper.settings import (
+    BadSettings,
+    DeskSettings,
+    IngestSettings,
+    RetentionSettings,
+    Settings,
+    SweepSettings,
+    WorkSettings,
+)
 from tillkeeper.tracing.settings import TracingSettings
 
 # --- the example configuration ----------------------------------------------------------------------------------------
@@ -105,6 +113,7 @@ def models() -> dict[tuple[str, ...], type[BaseModel]]:
         ("ingest",): IngestSettings,
         ("work",): WorkSettings,
         ("sweep",): SweepSettings,
+        ("desk",): DeskSettings,
         ("api_client",): ApiClientSettings,
         ("retention",): RetentionSettings,
         ("tracing",): TracingSettings,
@@ -117,7 +126,7 @@ def models() -> dict[tuple[str, ...], type[BaseModel]]:
 
 LINES = list(lines_of(EXAMPLE))
 TABLES = {
-    (): {"ingest", "work", "sweep", "api_client", "retention", "notify", "tracing", "accounts"},
+    (): {"ingest", "work", "sweep", "desk", "api_client", "retention", "notify", "tracing", "accounts"},
     ("notify",): {"smtp", "webhooks", "ops"},
 }
 

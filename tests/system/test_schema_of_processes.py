@@ -11,7 +11,7 @@ from tests.system.receiving import PATH, a_delivery, until
 from tillkeeper.sandbox.servers.child import free_ports
 from tillkeeper.store.schema.files import migrations, newest_version
 
-ROLES = ("ingest", "work", "sweep", "notify", "run")
+ROLES = ("ingest", "work", "sweep", "notify", "desk", "run")
 NEWEST = newest_version()
 LATER = list(range(2, NEWEST + 1))
 OLDER = "DELETE FROM schema_versions WHERE version = (SELECT max(version) FROM schema_versions)"

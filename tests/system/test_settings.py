@@ -297,3 +297,22 @@ def test_retention_is_turned_off_by_saying_so(config):
 def test_days_that_retention_cannot_keep_are_refused_in_a_line(config, days):
     [problem] = problems(config, TILLKEEPER_RETENTION__OUTBOX_DAYS=days)
     assert "retention.outbox_days" in problem
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "problem"),
+    [
+        ("ENDPOINT", "collector:4318", "must be an address such as http://127.0.0.1:4318/v1/traces"),
+        ("ENDPOINT", "http://collector:port/v1/traces", "must be an address such as http://127.0.0.1:4318/v1/traces"),
+        ("ENDPOINT", "http://collector:4318", "has no path; collectors take traces at /v1/traces, so that it ends so"),
+        ("ENDPOINT", "https://me:hunter2@collector/v1/traces", "must not hold a login; name it in tracing.headers"),
+        ("RATIO", "1.5", "less than or equal to 1"),
+        ("HEADERS", '{"Authorization": "two\\nlines"}', "must be one line of printable ASCII"),
+        ("HEADERS", '{"Author ization": "Basic"}', "must be the name of a header, such as Authorization"),
+    ],
+)
+def test_what_is_wrong_with_traces_settings_is_told(key, value, problem):
+    environ = {"TILLKEEPER_DATABASE_URL": "postgresql:///till", f"TILLKEEPER_TRACING__{key}": value}
+    [line] = problems(**environ)
+    assert line.startswith(f"tracing.{key.lower()}")
+    assert problem in line

@@ -1,5 +1,7 @@
 """Traces, as a collector gets them from programs that run: from a signed webhook to the merchant's endpoint."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import aiohttp
@@ -7,8 +9,9 @@ import pytest
 
 from tests.collector import Collector, Told, collecting
 from tests.notice_servers import http_server
-from tests.system.commands import serving, toml, written
+from tests.system.commands import ENVIRON, serving, toml, written
 from tests.system.receiving import AUTHORIZED, PATH, SECRET, TOKEN, a_delivery
+from tillkeeper.sandbox.servers.child import free_ports
 
 ROOT = Path(__file__).parents[2]
 ORDER = {
@@ -120,3 +123,59 @@ async def test_who_sets_the_header_at_the_edge_may_have_it_gone_on_with_and_chan
     assert {span.trace for span in collector.spans} == {"a" * 32}
     assert {span.parent for span in received} == {"b" * 16}
     assert {span.parent for span in sent} == {span.id for span in received}
+
+
+async def test_a_collector_that_refuses_costs_spans_alone_and_the_log_tells_it_once(tmp_path, database, collector):
+    config = configured(tmp_path, database, collector.endpoint)
+    collector.status = 500
+    async with serving("ingest", "--config", config) as ingest:
+        port = (await ingest.saw("ingest_listening"))["port"]
+        async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as client:
+            for number in range(3):
+                collector.asked.clear()
+                assert await post(client, f"evt_{number}") == 200
+                await collector.asked.wait()
+            begun = await ingest.saw("traces_not_sent")
+            collector.status = 200
+            assert await post(client, "evt_again") == 200
+            await ingest.saw("traces_sent_again")
+        ingest.child.terminate()
+        assert await ingest.ended() == 0
+    assert "500" in begun["error"]
+    assert ingest.events().count("traces_not_sent") == 1
+    assert set(ingest.other) <= {""}  # nothing of the library's own
+
+
+@pytest.mark.parametrize("how", ["hangs", "is away"])
+async def test_a_process_stops_in_good_order_whatever_its_collector_does(tmp_path, database, collector, how):
+    collector.hangs = True
+    [closed] = free_ports(1)
+    endpoint = collector.endpoint if how == "hangs" else f"http://127.0.0.1:{closed}/v1/traces"
+    config = configured(tmp_path, database, endpoint)
+    async with serving("ingest", "--config", config) as ingest:
+        port = (await ingest.saw("ingest_listening"))["port"]
+        async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as client:
+            assert await post(client) == 200
+        if how == "hangs":
+            await collector.asked.wait()
+        ingest.child.terminate()
+        assert await ingest.ended() == 0
+    assert "ingest_stopped" in ingest.events()
+    assert set(ingest.other) <= {""}
+
+
+WITHOUT_IT = "import sys; sys.modules['opentelemetry'] = None; from tillkeeper.cli import main; main()"
+
+
+def test_where_opentelemetry_is_not_installed_the_setting_is_refused_in_a_line_that_says_what_to_do(tmp_path, database):
+    config = configured(tmp_path, database, "http://127.0.0.1:4318/v1/traces")
+    ended = subprocess.run(
+        [sys.executable, "-c", WITHOUT_IT, "work", "--config", str(config)],
+        env=ENVIRON,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert "pip install 'tillkeeper[otel]'" in ended.stderr
+    assert "Traceback" not in ended.stderr

@@ -1,4 +1,4 @@
-"""Implements `tillkeeper ingest`, `work`, `sweep` and `notify`: one role each, of which any number may run."""
+"""Implements `tillkeeper ingest`, `work`, `sweep`, `notify` and `desk`: one role each, of which any number may run."""
 
 import asyncio
 import errno
@@ -54,6 +54,25 @@ def work_command(config: Config = None, as_json: AsJson = False, tied: Tied = Fa
         from tillkeeper.workers.process import serve
 
         _serve("work", settings, serve, ((settings.work.metrics_host, settings.work.metrics_port),), tied=tied)
+
+
+@app.command("desk", epilog=exits(yes="stopped in good order", example="tillkeeper desk --config tillkeeper.toml"))
+def desk_command(config: Config = None, as_json: AsJson = False, tied: Tied = False) -> None:
+    """Serve the pages for people, until SIGTERM or Ctrl-C.
+
+    Whoever opens them signs in; `tillkeeper user add` adds people.  It listens on the loopback unless desk.host says
+    otherwise: put a reverse proxy before it that speaks https.  Logs are JSON lines on standard error;
+    desk.metrics_port serves /metrics, /healthz and /readyz.
+    """
+    with reported(as_json=as_json):
+        settings = serving_settings_from(config)
+        from tillkeeper.desk.server import serve
+
+        listens = (
+            (settings.desk.host, settings.desk.port),
+            (settings.desk.metrics_host, settings.desk.metrics_port),
+        )
+        _serve("desk", settings, serve, listens, tied=tied)
 
 
 notify = typer.Typer()

@@ -1,4 +1,4 @@
-"""Implements `tillkeeper run`: database, receiver, workers and sender of one machine, in one process tree."""
+"""Implements `tillkeeper run`: receiver, workers, sender and desk of one machine, in one process tree."""
 
 import asyncio
 from typing import TYPE_CHECKING, Final
@@ -21,9 +21,9 @@ CHILD_STOP_S: Final = 60.0  # a child that has children of its own gives them 45
 def run_command(config: Config = None, as_json: AsJson = False, tied: Tied = False) -> None:
     """Run everything that one machine needs, until SIGTERM or Ctrl-C.
 
-    Waits for the database, creates its schema where there is none, then keeps a receiver (ingest), workers (work) and a
-    sender of notices (notify) going.  Stopping finishes what is in hand: first the receiver, then the others.  Pressing
-    Ctrl-C again loses nothing.  Logs are JSON lines on standard error.
+    Waits for the database, creates its schema where there is none, then keeps a receiver (ingest), workers (work), a
+    sweep, a sender of notices (notify) and the pages for people (desk) going.  Stopping finishes what is in hand: first
+    the receiver, then the others.  Pressing Ctrl-C again loses nothing.  Logs are JSON lines on standard error.
     """
     with reported(as_json=as_json):
         settings = serving_settings_from(config)
@@ -75,6 +75,7 @@ async def _keep_roles(stop: asyncio.Event) -> None:
             roles.create_task(keep_running_child(_role("work"), workers_stop))
             roles.create_task(keep_running_child(_role("sweep"), workers_stop))
             roles.create_task(keep_running_child(_role("notify"), workers_stop))
+            roles.create_task(keep_running_child(_role("desk"), workers_stop))
             await keep_running_child(_role("ingest"), stop)
             workers_stop.set()
 

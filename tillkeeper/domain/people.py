@@ -15,6 +15,8 @@ PASSWORD_CHARS_MAX: Final = 1024  # a longer one is work for the hash, and no pa
 RESERVED_NAMES: Final = frozenset({"system", "tillkeeper", "policy", "redelivery"})
 _NAME: Final = re.compile(r"\w[\w.@+-]*")
 
+LINK_PATH: Final = "/welcome"  # of the desk; behind it stands the token of a one-time link
+
 Locale = Literal["en", "zh"]
 
 

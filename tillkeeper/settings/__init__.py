@@ -20,6 +20,7 @@ from tillkeeper.settings.loading import (
 )
 from tillkeeper.settings.models import (
     Accounts,
+    DeskSettings,
     IngestSettings,
     RetentionSettings,
     Settings,
@@ -36,6 +37,7 @@ __all__ = [
     "PREFIX",
     "Accounts",
     "BadSettings",
+    "DeskSettings",
     "IngestSettings",
     "Look",
     "RetentionSettings",

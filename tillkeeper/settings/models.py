@@ -22,6 +22,7 @@ from tillkeeper.tracing.settings import TracingSettings
 ENVELOPE_KEYS_MAX: Final = 5  # each is tried for every message
 TOKENS_MAX: Final = 20  # each request of the orders API is compared with all
 STRICT: Final = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+LOOPBACK: Final = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
 Accounts = dict[AccountName, AccountSettings]
 
 
@@ -35,10 +36,7 @@ class IngestSettings(BaseModel):
     public_url: Annotated[str, url_of("https", "http")] | None = None  # nothing but `tillkeeper check` needs to know it
     max_body_bytes: BodyBytes = 256 * 1024  # the largest real delivery seen is 38 KiB; an account may take more
     # Their X-Forwarded-For is trusted: unsigned deliveries are limited by the address that sent them.
-    trusted_proxies: Annotated[tuple[IPvAnyNetwork, ...], Field(max_length=100)] = (
-        IPv4Network("127.0.0.0/8"),
-        IPv6Network("::1/128"),
-    )
+    trusted_proxies: Annotated[tuple[IPvAnyNetwork, ...], Field(max_length=100)] = LOOPBACK
     processes: Processes = 1
     metrics_host: str = "127.0.0.1"  # not `host`: whoever can post webhooks must not read the metrics
     metrics_port: Port = 9470  # 0: no metrics over HTTP; unless it is named, the first free one of ten from there
@@ -64,6 +62,19 @@ class SweepSettings(BaseModel):
     ask_within_s: Annotated[float, Field(ge=1, le=600)] = 40.0
     metrics_host: str = "127.0.0.1"
     metrics_port: Port = 9490
+
+
+class DeskSettings(BaseModel):
+    """The settings of the desk."""
+
+    model_config = STRICT
+
+    host: str = "127.0.0.1"  # behind a reverse proxy that speaks https
+    port: Port = 8090
+    # Their X-Forwarded-Proto is believed: whether the browser came by https, and cookies are for https alone.
+    trusted_proxies: Annotated[tuple[IPvAnyNetwork, ...], Field(max_length=100)] = LOOPBACK
+    metrics_host: str = "127.0.0.1"  # not `host`: who may look at orders need not read the metrics
+    metrics_port: Port = 9510
 
 
 class RetentionSettings(BaseModel):
@@ -102,6 +113,7 @@ class Settings(BaseModel):
     ingest: IngestSettings = IngestSettings()
     work: WorkSettings = WorkSettings()
     sweep: SweepSettings = SweepSettings()
+    desk: DeskSettings = DeskSettings()
     api_client: ApiClientSettings = ApiClientSettings()
     notify: NotifySettings = Field(default_factory=NotifySettings)
     retention: RetentionSettings = RetentionSettings()

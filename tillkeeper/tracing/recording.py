@@ -15,9 +15,8 @@ from opentelemetry.util.types import Attributes
 from structlog.contextvars import bind_contextvars, reset_contextvars
 
 from tillkeeper import __version__
-from tillkeeper.tracing.spans import NO_SPAN, Attribute, Kind, Span
+from tillkeeper.tracing.spans import LOG_FIELD, NO_SPAN, Attribute, Kind, Span
 
-LOG_FIELD: Final = "tillkeeper_trace_id"
 KINDS: Final = {kind: trace.SpanKind[kind] for kind in Kind}
 NOTHING_CURRENT: Final = contexts.Context()
 _w3c: Final = TraceContextTextMapPropagator()

@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Final, Protocol, Self, TypeAlias
 
 Attribute: TypeAlias = str | int | bool
+LOG_FIELD: Final = "tillkeeper_trace_id"  # of lines that are written within a span
 NO_ATTRIBUTES: Final[Mapping[str, Attribute]] = {}
 
 

@@ -7,8 +7,8 @@ from aiohttp import web
 from argon2 import PasswordHasher
 
 from tests.browsing import PASSWORD, desk_server
-from tests.database.sweeps import Clock
 from tests.desks import a_desk
+from tests.virtual_time import Clock
 from tillkeeper.desk import app as desk_app
 from tillkeeper.desk.access import passwords
 from tillkeeper.desk.person import Role, person_of

@@ -5,8 +5,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from tests.notice_factories import Clock
 from tests.notice_servers import http_server, smtp_server
+from tests.virtual_time import Clock
 from tillkeeper.notices.channels import open_channels
 from tillkeeper.workers.database_retry import DatabaseRetry
 from tillkeeper.workers.notify import NotifyLoop

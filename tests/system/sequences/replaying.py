@@ -23,6 +23,7 @@ from uuid import uuid4
 import asyncpg
 from aiohttp import web
 
+from tests.virtual_time import Clock
 from tillkeeper.api_client.client import ApiClient
 from tillkeeper.api_client.http import open_http
 from tillkeeper.api_client.settings import ApiClientSettings
@@ -72,14 +73,6 @@ def _orders(steps: Sequence[Any]) -> Iterator[list[Any]]:
     ways = [list(itertools.permutations(each)) if "deliver" in each[0] else [tuple(each)] for each in groups]
     for way in itertools.product(*ways):
         yield [step for group in way for step in group]
-
-
-@dataclass
-class Clock:
-    at: datetime
-
-    def __call__(self) -> datetime:
-        return self.at
 
 
 @dataclass

@@ -24,7 +24,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_ready(self) -> bool:
-        """Whether nothing is left to do about it."""
+        """Returns True if nothing is left to do about it."""
         return self.state in {State.OK, State.OFF}
 
 

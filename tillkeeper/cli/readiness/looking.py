@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 
-from tillkeeper.cli.readiness import accounts, broker, configuration, database, notices, public_url
+from tillkeeper.cli.readiness import accounts, broker, configuration, database, notices, public_url, tracing
 from tillkeeper.cli.readiness.finding import Finding
 from tillkeeper.settings import Look, Settings, look_at_settings
 
@@ -31,3 +31,4 @@ async def _rest(settings: Settings, look: Look, *, live: bool, management: str |
     yield notices.webhooks(settings.notify)
     for finding in notices.ops(settings.notify):
         yield finding
+    yield await tracing.tracing(settings.tracing)

@@ -25,11 +25,18 @@ REQUIRED_SETTINGS: Final = {
 
 
 async def open_pool(
-    database_url: str, *, max_size: int, min_size: int = 1, command_timeout_s: float = COMMAND_S, by_key: bool = False
+    database_url: str,
+    *,
+    max_size: int,
+    min_size: int = 1,
+    command_timeout_s: float = COMMAND_S,
+    statement_timeout_s: float | None = None,
+    by_key: bool = False,
 ) -> Pool:
     """Returns a pool on servers that keep what they commit: every new connection is checked, also after a failover.
 
-    `by_key` is for who looks up rows by their keys and nothing else.  Raises UnsafeDatabase, or one of DATABASE_ERRORS.
+    `by_key` is for who looks up rows by their keys and nothing else.  `statement_timeout_s` has the server give up by
+    itself, too.  Raises UnsafeDatabase, or one of DATABASE_ERRORS.
     With `min_size` 0 it connects, and may raise, at its first use.
     """
 
@@ -37,6 +44,8 @@ async def open_pool(
         await refuse_unsafe(conn)
         if by_key and not conn.is_behind_pooler:  # where nothing is prepared, no plan grows old
             await conn.execute(PLAN_BY_KEY)
+        if statement_timeout_s is not None and not conn.is_behind_pooler:
+            await conn.fetchval(GIVE_UP_AFTER, str(int(statement_timeout_s * 1000)))
 
     return await Pool(
         database_url,
@@ -57,6 +66,8 @@ async def _reset(conn: Conn) -> None:
 
 # A plan that reads a whole table, made while that was small, stays in use while it grows.
 PLAN_BY_KEY = "SELECT set_config('enable_seqscan', 'off', false)"
+
+GIVE_UP_AFTER = "SELECT set_config('statement_timeout', $1, false)"
 
 SERVER_SETTINGS = "SELECT name, setting FROM pg_settings WHERE name = ANY($1::text[])"
 IN_RECOVERY = "SELECT pg_is_in_recovery()"
