@@ -104,6 +104,7 @@ keep: setup  ## When a release is cut: keeps its program for the upgrade test; V
 	@$(BIN)/python -m tests.releases.kept $(VERSION)
 
 docs: setup  ## The pages of docs/ and the dashboards that are printed from tables: gateways, states, metrics
+	@$(BIN)/python docs/access.py
 	@$(BIN)/python docs/gateways.py
 	@$(BIN)/python docs/states.py
 	@$(BIN)/python docs/orders_api.py

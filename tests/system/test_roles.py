@@ -70,12 +70,15 @@ NEVER_RUN = {
         "refused": {"INSERT"},
     },
     "notify": {table: {"INSERT", "UPDATE", "DELETE"} for table in ("payments", "refunds", "disputes")},
+    # What `tillkeeper user` does.
+    "desk": {"people": {"INSERT"}, "one_time_links": {"INSERT", "DELETE"}, "api_tokens": {"INSERT"}},
 }
 PROCESSES = {
     "ingest": ("tillkeeper.ingest.server",),
     "work": ("tillkeeper.workers.process", "tillkeeper.workers.server"),
     "sweep": ("tillkeeper.workers.sweep_server",),
     "notify": ("tillkeeper.workers.notify_server",),
+    "desk": ("tillkeeper.desk.server",),
 }
 
 
@@ -124,7 +127,10 @@ def needed(modules):
     return needs
 
 
-COLUMNS_ALONE = {("notify", "orders", "UPDATE"), ("sweep", "outbox", "UPDATE"), ("sweep", "spool", "SELECT")}
+COLUMNS_ALONE = {
+    *(("notify", "orders", "UPDATE"), ("sweep", "outbox", "UPDATE"), ("sweep", "spool", "SELECT")),
+    *(("desk", table, "UPDATE") for table in ("people", "one_time_links", "api_tokens")),
+}
 
 
 @pytest.mark.parametrize("role", PROCESSES)
@@ -309,6 +315,20 @@ async def test_every_process_works_under_its_own_role(tmp_path, urls):
     erase = config_of(tmp_path, "erase", urls["erase"], port=port)
     erased = await tillkeeper("erase", "ORDER-1", "--note", "a test", "--config", erase)
     assert erased.code == 0, erased.err
+    people = config_of(tmp_path, "people", urls["people"], port=port)
+    for command in (
+        ("add", "mei", "--role", "viewer"),
+        ("role", "mei", "support"),
+        ("tokens", "add", "mei", "exports"),
+        ("tokens", "end", "mei", "exports"),
+        ("reset", "mei"),
+        ("disable", "mei", "--note", "a test"),
+        ("enable", "mei", "--note", "a test"),
+        ("list",),
+        ("log",),
+    ):
+        told = await tillkeeper("user", *command, "--config", people)
+        assert told.code == 0, (command, told.err)
     ops = config_of(tmp_path, "ops", urls["ops"], port=port)
     for command in (
         ("order", "hold", "ORDER-1", "1h", "--note", "a test"),

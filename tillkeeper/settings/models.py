@@ -71,6 +71,7 @@ class DeskSettings(BaseModel):
 
     host: str = "127.0.0.1"  # behind a reverse proxy that speaks https
     port: Port = 8090
+    public_url: Annotated[str, url_of("https", "http")] | None = None  # where browsers find it: one-time links begin so
     # Their X-Forwarded-Proto is believed: whether the browser came by https, and cookies are for https alone.
     trusted_proxies: Annotated[tuple[IPvAnyNetwork, ...], Field(max_length=100)] = LOOPBACK
     metrics_host: str = "127.0.0.1"  # not `host`: who may look at orders need not read the metrics
