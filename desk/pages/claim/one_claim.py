@@ -13,7 +13,7 @@ from tillkeeper.desk.person import Role, is_enough
 from tillkeeper.desk.render import page, shower_for
 from tillkeeper.domain.claim_words import HEADLINES, SIGN_WORDS, say
 from tillkeeper.domain.likely_orders import LIKENESS_WORDS, Likeness
-from tillkeeper.domain.payment_claim import Act, Known, Verdict, answer
+from tillkeeper.domain.payment_claim import Act, Known, PossibleMoney, Verdict, answer
 from tillkeeper.gateways.askable import unaskable_by_order
 from tillkeeper.store.people.approvals import Approval, open_approvals
 from tillkeeper.store.search.claim import read_claim
@@ -45,7 +45,7 @@ async def show_claim(
     if known is None:
         return page(request, "no_order.html", status=404, shower=shower, ref=order_ref)
     known = known.besides(unaskable_by_order(desk.settings.accounts, known.order.order, now=shower.now))
-    found = answer(known)
+    found, proposals = answer(known), await _proposals(request, order_ref)
     response = page(
         request,
         "claim/one.html",
@@ -64,8 +64,8 @@ async def show_claim(
         is_asking=is_asking(known),
         may_ask=Act.ASK in found.acts and is_enough(person.role, Role.SUPPORT),
         is_held=known.order.is_held(shower.now),
-        possible=known.possible if is_enough(person.role, Role.SUPPORT) else (),
-        proposals=await _proposals(request, order_ref),
+        possible=_bindable(known, proposals) if Act.BIND in found.acts and is_enough(person.role, Role.SUPPORT) else (),
+        proposals=proposals,
         may_confirm=is_enough(person.role, Role.OPERATOR),
         may_refuse=is_enough(person.role, Role.SUPPORT),
         name=person.name,
@@ -79,6 +79,12 @@ async def show_claim(
 def is_asking(known: Known) -> bool:
     """Returns True from when a person had the gateways asked until the sweep has their answers."""
     return known.order.ask_at is not None
+
+
+def _bindable(known: Known, proposals: Sequence[Approval]) -> list[PossibleMoney]:
+    """Returns the money that nobody has proposed to bind so far."""
+    proposed = {(each.content["account"], each.content["payment_ref"]) for each in proposals}
+    return [each for each in known.possible if (each.money.account, each.money.payment_ref) not in proposed]
 
 
 async def _proposals(request: web.Request, order_ref: str) -> Sequence[Approval]:

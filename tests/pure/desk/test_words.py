@@ -86,7 +86,7 @@ FAMILIES = {
     "now.": {*Truth, *Concern, *(f"{concern}_do" for concern in Concern), "received", "lane", "applied", "told"},
 }
 # Families of which the page writes the key through what is decided in Python.
-DECIDED = {"order.title_", "refund.", "dispute."}
+DECIDED = {"order.title_"}
 # What stands in templates as it is: the names of programs, and the keys of a keyboard.
 NO_WORDS = {"Tillkeeper", "RabbitMQ", "PostgreSQL", "g", "j", "k"}
 

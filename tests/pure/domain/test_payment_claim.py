@@ -213,6 +213,9 @@ ANY = st.builds(
 @given(ANY)
 def test_what_is_uncertain_is_never_not_paid(told):
     found = answer(told)
+    assert (Sign.ANSWERED in [each.sign for each in (*found.because, *found.besides)]) == (
+        found.verdict is Verdict.NOT_PAID
+    )
     if found.verdict is Verdict.NOT_PAID:
         assert not told.parked
         assert not told.possible

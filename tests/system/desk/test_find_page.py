@@ -128,7 +128,7 @@ async def test_the_answer_stands_first_with_evidence_and_words_to_send(client, p
         "129.00",
         "do not pay again",
         "请不要再次付款",
-        f"Propose to bind 2026112222001 to {REF}",
+        "Propose to bind 2026112222001 to ORD-77012345",
     ):
         assert part in text
     page = await (await client.get(f"/orders/{REF}/claim")).text()
