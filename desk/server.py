@@ -60,7 +60,7 @@ async def desk_server(settings: Settings) -> AsyncIterator[int]:
         depth = _depth(settings)
         if depth is not None:
             stack.push_async_callback(depth.close)
-        desk = _desk(settings, pool, policy, depth)
+        desk = _desk(settings, pool, policy, accounts, depth)
         stop = asyncio.Event()
         loops = [
             start(desk.feed.run(stop), name="feed"),
@@ -95,7 +95,7 @@ def _depth(settings: Settings) -> QueueDepth | None:
     return QueueDepth(settings.broker_url, Topology(prefix=settings.broker_prefix, shards=settings.broker_shards))
 
 
-def _desk(settings: Settings, pool: Pool, policy: PolicyFile, depth: QueueDepth | None) -> Desk:
+def _desk(settings: Settings, pool: Pool, policy: PolicyFile, accounts: Accounts, depth: QueueDepth | None) -> Desk:
     async def read(before: Snapshot | None) -> Snapshot:
         waiting = depth.ready if depth is not None else 0
         return await read_snapshot(pool, before, broker_waiting=waiting or 0, now=clock.now())
@@ -108,6 +108,7 @@ def _desk(settings: Settings, pool: Pool, policy: PolicyFile, depth: QueueDepth 
         zone=ZoneInfo(settings.notify.time_zone),
         feed=Feed(read, now=clock.now),
         depth=depth,
+        gateways=lambda: accounts.gateways,
     )
 
 
