@@ -6,10 +6,11 @@ import msgspec
 from aiohttp import web
 
 from tillkeeper.desk.access.identity import note_look
+from tillkeeper.desk.access.roles import role_for
 from tillkeeper.desk.context import desk_of
 from tillkeeper.desk.navigation import is_open_to
 from tillkeeper.desk.paths import order_path
-from tillkeeper.desk.person import Role, is_enough, person_of
+from tillkeeper.desk.person import is_enough, person_of
 from tillkeeper.desk.render import page, shower_for
 from tillkeeper.desk.show.shower import Shower
 from tillkeeper.domain.failures import guidance_for
@@ -72,7 +73,7 @@ async def _allowed(request: web.Request, search: Search) -> Search:
     if not contacts:
         return search
     person = person_of(request)
-    if person is None or not is_enough(person.role, Role.SUPPORT):
+    if person is None or not is_enough(person.role, role_for("look_up")):
         return msgspec.structs.replace(search, probes=tuple(each for each in search.probes if each not in contacts))
     await note_look(request, "orders by contact", subject="")
     return search

@@ -5,11 +5,12 @@ from typing import Final
 
 from aiohttp import web
 
+from tillkeeper.desk.access.roles import role_for
 from tillkeeper.desk.acting import actor
 from tillkeeper.desk.context import desk_of
 from tillkeeper.desk.navigation import is_open_to
 from tillkeeper.desk.paths import order_ref_in
-from tillkeeper.desk.person import Role, is_enough
+from tillkeeper.desk.person import is_enough
 from tillkeeper.desk.render import page, shower_for
 from tillkeeper.domain.claim_words import HEADLINES, SIGN_WORDS, say
 from tillkeeper.domain.likely_orders import LIKENESS_WORDS, Likeness
@@ -46,6 +47,7 @@ async def show_claim(
         return page(request, "no_order.html", status=404, shower=shower, ref=order_ref)
     known = known.besides(unaskable_by_order(desk.settings.accounts, known.order.order, now=shower.now))
     found, proposals = answer(known), await _proposals(request, order_ref)
+    may_bind = is_enough(person.role, role_for("bind"))
     response = page(
         request,
         "claim/one.html",
@@ -62,12 +64,11 @@ async def show_claim(
         told=lambda words: words.zh if shower.locale == "zh" else words.en,
         message=message,
         is_asking=is_asking(known),
-        may_ask=Act.ASK in found.acts and is_enough(person.role, Role.SUPPORT),
+        may_ask=Act.ASK in found.acts and is_enough(person.role, role_for("ask")),
         is_held=known.order.is_held(shower.now),
-        possible=_bindable(known, proposals) if Act.BIND in found.acts and is_enough(person.role, Role.SUPPORT) else (),
+        possible=_bindable(known, proposals) if Act.BIND in found.acts and may_bind else (),
         proposals=proposals,
-        may_confirm=is_enough(person.role, Role.OPERATOR),
-        may_refuse=is_enough(person.role, Role.SUPPORT),
+        may_bind=may_bind,
         name=person.name,
         parked=known.parked if is_open_to(request.app, person, "/parked/{id}") else (),
     )
