@@ -26,6 +26,11 @@ RIGHTS: Final = (
     ),
     Right(name="own", role=Role.VIEWER, what="see and end one's own sessions, change one's password and language"),
     Right(name="look_raw", role=Role.SUPPORT, what="see what a gateway sent; each look is written down"),
+    Right(
+        name="look_up",
+        role=Role.SUPPORT,
+        what="find orders by a payer's mail address or phone number; each look is written down",
+    ),
     Right(name="ask", role=Role.SUPPORT, what="have a gateway asked about an order now"),
     Right(name="remind", role=Role.SUPPORT, what="have a payer reminded"),
     Right(name="hold", role=Role.SUPPORT, what="have an order left alone for a while, and release it"),
