@@ -76,17 +76,23 @@ def a_desk(pool: asyncpg.Pool, **changes: object) -> Desk:
 
 
 @asynccontextmanager
+async def reading(desk: Desk) -> AsyncIterator[None]:
+    """Has the desk read what it shows live, while somebody looks."""
+    stop = asyncio.Event()
+    feed = start(desk.feed.run(stop), name="feed")
+    try:
+        yield
+    finally:
+        stop.set()
+        await desk.feed.close()
+        await feed
+
+
+@asynccontextmanager
 async def desk_client(desk: Desk, person: Person | None = None) -> AsyncIterator[TestClient]:
     """A client of a desk that serves on a port of its own."""
     person = person or a_person()
     await desk.pool.execute(KNOWN, person.id, person.name, person.role, person.locale)
     app = build_app(desk, signed_in(person))
-    stop = asyncio.Event()
-    reading = start(desk.feed.run(stop), name="feed")
-    try:
-        async with TestClient(TestServer(app)) as client:
-            yield client
-    finally:
-        stop.set()
-        await desk.feed.close()
-        await reading
+    async with reading(desk), TestClient(TestServer(app)) as client:
+        yield client

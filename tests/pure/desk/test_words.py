@@ -20,6 +20,7 @@ from tillkeeper.domain.order.explaining import NoChange
 from tillkeeper.domain.order.mismatch import Mismatch
 from tillkeeper.domain.order.notices import Audience
 from tillkeeper.domain.order.status import STATUS_TABLE
+from tillkeeper.domain.search.hits import HitKind
 from tillkeeper.domain.statuses import STATUS_ZH, Status
 from tillkeeper.domain.till import Concern, Truth
 from tillkeeper.domain.topics import CaseTopic, MerchantTopic, Topic
@@ -86,6 +87,7 @@ FAMILIES = {
     "outbox.tab_": {"dead", "pending"},
     "key_verdict.": set(KeyVerdict),
     "cases.tab_": {"all", "yours", "due", "nobodys", "closed"},
+    "find.kind_": set(HitKind),
     "cases.sum_": {"amount", "paid", "refunded"},
     "cases.will_": {f"{act}{ending}" for act in ("take", "escalate", "resolve") for ending in ("", "_means")},
     "cases.do_": {"take", "escalate", "resolve"},
@@ -99,7 +101,7 @@ FAMILIES = {
     "now.": {*Truth, *Concern, *(f"{concern}_do" for concern in Concern), "received", "lane", "applied", "told"},
 }
 # Families of which the page writes the key through what is decided in Python.
-DECIDED = {"order.title_", "refund.", "dispute."}
+DECIDED = {"order.title_"}
 # What stands in templates as it is: the names of programs, and the keys of a keyboard.
 NO_WORDS = {"Tillkeeper", "RabbitMQ", "PostgreSQL", "g", "j", "k"}
 
