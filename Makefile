@@ -35,7 +35,7 @@ setup: .venv/ready  ## The virtual environment, with what the locks name
 rabbitmq:  ## RabbitMQ from apt, unless it is there or cannot be installed; no service is started
 	@$(if $(filter none,$(BROKER)),,bash deploy/install-rabbitmq.sh)
 
-tools:  ## nginx and systemd-analyze from apt, for the tests of deploy/, unless they are there; no service is started
+tools:  ## nginx, systemd-analyze and Chromium from apt, for tests that need them, unless they are there; no service is started
 	@bash deploy/install-tools.sh
 
 prometheus:  ## Prometheus and promtool from apt, unless they are there or cannot be installed; no service is started
@@ -104,14 +104,16 @@ keep: setup  ## When a release is cut: keeps its program for the upgrade test; V
 	@$(BIN)/python -m tests.releases.kept $(VERSION)
 
 docs: setup  ## The pages of docs/ and the dashboards that are printed from tables: gateways, states, metrics
+	@$(BIN)/python docs/access.py
 	@$(BIN)/python docs/gateways.py
 	@$(BIN)/python docs/states.py
 	@$(BIN)/python docs/orders_api.py
 	@$(BIN)/python docs/metrics.py
 	@$(BIN)/python docs/dashboards.py
 
-pictures: setup  ## The mails in docs/pictures, drawn by the Chromium of this machine
+pictures: setup  ## The mails and the pages in docs/pictures, drawn by the Chromium of this machine
 	@$(BIN)/python docs/pictures.py
+	@$(BIN)/python docs/desk_pictures.py
 
 lock: setup  ## Writes the locks anew from pyproject.toml; ARGS=--upgrade for newer versions
 	@$(COMPILE) $(ARGS) --output-file requirements.lock

@@ -1,6 +1,7 @@
 #!/bin/bash
-# Installs from apt what the tests of deploy/ need, where that needs no question, and starts nothing: nginx, which stands
-# before the receiver, and systemd-analyze, which reads the units.  What cannot be installed is said in one line.
+# Installs from apt what tests need, where that needs no question, and starts nothing: nginx, which stands before the
+# receiver, systemd-analyze, which reads the units, and Chromium, which opens the pages of the desk.  What cannot be
+# installed is said in one line.
 set -euo pipefail
 . "$(dirname "$0")/apt.sh"
 
@@ -16,4 +17,5 @@ provide() {
 
 provide nginx nginx-light nginx.service
 provide systemd-analyze systemd systemd-networkd.service
+provide chromium chromium chromium.service
 command -v kubectl >/dev/null || echo "kubectl is not installed, and Debian's is too old: the tests that render kustomizations are skipped."

@@ -1,6 +1,6 @@
 """Defines what the handlers of the desk work with."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -11,6 +11,7 @@ from aiohttp import web
 
 from tillkeeper.desk.live.feed import Feed
 from tillkeeper.domain.policy import Policy
+from tillkeeper.gateways.base import Gateway
 from tillkeeper.lanes.queue_depth import QueueDepth
 from tillkeeper.settings import Settings
 
@@ -25,6 +26,7 @@ class Desk(msgspec.Struct, frozen=True, kw_only=True):
     zone: ZoneInfo
     feed: Feed
     depth: QueueDepth | None  # None: there is no broker
+    gateways: Callable[[], Mapping[str, Gateway]]  # with the keys that stand in the files now
 
 
 DESK: Final = web.AppKey("DESK", Desk)

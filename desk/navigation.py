@@ -22,6 +22,8 @@ NAVIGATION: Final = (
     Destination(path="/", word="nav.now", key="n"),
     Destination(path="/stuck", word="nav.stuck", key="s"),
     Destination(path="/cases", word="nav.cases", key="c"),
+    Destination(path="/parked", word="nav.parked", key="p"),
+    Destination(path="/refused", word="nav.refused", key="r"),
 )
 
 

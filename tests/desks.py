@@ -69,9 +69,23 @@ def a_desk(pool: asyncpg.Pool, **changes: object) -> Desk:
         "zone": ZONE,
         "depth": None,
     } | changes
+    fields = {"gateways": fields["settings"].build_gateways} | fields
     now = fields["now"]
     feed = Feed(lambda before: read_snapshot(pool, before, broker_waiting=0, now=now()), now=now)
     return Desk(**{"feed": feed, **fields})
+
+
+@asynccontextmanager
+async def reading(desk: Desk) -> AsyncIterator[None]:
+    """Has the desk read what it shows live, while somebody looks."""
+    stop = asyncio.Event()
+    feed = start(desk.feed.run(stop), name="feed")
+    try:
+        yield
+    finally:
+        stop.set()
+        await desk.feed.close()
+        await feed
 
 
 @asynccontextmanager
@@ -80,12 +94,5 @@ async def desk_client(desk: Desk, person: Person | None = None) -> AsyncIterator
     person = person or a_person()
     await desk.pool.execute(KNOWN, person.id, person.name, person.role, person.locale)
     app = build_app(desk, signed_in(person))
-    stop = asyncio.Event()
-    reading = start(desk.feed.run(stop), name="feed")
-    try:
-        async with TestClient(TestServer(app)) as client:
-            yield client
-    finally:
-        stop.set()
-        await desk.feed.close()
-        await reading
+    async with reading(desk), TestClient(TestServer(app)) as client:
+        yield client

@@ -83,3 +83,8 @@ def _add_role(role: str) -> structlog.typing.Processor:
         return event_dict
 
     return add
+
+
+def one_line(error: BaseException) -> str:
+    """Returns an error's text on one line and without passwords; its name where it has no text."""
+    return mask(" ".join(str(error).split())) or type(error).__name__

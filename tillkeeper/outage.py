@@ -81,7 +81,7 @@ def intake_outage() -> Outage:
 def collector_outage() -> Outage:
     """Returns the outage of what takes this process's spans."""
     return Outage(
-        begins=lambda reason: log.warning("traces_not_sent", error=str(reason)),
+        begins=lambda reason: log.warning("traces_not_sent", error=str(reason)[:200]),
         ends=lambda seconds: log.info("traces_sent_again", after_s=seconds),
     )
 

@@ -4,6 +4,9 @@ from typing import Final
 
 from tillkeeper.desk.pages.cases import acts as case_acts
 from tillkeeper.desk.pages.cases import all_cases, many, one_case
+from tillkeeper.desk.pages.parked import all_parked, one_parked
+from tillkeeper.desk.pages.parked import many as many_parked
+from tillkeeper.desk.pages.refused import all_refused, one_refused, retrying
 from tillkeeper.desk.person import Role
 from tillkeeper.desk.route import Route
 
@@ -23,4 +26,19 @@ CASE_ROUTES: Final = (
     Route(method="POST", path="/cases/many/resolve", role=Role.SUPPORT, handler=many.resolve),
 )
 
-QUEUE_ROUTES: Final = CASE_ROUTES
+PARKED_ROUTES: Final = (
+    Route(method="GET", path="/parked", role=Role.VIEWER, handler=all_parked.show),
+    Route(method="GET", path="/parked/{id:[0-9]+}", role=Role.VIEWER, handler=one_parked.show),
+    Route(method="GET", path="/parked/many", role=Role.OPERATOR, handler=many_parked.show),
+    Route(method="POST", path="/parked/many/replay", role=Role.OPERATOR, handler=many_parked.do_replay),
+    Route(method="POST", path="/parked/many/discard", role=Role.OPERATOR, handler=many_parked.do_discard),
+)
+REFUSED_ROUTES: Final = (
+    Route(method="GET", path="/refused", role=Role.VIEWER, handler=all_refused.show),
+    Route(method="GET", path="/refused/{id:[0-9]+}", role=Role.VIEWER, handler=one_refused.show),
+    Route(method="GET", path="/refused/retry", role=Role.OPERATOR, handler=retrying.show),
+    Route(method="POST", path="/refused/retry", role=Role.OPERATOR, handler=retrying.do_retry),
+    Route(method="GET", path="/refused/retried", role=Role.OPERATOR, handler=retrying.show_done),
+)
+
+QUEUE_ROUTES: Final = (*CASE_ROUTES, *PARKED_ROUTES, *REFUSED_ROUTES)

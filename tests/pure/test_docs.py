@@ -82,6 +82,11 @@ def test_what_is_printed_of_the_states_is_what_stands_there():
     assert printing["page"]() == printing["PAGE"].read_text()
 
 
+def test_what_is_printed_of_the_rights_is_what_stands_there():
+    printing = runpy.run_path(str(ROOT / "docs" / "access.py"))
+    assert printing["page"]() == printing["PAGE"].read_text()
+
+
 def test_what_is_printed_of_the_metrics_is_what_stands_there():
     printing = runpy.run_path(str(ROOT / "docs" / "metrics.py"))
     assert printing["page"]() == printing["PAGE"].read_text()

@@ -71,6 +71,27 @@ async def test_replay_applies_what_it_can_and_says_why_the_rest_stays(config, po
     assert "not open" in again.out
 
 
+async def test_a_dry_run_says_what_replaying_would_do_and_does_nothing(config, pool):
+    await register(pool, a_registration("A1"), policy=Policy(), now=NOON)
+    good, bad = await parked(
+        pool,
+        an_event(event_id="evt_good", order_ref="A1", payment_ref="p1"),
+        an_event(event_id="evt_bad", order_ref="A1", payment_ref="p1", failure_code="\x00"),
+    )
+    told = await tillkeeper("parked", "replay", good, bad, "--dry-run", "--config", config)
+    assert told.code == 1
+    first, event, notice, second = told.out.splitlines()
+    assert first == f"{good}  would be replayed"
+    assert event.split() == ["payment.succeeded", "applied", "A1", "unpaid", "->", "paid"]
+    assert notice.split()[1:] == ["notices", "to", "merchant"]
+    assert second.startswith(f"{bad}  would stay as it is: UntranslatableCharacterError")
+    as_json = await tillkeeper("parked", "replay", good, "--dry-run", "--json", "--config", config)
+    assert as_json.json["results"][0]["effects"]["events"][0]["status_after"] == "paid"
+    assert (await tillkeeper("parked", "replay", "--all", "--dry-run", "--config", config)).code == 2
+    assert await pool.fetchval("SELECT count(*) FROM parked WHERE outcome IS NULL") == 2
+    assert await pool.fetchval("SELECT count(*) FROM inbox") == 0
+
+
 async def test_an_event_that_came_again_meanwhile_is_superseded(config, pool):
     event = an_event(event_id="evt_again", order_ref="A1", payment_ref="p1")
     await register(pool, a_registration("A1"), policy=Policy(), now=NOON)

@@ -7,7 +7,6 @@ import pytest
 
 from tests.database.factories import NOON, a_delivery, a_registration, an_event
 from tests.system.test_workers import books
-from tillkeeper.cli.parked_acts import ParkedAct, discard, replay
 from tillkeeper.domain.delivery import Envelope, EnvelopeKeys, pack
 from tillkeeper.domain.policy import Policy
 from tillkeeper.lanes.intake import Intake
@@ -15,6 +14,7 @@ from tillkeeper.lanes.rabbitmq_receiver import RabbitReceiver
 from tillkeeper.lanes.rabbitmq_sender import RabbitSender
 from tillkeeper.lanes.spool import SpoolReceiver, SpoolSender
 from tillkeeper.lanes.topology import Topology
+from tillkeeper.recovery.parked import ParkedAct, discard, replay
 from tillkeeper.store.apply.registration import register
 from tillkeeper.store.deliveries.parked import list_parked, show_parked
 from tillkeeper.store.reports.order import show

@@ -11,6 +11,7 @@ import aiohttp
 import asyncpg
 import pytest
 
+from tests.browsing import PASSWORD, Browser
 from tests.system.commands import serving, tillkeeper, toml, written
 from tests.system.receiving import AUTHORIZED, PATH, a_delivery, until
 from tillkeeper.sandbox.servers.child import free_ports
@@ -70,12 +71,24 @@ NEVER_RUN = {
         "refused": {"INSERT"},
     },
     "notify": {table: {"INSERT", "UPDATE", "DELETE"} for table in ("payments", "refunds", "disputes")},
+    "desk": {
+        "people": {"INSERT"},  # as the two that follow: `tillkeeper user` does it
+        "one_time_links": {"INSERT", "DELETE"},
+        "api_tokens": {"INSERT"},
+        "activity": {"INSERT", "UPDATE"},
+        "delivery_bodies": {"UPDATE"},
+        "key_uses": set(VERBS),
+        "learnt_keys": set(VERBS),
+        "refused": {"INSERT"},
+        "spool": {"UPDATE", "DELETE"},
+    },
 }
 PROCESSES = {
     "ingest": ("tillkeeper.ingest.server",),
     "work": ("tillkeeper.workers.process", "tillkeeper.workers.server"),
     "sweep": ("tillkeeper.workers.sweep_server",),
     "notify": ("tillkeeper.workers.notify_server",),
+    "desk": ("tillkeeper.desk.server",),
 }
 
 
@@ -124,7 +137,10 @@ def needed(modules):
     return needs
 
 
-COLUMNS_ALONE = {("notify", "orders", "UPDATE"), ("sweep", "outbox", "UPDATE"), ("sweep", "spool", "SELECT")}
+COLUMNS_ALONE = {
+    *(("notify", "orders", "UPDATE"), ("sweep", "outbox", "UPDATE"), ("sweep", "spool", "SELECT")),
+    *(("desk", table, "UPDATE") for table in ("people", "one_time_links", "api_tokens")),
+}
 
 
 @pytest.mark.parametrize("role", PROCESSES)
@@ -309,6 +325,20 @@ async def test_every_process_works_under_its_own_role(tmp_path, urls):
     erase = config_of(tmp_path, "erase", urls["erase"], port=port)
     erased = await tillkeeper("erase", "ORDER-1", "--note", "a test", "--config", erase)
     assert erased.code == 0, erased.err
+    people = config_of(tmp_path, "people", urls["people"], port=port)
+    for command in (
+        ("add", "mei", "--role", "viewer"),
+        ("role", "mei", "support"),
+        ("tokens", "add", "mei", "exports"),
+        ("tokens", "end", "mei", "exports"),
+        ("reset", "mei"),
+        ("disable", "mei", "--note", "a test"),
+        ("enable", "mei", "--note", "a test"),
+        ("list",),
+        ("log",),
+    ):
+        told = await tillkeeper("user", *command, "--config", people)
+        assert told.code == 0, (command, told.err)
     ops = config_of(tmp_path, "ops", urls["ops"], port=port)
     for command in (
         ("order", "hold", "ORDER-1", "1h", "--note", "a test"),
@@ -317,6 +347,33 @@ async def test_every_process_works_under_its_own_role(tmp_path, urls):
         told = await tillkeeper(*command, "--config", ops)
         assert "permission denied" not in told.err, (command, told.err)
         assert told.code in {0, 1}, (command, told.err)
+
+
+async def test_the_desk_signs_people_in_under_its_own_role(tmp_path, urls):
+    people = config_of(tmp_path, "people", urls["people"], port=0)
+    made = await tillkeeper("user", "add", "mei", "--role", "viewer", "--json", "--config", people)
+    link = urlsplit(made.json["link"]).path
+    async with serving("desk", "--config", config_of(tmp_path, "desk", urls["desk"], port=0)) as process:
+        port = (await process.saw("desk_listening"))["port"]
+        async with aiohttp.ClientSession(
+            f"http://127.0.0.1:{port}", cookie_jar=aiohttp.CookieJar(unsafe=True)
+        ) as client:
+            browser = Browser(client)
+            assert (await browser.post(link, password=PASSWORD, again=PASSWORD)).status == 303
+            for path in ("/", "/me", "/stuck", "/cases"):
+                assert (await browser.get(path)).status == 200, path
+            assert (await browser.post("/me/language", on="/me", locale="en")).status == 303
+            changed = await browser.post("/me/password", on="/me", old=PASSWORD, password=PASSWORD, again=PASSWORD)
+            assert changed.status == 303
+            assert (await browser.post("/sign-out", on="/me")).status == 303
+            assert (await browser.sign_in(password="wrong horse battery")).status == 401
+            assert (await browser.sign_in()).status == 303
+            token = await tillkeeper("user", "tokens", "add", "mei", "exports", "--json", "--config", people)
+            bearer = {"Authorization": f"Bearer {token.json['token']}"}
+            assert (await client.get("/me", headers=bearer)).status == 200
+        process.child.terminate()
+        assert await process.ended() == 0
+    assert refusals(process) == []
 
 
 @pytest.mark.timeout(400)

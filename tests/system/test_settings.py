@@ -316,3 +316,17 @@ def test_what_is_wrong_with_traces_settings_is_told(key, value, problem):
     [line] = problems(**environ)
     assert line.startswith(f"tracing.{key.lower()}")
     assert problem in line
+
+
+@pytest.mark.parametrize(
+    ("environ", "is_doubtful"),
+    [
+        ({}, False),
+        ({"TILLKEEPER_DESK__HOST": "0.0.0.0"}, True),
+        ({"TILLKEEPER_DESK__HOST": "0.0.0.0", "TILLKEEPER_DESK__PUBLIC_URL": "http://desk.example"}, True),
+        ({"TILLKEEPER_DESK__HOST": "0.0.0.0", "TILLKEEPER_DESK__PUBLIC_URL": "https://desk.example"}, False),
+    ],
+)
+def test_a_desk_whose_passwords_would_cross_the_network_in_the_open_is_doubtful(config, environ, is_doubtful):
+    doubts = " ".join(load_settings(config, ENVIRON | environ).doubts())
+    assert ("desk.host is 0.0.0.0" in doubts) == is_doubtful

@@ -13,15 +13,16 @@ from uuid import uuid4
 
 import msgspec
 import pytest
+from structlog.contextvars import get_contextvars
 
 from tests.collector import collecting
 from tests.database.factories import NOON, a_delivery, an_event
-from tests.database.sweeps import MINUTE, Clock, a_sweep, registered, steps
+from tests.database.sweeps import MINUTE, a_sweep, registered, steps
 from tests.releases.kept import unpack_release
 from tests.system.api_client.api_server import Server, an_api_client, an_intent, says, stripe
 from tests.system.receiving import a_delivery as a_signed_delivery
 from tests.system.receiving import exchange, some_settings, status_of, wire
-from tests.virtual_time import Time
+from tests.virtual_time import Clock, Time
 from tillkeeper.domain.delivery import Envelope, pack
 from tillkeeper.domain.policy import Policy
 from tillkeeper.ingest.server import receiver
@@ -72,14 +73,14 @@ def some_deliveries(*parents: str) -> Envelope:
 async def test_a_batch_has_a_trace_with_links_to_its_deliveries_and_each_of_them_learns_of_it(pool, spool, collector):
     async with traces(to(collector, ratio=0.0), "test"):
         parents = [f"00-{letter * 32}-{letter * 16}-01" for letter in "ab"]
-        await SpoolSender(pool).put(pack(some_deliveries(*parents, "")))
+        await SpoolSender(pool).put(pack(some_deliveries(*parents, "", "no traceparent")))
         assert await a_loop(pool, spool).run_once() == 1
     processed = await collector.named("process events", times=3)
     [batch] = [span for span in processed if span.links and span.trace[0] not in "ab"] or [None]
     assert batch is not None
     assert batch.parent == ""
     assert sorted(batch.links) == [("a" * 32, "a" * 16), ("b" * 32, "b" * 16)]
-    assert (batch.attributes["tillkeeper.deliveries"], batch.kind) == (3, "CONSUMER")
+    assert (batch.attributes["tillkeeper.deliveries"], batch.kind) == (4, "CONSUMER")
     for letter in "ab":
         [member] = [span for span in processed if span.trace == letter * 32]
         assert (member.parent, member.links) == (letter * 16, ((batch.trace, batch.id),))
@@ -126,6 +127,22 @@ async def test_a_step_of_the_sweep_is_traced_from_its_query_to_what_its_answer_c
     assert ["step query", "settle answers", "transaction", "commit"] in [
         [span.name for span in collector.way_to(each)] for each in settled
     ]
+
+
+async def test_log_lines_name_the_trace_of_the_span_that_is_current_and_of_no_other(collector):
+    def named() -> str | None:
+        return get_contextvars().get(spans.LOG_FIELD)
+
+    async with traces(to(collector), "test"):
+        with spans.begin("outer") as outer:
+            assert named() == outer.traceparent.split("-")[1]
+            with spans.alone():
+                assert spans.child("of nothing") is spans.NO_SPAN
+                assert named() is None
+                with spans.begin("other") as other:
+                    assert named() == other.traceparent.split("-")[1] != outer.traceparent.split("-")[1]
+            assert named() == outer.traceparent.split("-")[1]
+    assert named() is None
 
 
 # --- a collector that fails -------------------------------------------------------------------------------------------

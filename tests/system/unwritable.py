@@ -12,10 +12,10 @@ import tempfile
 
 import tillkeeper.accounts
 import tillkeeper.cli.database
-import tillkeeper.cli.parked_acts
 import tillkeeper.diagnostics.refusals
 import tillkeeper.gateways.inspection
 import tillkeeper.policy.drawing
+import tillkeeper.recovery.parked
 import tillkeeper.sandbox.capture
 import tillkeeper.store.orders.acts
 import tillkeeper.store.reports.audit

@@ -32,6 +32,7 @@ from tillkeeper.cli import (
     roles,
     run,
     stuck,
+    user,
     waiting,
     words,
 )
@@ -55,7 +56,7 @@ app = typer.Typer(
 SUBJECTS = (
     *(init, check, run, roles),
     *(find, claim, db, order, events, stuck, cases, handover, backfill),
-    *(waiting, parked, refused, keys, words, policy, broker, inspection, retention, erase, audit),
+    *(user, waiting, parked, refused, keys, words, policy, broker, inspection, retention, erase, audit),
 )
 for subject in SUBJECTS:
     app.add_typer(subject.app)

@@ -64,15 +64,13 @@ async def _read(pool: "Pool", text: str, settings: "Settings") -> "Known":
 async def _known(pool: "Pool", order_ref: str, settings: "Settings") -> "Known | None":
     from tillkeeper import clock
     from tillkeeper.gateways.askable import unaskable_by_order
-    from tillkeeper.gateways.registry import build
     from tillkeeper.store.search.claim import read_claim
 
     now = clock.now()
-    gateways = {name: build(name, account) for name, account in settings.accounts.items()}
-    known = await read_claim(pool, order_ref, unaskable=unaskable_by_order(gateways, order_ref, now=now), now=now)
+    known = await read_claim(pool, order_ref, now=now)
     if known is None:
         return None
-    return known.besides(known.order.order.accounts - gateways.keys())  # accounts that are configured no more
+    return known.besides(unaskable_by_order(settings.accounts, known.order.order, now=now))
 
 
 async def _order_of(pool: "Pool", text: str) -> str:

@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 import asyncpg
 
 from tillkeeper.cli.errors import SCHEMA_UNFIT, UNAVAILABLE, WRONG, CommandError
-from tillkeeper.logs import mask
+from tillkeeper.logs import mask, one_line
 from tillkeeper.settings import Settings
 from tillkeeper.store.postgres.pool import open_pool
 from tillkeeper.store.postgres.sqlstates import (
@@ -87,8 +87,3 @@ def command_error_of(error: BaseException, database_url: str) -> CommandError:
     else:
         line = f"the database {where} is out of reach: {one_line(error)}"
     return CommandError(line, code=UNAVAILABLE)
-
-
-def one_line(error: BaseException) -> str:
-    """Returns an error's text on one line and without passwords; its name where it has no text."""
-    return mask(" ".join(str(error).split())) or type(error).__name__

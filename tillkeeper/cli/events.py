@@ -128,7 +128,7 @@ def _refuse_unknown_names(settings: "Settings", sought: "EventFilter", latest: "
 async def _follow(pool: "Pool", tail: Any, sought: "EventFilter", *, as_json: bool) -> None:
     """Prints what comes, for ever.  While the database is out of reach it says so once, and waits."""
     from tillkeeper import clock
-    from tillkeeper.cli.database import one_line
+    from tillkeeper.logs import one_line
     from tillkeeper.store.postgres.sqlstates import DATABASE_ERRORS, SchemaUnfit, is_passing
 
     is_away = False

@@ -28,6 +28,9 @@ Unsigned = Annotated[
     bool,
     typer.Option("--unsigned", help="Believe messages that no receiver signed, once you know where each comes from."),
 ]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Say what it would do to which order, and do nothing; takes numbers.")
+]
 EveryOne = Annotated[bool, typer.Option("--all", help="Every one that is open.")]
 
 
@@ -93,6 +96,7 @@ def replay_command(
     ids: SomeIds = None,
     every_one: EveryOne = False,
     unsigned: Unsigned = False,
+    dry_run: DryRun = False,
     by: By = None,
     note: Note = "",
     config: Config = None,
@@ -110,14 +114,19 @@ def replay_command(
         raise typer.BadParameter("name the numbers, or --all")
     if unsigned and every_one:
         raise typer.BadParameter("takes numbers: look at each with `parked show` first", param_hint="--unsigned")
+    if dry_run and every_one:
+        raise typer.BadParameter("takes numbers", param_hint="--dry-run")
     with reported(as_json=as_json):
         settings = settings_from(config)
         from tillkeeper.cli.database import ask
-        from tillkeeper.cli.parked_acts import ParkedAct, replay
         from tillkeeper.domain.delivery import EnvelopeKeys
+        from tillkeeper.recovery.parked import ParkedAct, preview, replay
 
         policy, act = policy_from(settings), ParkedAct(by=by or os_user(), note=note)
         keys = EnvelopeKeys(() if unsigned else settings.envelope_keys)
+        if ids and dry_run:
+            _print_preview(ask(settings, lambda pool: preview(pool, ids, act, policy, keys)), as_json=as_json)
+            return
         _finish(ask(settings, lambda pool: replay(pool, ids, act, policy, keys)), as_json=as_json)
 
 
@@ -131,7 +140,7 @@ def discard_command(ids: Ids, note: Note, by: By = None, config: Config = None, 
     with reported(as_json=as_json):
         settings = settings_from(config)
         from tillkeeper.cli.database import ask
-        from tillkeeper.cli.parked_acts import ParkedAct, discard
+        from tillkeeper.recovery.parked import ParkedAct, discard
 
         act = ParkedAct(by=by or os_user(), note=note)
         _finish(ask(settings, lambda pool: discard(pool, ids, act)), as_json=as_json)
@@ -151,6 +160,26 @@ def _finish(results: list[dict[str, Any]], *, as_json: bool) -> None:
             print(f"{replay['id']}  {replay['outcome'].replace('_', ' ')}{became}{why}")
         print(f"{len(results) - len(failed)} done, {len(failed)} not." if results else "Nothing is parked.")
     if failed:
+        raise typer.Exit(NO)
+
+
+def _print_preview(results: list[dict[str, Any]], *, as_json: bool) -> None:
+    """Prints what replaying each would do; exits with 1 if one would stay parked."""
+    from tillkeeper.cli.output import print_json, shown
+
+    if as_json:
+        print_json({"results": results})
+    for result in () if as_json else results:
+        if result["error"]:
+            print(f"{result['id']}  would stay as it is: {shown(result['error'])}")
+            continue
+        print(f"{result['id']}  would be {result['outcome']}")
+        for event in result["effects"]["events"]:
+            became = f"{event['status_before']} -> {event['status_after']}" if event["order_ref"] else "no order yet"
+            print(f"    {event['kind']}  {event['outcome']}  {shown(event['order_ref'] or '-')}  {became}")
+        for audience, count in result["effects"]["notices"].items():
+            print(f"    {count} notices to {audience}")
+    if any(result["error"] for result in results):
         raise typer.Exit(NO)
 
 

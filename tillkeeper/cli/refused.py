@@ -11,7 +11,7 @@ from tillkeeper.cli.options import AsJson, By, Config, Note, exits, person, reas
 if TYPE_CHECKING:
     from asyncpg import Pool
 
-    from tillkeeper.cli.refused_retry import Retried
+    from tillkeeper.recovery.refused import Retried
     from tillkeeper.store.deliveries.refused import RefusedDelivery, Tallied
 
 app = typer.Typer()
@@ -118,11 +118,12 @@ def retry_command(ids: Ids, note: Note, by: By = None, config: Config = None, as
         settings = settings_from(config)
         from tillkeeper.cli.database import ask
         from tillkeeper.cli.output import print_json
-        from tillkeeper.cli.refused_retry import retry
         from tillkeeper.domain.delivery import EnvelopeKeys
+        from tillkeeper.recovery.refused import RefusedAct, retry
 
-        gateways, keys = settings.build_gateways(), EnvelopeKeys(settings.envelope_keys)
-        results = ask(settings, lambda pool: retry(pool, gateways, ids, keys, by=f"{who}: {why}"))
+        gateways = settings.build_gateways()
+        act = RefusedAct(by=f"{who}: {why}", keys=EnvelopeKeys(settings.envelope_keys))
+        results = ask(settings, lambda pool: retry(pool, gateways, ids, act))
         if as_json:
             print_json({"results": [_as_fields(result) for result in results]})
         else:

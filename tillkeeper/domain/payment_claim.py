@@ -129,8 +129,8 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
     now: datetime
 
     def besides(self, unaskable: frozenset[str]) -> "Known":
-        """Returns it with these accounts among those that cannot be asked."""
-        return msgspec.structs.replace(self, unaskable=self.unaskable | unaskable)
+        """Returns it with the accounts that cannot be asked."""
+        return msgspec.structs.replace(self, unaskable=unaskable)
 
 
 class Act(StrEnum):
@@ -158,7 +158,8 @@ def answer(known: Known) -> Answer:
     """Returns the answer: the first line of the table that finds evidence."""
     found = [(verdict, tuple(find(known))) for verdict, find in RULES]
     verdict, because = next(line for line in found if line[1])
-    besides = tuple(dict.fromkeys(each for _, evidence in found for each in evidence if each not in because))
+    others = (each for _, evidence in found for each in evidence if each not in because)
+    besides = tuple(dict.fromkeys(each for each in others if each.sign is not Sign.ANSWERED))
     return Answer(verdict=verdict, because=because, besides=besides, acts=_acts(known, verdict))
 
 
@@ -257,7 +258,8 @@ def _under_way(known: Known) -> Iterator[Evidence]:
 
 def _not_known(known: Known) -> Iterator[Evidence]:
     yield from (_of_parked(parked) for parked in known.parked if not parked.succeeded)
-    yield from (_waiting(each, Sign.MAY_WAIT) for each in known.possible if not each.match.is_likely)
+    if len(known.possible) > 1:
+        yield from (_waiting(each, Sign.MAY_WAIT) for each in known.possible if not each.match.is_likely)
     for talk in known.accounts:
         if talk.silent_since is not None:
             yield Evidence(sign=Sign.SILENT, account=talk.account, at=talk.silent_since)

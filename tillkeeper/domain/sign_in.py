@@ -16,7 +16,6 @@ SESSION_LONGEST: Final = timedelta(hours=12)  # a shift
 SESSIONS_MAX: Final = 20  # of a person; the oldest ends for a new one
 SEEN_EVERY: Final = timedelta(minutes=1)  # how exactly it is known when a session was used last
 LINK_LIVES: Final = timedelta(hours=24)
-TOKEN_LIVES_MAX: Final = timedelta(days=366)
 TOKENS_MAX: Final = 20  # of a person
 APPROVAL_LIVES: Final = timedelta(hours=24)
 

@@ -22,6 +22,7 @@ from tillkeeper.tracing.settings import TracingSettings
 ENVELOPE_KEYS_MAX: Final = 5  # each is tried for every message
 TOKENS_MAX: Final = 20  # each request of the orders API is compared with all
 STRICT: Final = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+LOCAL_HOSTS: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 LOOPBACK: Final = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
 Accounts = dict[AccountName, AccountSettings]
 
@@ -71,10 +72,16 @@ class DeskSettings(BaseModel):
 
     host: str = "127.0.0.1"  # behind a reverse proxy that speaks https
     port: Port = 8090
+    public_url: Annotated[str, url_of("https", "http")] | None = None  # where browsers find it: one-time links begin so
     # Their X-Forwarded-Proto is believed: whether the browser came by https, and cookies are for https alone.
     trusted_proxies: Annotated[tuple[IPvAnyNetwork, ...], Field(max_length=100)] = LOOPBACK
     metrics_host: str = "127.0.0.1"  # not `host`: who may look at orders need not read the metrics
     metrics_port: Port = 9510
+
+    @property
+    def is_private(self) -> bool:
+        """Returns whether nobody on the way reads what browsers send: they are on this machine, or come by https."""
+        return self.host in LOCAL_HOSTS or (self.public_url or "").startswith("https://")
 
 
 class RetentionSettings(BaseModel):
@@ -137,6 +144,11 @@ class Settings(BaseModel):
             )
         if self.broker_url is not None and "//guest:guest@" in self.broker_url:
             yield "broker_url logs in as guest with the password that everybody knows; make a user (deploy/rabbitmq.sh)"
+        if not self.desk.is_private:
+            yield (
+                f"desk.host is {self.desk.host}, and desk.public_url names no https:// address: passwords and sessions "
+                "would cross the network for all to read; put a proxy before the desk that speaks https, and name it"
+            )
         for at, token in enumerate(self.api_tokens):
             if is_guessable(token):
                 yield f"api_tokens.{at} can be guessed; make it at random, with: openssl rand -hex 32"

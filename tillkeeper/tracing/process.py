@@ -21,7 +21,7 @@ from tillkeeper.tracing.transactions import TransactionSpans
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
 
-QUEUE_SPANS_MAX: Final = 8192  # some 16 MB while a collector is away
+QUEUE_SPANS_MAX: Final = 8192  # 3.1 KB each when measured: 25 MB while a collector is away
 SENT_AT_ONCE: Final = 512
 SEND_EVERY_S: Final = 1.0
 SEND_S: Final = 5.0  # with all repetitions of one request

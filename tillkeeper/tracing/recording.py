@@ -18,6 +18,7 @@ from tillkeeper import __version__
 from tillkeeper.tracing.spans import LOG_FIELD, NO_SPAN, Attribute, Kind, Span
 
 KINDS: Final = {kind: trace.SpanKind[kind] for kind in Kind}
+NOT_LOGGED: Final = ...  # as structlog marks what is unbound
 NOTHING_CURRENT: Final = contexts.Context()
 _w3c: Final = TraceContextTextMapPropagator()
 
@@ -95,7 +96,7 @@ class _Told(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     kind: trace.SpanKind
-    members: Sequence[str]
+    members: Sequence[contexts.Context]
 
 
 class BatchSpan(RecordedSpan):
@@ -119,54 +120,41 @@ class SdkTracer:
     def __init__(self, provider: TracerProvider) -> None:
         self._tracer = provider.get_tracer("tillkeeper", __version__)
 
-    def begin(
-        self, name: str, kind: Kind, attributes: Mapping[str, Attribute], parent: str, links: Sequence[str]
-    ) -> Span:
+    def begin(self, name: str, kind: Kind, attributes: Mapping[str, Attribute], parent: str) -> Span:
         """Returns a span that begins a trace, or goes on with the parent's."""
-        return self._recorded(name, kind, attributes, _context_of(parent), [_link_to(each) for each in links])
+        return self._recorded(name, kind, attributes, _context_of(parent))
 
     def child(self, name: str, kind: Kind, attributes: Mapping[str, Attribute]) -> Span:
         """Returns a span within the current one, if there is one."""
         context = contexts.get_current()
         if not trace.get_current_span(context).is_recording():
             return NO_SPAN
-        return self._recorded(name, kind, attributes, context, [])
+        return self._recorded(name, kind, attributes, context)
 
     def batch(self, name: str, kind: Kind, members: Iterable[str], attributes: Mapping[str, Attribute]) -> Span:
         """Returns a span of work that is done together for several."""
-        recorded = list(dict.fromkeys(member for member in members if member))
-        if not recorded:
+        found = {member: _context_of(member) for member in members if member}
+        parents = [context for context in found.values() if _is_of_a_trace(context)]
+        if not parents:
             return NO_SPAN
-        if len(recorded) == 1:
-            return self.begin(name, kind, attributes, recorded[0], ())
-        links = [_link_to(member) for member in recorded]
-        span = self._start(name, kind, attributes, NOTHING_CURRENT, links)
-        return BatchSpan(span, self, _Told(name=name, kind=KINDS[kind], members=recorded))
+        if len(parents) == 1:
+            return self._recorded(name, kind, attributes, parents[0])
+        span = self._start(name, kind, attributes, NOTHING_CURRENT, [_link_to(parent) for parent in parents])
+        return BatchSpan(span, self, _Told(name=name, kind=KINDS[kind], members=parents))
 
     def tell_members(self, told: _Told, batch: trace.Span, began_ns: int) -> None:
         """Adds a span to each member's trace, of the same time as the batch's and with a link to it."""
         links, ended_ns = [trace.Link(batch.get_span_context())], time.time_ns()
         for member in told.members:
-            span = self._tracer.start_span(told.name, _context_of(member), told.kind, links=links, start_time=began_ns)
+            span = self._tracer.start_span(told.name, member, told.kind, links=links, start_time=began_ns)
             span.end(ended_ns)
-
-    def traceparent(self) -> str:
-        """Returns the current span's, if it is recorded."""
-        return _traceparent_of(trace.get_current_span())
 
     def alone(self) -> AbstractContextManager[None]:
         """Has no span current for a while."""
-        return _within(NOTHING_CURRENT, None)
+        return _within(NOTHING_CURRENT, NOT_LOGGED)
 
-    def _recorded(
-        self,
-        name: str,
-        kind: Kind,
-        attributes: Mapping[str, Attribute],
-        context: contexts.Context,
-        links: Sequence[trace.Link],
-    ) -> Span:
-        span = self._start(name, kind, attributes, context, links)
+    def _recorded(self, name: str, kind: Kind, attributes: Mapping[str, Attribute], context: contexts.Context) -> Span:
+        span = self._start(name, kind, attributes, context, [])
         return RecordedSpan(span) if span.is_recording() else NO_SPAN
 
     def _start(
@@ -188,7 +176,7 @@ class SdkTracer:
 
 
 @contextmanager
-def _within(context: contexts.Context, trace_id: str | None) -> Iterator[None]:
+def _within(context: contexts.Context, trace_id: object) -> Iterator[None]:
     """Makes a context the current one, for spans and for log lines."""
     current, logged = contexts.attach(context), bind_contextvars(**{LOG_FIELD: trace_id})
     try:
@@ -203,8 +191,12 @@ def _context_of(traceparent: str) -> contexts.Context:
     return _w3c.extract({"traceparent": traceparent}, NOTHING_CURRENT) if traceparent else NOTHING_CURRENT
 
 
-def _link_to(traceparent: str) -> trace.Link:
-    return trace.Link(trace.get_current_span(_context_of(traceparent)).get_span_context())
+def _is_of_a_trace(context: contexts.Context) -> bool:
+    return trace.get_current_span(context).get_span_context().is_valid
+
+
+def _link_to(context: contexts.Context) -> trace.Link:
+    return trace.Link(trace.get_current_span(context).get_span_context())
 
 
 def _traceparent_of(span: trace.Span) -> str:

@@ -5,7 +5,7 @@ imported.  A context travels from process to process as a `traceparent` of W3C T
 recorded: "" says that there is nothing to continue.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from enum import StrEnum
 from typing import Final, Protocol, Self, TypeAlias
@@ -61,9 +61,7 @@ class Span(Protocol):
 class Tracer(Protocol):
     """What records spans.  Each method is that of the function below with its name."""
 
-    def begin(
-        self, name: str, kind: Kind, attributes: Mapping[str, Attribute], parent: str, links: Sequence[str]
-    ) -> Span:
+    def begin(self, name: str, kind: Kind, attributes: Mapping[str, Attribute], parent: str) -> Span:
         """Makes a span that begins a trace, or goes on with another process's."""
         ...
 
@@ -73,10 +71,6 @@ class Tracer(Protocol):
 
     def batch(self, name: str, kind: Kind, members: Iterable[str], attributes: Mapping[str, Attribute]) -> Span:
         """Makes a span of work that is done together for several."""
-        ...
-
-    def traceparent(self) -> str:
-        """Returns the current span's."""
         ...
 
     def alone(self) -> AbstractContextManager[None]:
@@ -133,13 +127,12 @@ def begin(
     kind: Kind = Kind.INTERNAL,
     attributes: Mapping[str, Attribute] = NO_ATTRIBUTES,
     parent: str = "",
-    links: Sequence[str] = (),
 ) -> Span:
     """Returns a span that begins a trace here, or goes on with that of `parent`, another process's traceparent.
 
-    One that begins a trace is recorded by chance, as `[tracing] ratio` says, or because something that it links to is.
+    One that begins a trace is recorded by chance, as `[tracing] ratio` says.
     """
-    return NO_SPAN if _tracer is None else _tracer.begin(name, kind, attributes, parent, links)
+    return NO_SPAN if _tracer is None else _tracer.begin(name, kind, attributes, parent)
 
 
 def child(name: str, *, kind: Kind = Kind.INTERNAL, attributes: Mapping[str, Attribute] = NO_ATTRIBUTES) -> Span:
@@ -160,11 +153,6 @@ def batch(
     of theirs, and each of theirs gets a span of the same name and time, with a link to it.
     """
     return NO_SPAN if _tracer is None else _tracer.batch(name, kind, members, attributes)
-
-
-def traceparent() -> str:
-    """Returns what makes another process's span a child of the current one; "" where nothing is recorded."""
-    return "" if _tracer is None else _tracer.traceparent()
 
 
 def alone() -> AbstractContextManager[None]:

@@ -4,10 +4,12 @@ import re
 from pathlib import Path
 from string import Formatter
 
+from tillkeeper.desk.pages.parked.all_parked import OTHER, REASONS
 from tillkeeper.desk.pages.stuck import WAITS_FOR
 from tillkeeper.desk.person import Role
 from tillkeeper.desk.problems import EXPLAINED
 from tillkeeper.desk.words import catalogue, say, say_plainly
+from tillkeeper.diagnostics.findings import Finding
 from tillkeeper.domain.events import Evidence, Kind
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.domain.ladder import Action
@@ -17,14 +19,17 @@ from tillkeeper.domain.order.explaining import NoChange
 from tillkeeper.domain.order.mismatch import Mismatch
 from tillkeeper.domain.order.notices import Audience
 from tillkeeper.domain.order.status import STATUS_TABLE
+from tillkeeper.domain.search.hits import HitKind
 from tillkeeper.domain.statuses import STATUS_ZH, Status
 from tillkeeper.domain.till import Concern, Truth
 from tillkeeper.domain.topics import CaseTopic, MerchantTopic, Topic
+from tillkeeper.gateways.errors import VerificationStep
 
 DESK = Path(__file__).parents[3] / "desk"
 TEMPLATES = sorted((DESK / "templates").rglob("*.html"))
 SOURCES = TEMPLATES + sorted(DESK.rglob("*.py"))
 
+PARKED_REASONS = {*REASONS, OTHER}
 KINDS = {*EXPLAINED.values(), "database", "ours"}
 # Keys that are put together: what begins so ends with a word of ours, and of these each must be there.
 FAMILIES = {
@@ -70,7 +75,16 @@ FAMILIES = {
         ),
         *("delivery", "about"),
     },
+    "parked_reason.": PARKED_REASONS,
+    "parked_title.": PARKED_REASONS,
+    "parked_means.": PARKED_REASONS,
+    "parked_do.": PARKED_REASONS,
+    "parked_outcome.": {"replayed", "superseded", "discarded"},
+    "finding.": set(Finding),
+    "finding_do.": set(Finding),
+    "refused_step.": set(VerificationStep),
     "cases.tab_": {"all", "yours", "due", "nobodys", "closed"},
+    "find.kind_": set(HitKind),
     "cases.sum_": {"amount", "paid", "refunded"},
     "cases.will_": {f"{act}{ending}" for act in ("take", "escalate", "resolve") for ending in ("", "_means")},
     "cases.do_": {"take", "escalate", "resolve"},
@@ -84,7 +98,7 @@ FAMILIES = {
     "now.": {*Truth, *Concern, *(f"{concern}_do" for concern in Concern), "received", "lane", "applied", "told"},
 }
 # Families of which the page writes the key through what is decided in Python.
-DECIDED = {"order.title_", "refund.", "dispute."}
+DECIDED = {"order.title_"}
 # What stands in templates as it is: the names of programs, and the keys of a keyboard.
 NO_WORDS = {"Tillkeeper", "RabbitMQ", "PostgreSQL", "g", "j", "k"}
 

@@ -113,18 +113,53 @@ async def supersede(conn: Conn, ids: Sequence[int], *, now: datetime) -> None:
 
 
 LIST_PARKED = """
-SELECT id, account, event_id, readable, reason, error, parked_at, outcome, closed_at, closed_by, note
-FROM parked WHERE outcome IS NULL OR $1 ORDER BY id LIMIT $2
+SELECT id, account, event_id, readable, reason, error, parked_at, outcome, closed_at, closed_by, note, order_ref,
+       payment_ref
+FROM parked
+WHERE (outcome IS NULL OR $1) AND id > $2 AND ($3::text IS NULL OR account = $3) AND ($4::text IS NULL OR reason = $4)
+ORDER BY id LIMIT $5
 """
 
 
-async def list_parked(conn: Conn, *, closed_too: bool, limit: int) -> list[dict[str, Any]]:
-    """Reads the oldest parked rows; closed ones only on request."""
-    return [dict(row) for row in await conn.fetch(LIST_PARKED, closed_too, limit)]
+async def list_parked(
+    conn: Conn,
+    *,
+    closed_too: bool,
+    limit: int,
+    after: int = 0,
+    account: str | None = None,
+    reason: str | None = None,
+) -> list[dict[str, Any]]:
+    """Reads the oldest parked rows after that number; closed ones only on request."""
+    return [dict(row) for row in await conn.fetch(LIST_PARKED, closed_too, after, account, reason, limit)]
+
+
+COUNT_PARKED = """
+SELECT reason, count(*) AS count, min(parked_at) AS oldest, count(*) FILTER (WHERE parked_at > $1) AS new
+FROM parked WHERE outcome IS NULL GROUP BY reason ORDER BY count(*) DESC, reason
+"""
+
+
+async def count_parked(conn: Conn, *, since: datetime) -> list[dict[str, Any]]:
+    """Counts open rows by their reason, with the oldest of each, and how many came since then."""
+    return [dict(row) for row in await conn.fetch(COUNT_PARKED, since)]
+
+
+PARKED_NAMED = """
+SELECT id, account, event_id, readable, reason, error, parked_at, outcome, closed_at, closed_by, note, order_ref,
+       payment_ref
+FROM parked WHERE id = ANY($1::bigint[]) ORDER BY id
+"""
+
+
+async def parked_named(conn: Conn, ids: Sequence[int]) -> list[dict[str, Any]]:
+    """Reads those of these rows that exist, open or closed."""
+    return [dict(row) for row in await conn.fetch(PARKED_NAMED, ids)]
 
 
 SHOW_PARKED = """
-SELECT id, account, event_id, readable, reason, error, parked_at, outcome, closed_at, closed_by, note, body
+SELECT id, account, event_id, readable, reason, error, parked_at, outcome, closed_at, closed_by, note, order_ref,
+       payment_ref, body
 FROM parked WHERE id = $1
 """
 

@@ -118,16 +118,17 @@ async def tally_refused(conn: Conn, account: str | None = None) -> list[Tallied]
 
 LIST = """
 SELECT id, account, received_at, step, finding, reason, detail, query, headers, body
-FROM refused WHERE ($1::text IS NULL OR account = $1) AND ($2::text IS NULL OR finding = $2)
-ORDER BY id DESC LIMIT $3
+FROM refused
+WHERE ($1::text IS NULL OR account = $1) AND ($2::text IS NULL OR finding = $2) AND ($3::bigint IS NULL OR id < $3)
+ORDER BY id DESC LIMIT $4
 """
 
 
 async def list_refused(
-    conn: Conn, account: str | None = None, finding: str | None = None, *, limit: int
+    conn: Conn, account: str | None = None, finding: str | None = None, *, limit: int, before: int | None = None
 ) -> Sequence[RefusedDelivery]:
-    """Reads refusals, the latest first."""
-    return [_delivery(dict(row)) for row in await conn.fetch(LIST, account, finding, limit)]
+    """Reads refusals, the latest first; those before that number, where one is named."""
+    return [_delivery(dict(row)) for row in await conn.fetch(LIST, account, finding, before, limit)]
 
 
 SHOW = """

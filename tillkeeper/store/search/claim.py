@@ -1,6 +1,6 @@
 """Reads everything that the answer to "the customer says they paid" rests on, in one snapshot."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -22,12 +22,10 @@ ORDER = "SELECT id, registered_at FROM orders WHERE order_ref = $1"
 SHOWN_MAX: Final = 10  # payments that wait
 
 
-async def read_claim(
-    pool: asyncpg.Pool, order_ref: str, *, unaskable: Collection[str] = (), now: datetime
-) -> Known | None:
+async def read_claim(pool: asyncpg.Pool, order_ref: str, *, now: datetime) -> Known | None:
     """Reads what is known about an order's payment, or None where no such order is registered.
 
-    `unaskable` are the accounts whose gateways cannot be asked by an order's reference.
+    Which accounts can be asked is no matter of the database: the caller adds it.
     """
     async with pool.acquire() as conn, conn.transaction(isolation="repeatable_read", readonly=True):
         await conn.execute(LIMIT_TIME)
@@ -41,7 +39,6 @@ async def read_claim(
             parked=await _parked(conn, order),
             fetches=await _fetches(conn, order),
             accounts=await _accounts(conn, order),
-            unaskable=frozenset(unaskable),
             now=now,
         )
 

@@ -4,7 +4,7 @@ read ─> verify with the present keys, as of when it was received ─> parse �
 envelope stands in the PostgreSQL lane, from which workers apply it as any other
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Any, Final
 from uuid import uuid4
@@ -23,13 +23,21 @@ from tillkeeper.gateways.kit.unknown_words import unknown_words
 from tillkeeper.gateways.messages import Request, Verified
 from tillkeeper.store.deliveries.refused import RefusedDelivery, remove_refused, show_refused
 from tillkeeper.store.jobs import spool
-from tillkeeper.store.postgres.pool import COMMAND_S
+from tillkeeper.store.postgres.pool import COMMAND_S, Conn
 
 RETRIED: Final = "tillkeeper-retry"  # beside the delivery's own headers: who took it in, and why
 
 
 class CannotTake(Exception):
     """The delivery is still refused, or is not there; the text says why."""
+
+
+class RefusedAct(msgspec.Struct, frozen=True, kw_only=True):
+    """Who takes them in and why, the keys that seal them for workers, and what is done in the transaction of each."""
+
+    by: str
+    keys: EnvelopeKeys
+    also: Callable[[Conn, int], Awaitable[None]] | None = None
 
 
 class Retried(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,21 +53,34 @@ class Retried(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def retry(
-    pool: asyncpg.Pool, gateways: Mapping[str, Gateway], numbers: Sequence[int], keys: EnvelopeKeys, *, by: str
+    pool: asyncpg.Pool,
+    gateways: Mapping[str, Gateway],
+    numbers: Sequence[int],
+    act: RefusedAct,
 ) -> list[Retried]:
-    """Retries each by itself, so that one that is still refused holds up no other.  `by` says who and why."""
+    """Retries each by itself, so that one that is still refused holds up no other."""
     found: list[Retried] = []
     for number in dict.fromkeys(numbers):
         try:
-            found.append(await _retry_one(pool, gateways, number, keys, by))
+            found.append(await _retry_one(pool, gateways, number, act))
         except CannotTake as error:
             found.append(Retried(id=number, taken=False, error=str(error)))
     return found
 
 
-async def _retry_one(
-    pool: asyncpg.Pool, gateways: Mapping[str, Gateway], number: int, keys: EnvelopeKeys, by: str
-) -> Retried:
+async def preview(pool: asyncpg.Pool, gateways: Mapping[str, Gateway], numbers: Sequence[int]) -> list[Retried]:
+    """Says of each whether it would be taken in now, and what is in it; a key that must be fetched is fetched."""
+    found: list[Retried] = []
+    for number in dict.fromkeys(numbers):
+        try:
+            found.append(_found(number, await _verified_delivery(pool, gateways, number, by="")))
+        except CannotTake as error:
+            found.append(Retried(id=number, taken=False, error=str(error)))
+    return found
+
+
+async def _verified_delivery(pool: asyncpg.Pool, gateways: Mapping[str, Gateway], number: int, *, by: str) -> Delivery:
+    """Makes a delivery of a refused one that the present keys verify.  Raises CannotTake."""
     async with pool.acquire() as conn:
         refused = await show_refused(conn, number)
     if refused is None:
@@ -69,16 +90,26 @@ async def _retry_one(
     gateway = gateways.get(refused.account)
     if gateway is None:
         raise CannotTake(f"no account {refused.account!r} is configured any more")
-    delivery = await _delivery(pool, gateway, refused, refused.body, by)
+    return await _delivery(pool, gateway, refused, refused.body, by)
+
+
+async def _retry_one(pool: asyncpg.Pool, gateways: Mapping[str, Gateway], number: int, act: RefusedAct) -> Retried:
+    delivery = await _verified_delivery(pool, gateways, number, by=act.by)
     async with pool.acquire() as conn, conn.transaction():
         if not await remove_refused(conn, number):
             raise CannotTake("somebody else has just taken it in")
-        message = keys.seal(Envelope(run=delivery.run, deliveries=(delivery,)))
+        message = act.keys.seal(Envelope(run=delivery.run, deliveries=(delivery,)))
         await spool.put(conn, message_id=uuid4(), shard=0, body=message, timeout_s=COMMAND_S)
+        if act.also is not None:
+            await act.also(conn, number)
+    return _found(number, delivery)
+
+
+def _found(number: int, delivery: Delivery) -> Retried:
     return Retried(
         id=number,
         taken=True,
-        account=refused.account,
+        account=delivery.account,
         key=delivery.key,
         events=tuple(msgspec.to_builtins(event) for event in delivery.events),
         queries=len(delivery.fetches),

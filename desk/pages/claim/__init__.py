@@ -1,0 +1,1 @@
+"""The page that answers "the customer says they paid", and what people do there."""

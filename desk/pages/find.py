@@ -1,0 +1,108 @@
+"""The page that finds whatever somebody has in hand."""
+
+from typing import Any, Final
+
+import msgspec
+from aiohttp import web
+
+from tillkeeper.desk.access.identity import note_look
+from tillkeeper.desk.access.roles import role_for
+from tillkeeper.desk.context import desk_of
+from tillkeeper.desk.navigation import is_open_to
+from tillkeeper.desk.paths import order_path
+from tillkeeper.desk.person import is_enough, person_of
+from tillkeeper.desk.render import page, shower_for
+from tillkeeper.desk.show.shower import Shower
+from tillkeeper.domain.failures import guidance_for
+from tillkeeper.domain.search.hits import WHY_WORDS, Found, Hit, HitKind
+from tillkeeper.domain.search.parsing import TEXT_CHARS_MAX, search_for
+from tillkeeper.domain.search.probes import EmailProbe, PhoneProbe, Search
+from tillkeeper.domain.statuses import Status
+from tillkeeper.gateways.failure_codes import KnownCode, meanings_of
+from tillkeeper.store.search.find import find
+
+CODES_SHOWN: Final = 5
+ADDRESS_CHARS_MAX: Final = 800  # a character of Chinese takes nine bytes of an address, and servers read 8 KB of it
+# Hits of which the order that they name is registered.
+_AT_ORDERS: Final = frozenset(
+    {HitKind.ORDER, HitKind.PAYMENT, HitKind.REFUND, HitKind.DISPUTE, HitKind.EVENT, HitKind.MISMATCHED, HitKind.NOTICE}
+)
+_OWN_PAGES: Final = {HitKind.CASE: "/cases/{id}", HitKind.PARKED: "/parked/{id}", HitKind.REFUSED: "/refused/{id}"}
+
+
+async def show(request: web.Request) -> web.Response:
+    """Answers GET /find?q=."""
+    return await _find(request, request.query.get("q", ""))
+
+
+async def show_pasted(request: web.Request) -> web.Response:
+    """Answers POST /find: a text that is too long for an address."""
+    text = (await request.post()).get("q", "")
+    return await _find(request, text if isinstance(text, str) else "")
+
+
+async def _find(request: web.Request, text: str) -> web.Response:
+    desk, shower = desk_of(request), shower_for(request)
+    search = search_for(text, now=shower.now, zone=shower.zone)
+    allowed = await _allowed(request, search)
+    found = await find(desk.pool, allowed) if allowed.probes else Found(cut=allowed.cut)
+    codes = [meaning for code in search.codes for meaning in meanings_of(code)][:CODES_SHOWN]
+    return page(
+        request,
+        "find.html",
+        shower=shower,
+        q=text if len(text) <= ADDRESS_CHARS_MAX else "",
+        q_chars_max=ADDRESS_CHARS_MAX,
+        text_chars_max=TEXT_CHARS_MAX,
+        title=_title(shower, text, found, codes),
+        lead=_lead(text, found, codes),
+        found=found,
+        codes=[(code, guidance_for(code.failure)) for code in codes],
+        why=WHY_WORDS,
+        statuses_of_orders=frozenset(Status),
+        path_of=lambda hit: _path_of(request, hit),
+        has_claim=lambda hit: hit.kind in _AT_ORDERS and hit.order_ref is not None,
+        is_limited=allowed.probes != search.probes,
+        told=lambda words: words.zh if shower.locale == "zh" else words.en,
+    )
+
+
+async def _allowed(request: web.Request, search: Search) -> Search:
+    """Returns what this person may look for; who looks somebody up by contact is written down, without the contact."""
+    contacts = [probe for probe in search.probes if isinstance(probe, EmailProbe | PhoneProbe)]
+    if not contacts:
+        return search
+    person = person_of(request)
+    if person is None or not is_enough(person.role, role_for("look_up")):
+        return msgspec.structs.replace(search, probes=tuple(each for each in search.probes if each not in contacts))
+    await note_look(request, "orders by contact", subject="")
+    return search
+
+
+def _title(shower: Shower, text: str, found: Found, codes: list[KnownCode]) -> str:
+    if not text.strip():
+        return shower.say("find.title_empty")
+    if codes and not found.groups:
+        return shower.say("find.title_code", code=shower.cut(codes[0].code))
+    if not found.groups:
+        return shower.say("find.title_nothing")
+    count = sum(group.found for group in found.groups)
+    if any(group.more for group in found.groups):
+        return shower.say("find.title_more", count=count)
+    return shower.say("find.title", count=count)
+
+
+def _lead(text: str, found: Found, codes: list[KnownCode]) -> str | None:
+    if not text.strip():
+        return "find.lead_empty"
+    return None if found.groups or codes else "find.lead_nothing"
+
+
+def _path_of(request: web.Request, hit: Hit) -> Any:
+    """Returns where a hit leads to, or None."""
+    pattern = _OWN_PAGES.get(hit.kind)
+    if pattern is not None and is_open_to(request.app, person_of(request), pattern):
+        return pattern.replace("{id}", hit.ref)
+    if hit.kind in _AT_ORDERS and hit.order_ref is not None:
+        return order_path(hit.order_ref)
+    return None

@@ -1,0 +1,49 @@
+"""The page of one parked event: why it was parked, what it says, and the delivery that brought it, masked."""
+
+from base64 import b64decode
+from collections.abc import Mapping
+from typing import Any, Final
+
+from aiohttp import web
+
+from tillkeeper.desk.acting import actor
+from tillkeeper.desk.context import desk_of
+from tillkeeper.desk.form import id_in
+from tillkeeper.desk.pages.parked.all_parked import key_of
+from tillkeeper.desk.person import Role, is_enough
+from tillkeeper.desk.render import page, shower_for
+from tillkeeper.domain.masking import without_any_contacts
+from tillkeeper.store.deliveries.parked import show_parked
+
+RAW_CHARS: Final = 64 * 1024  # of a body on a page: more nobody reads there
+
+
+async def show(request: web.Request) -> web.Response:
+    """Answers GET /parked/{id}."""
+    desk, role = desk_of(request), actor(request).role
+    async with desk.pool.acquire() as conn:
+        found = await show_parked(conn, id_in(request))
+    if found is None:
+        raise web.HTTPNotFound
+    delivery = found["delivery"] or {}
+    return page(
+        request,
+        "parked/one.html",
+        shower=shower_for(request),
+        row=found,
+        key=key_of(found["reason"]),
+        tone="calm" if found["outcome"] else "act",
+        events=delivery.get("events", ()),
+        raw=_masked(delivery) if delivery and is_enough(role, Role.SUPPORT) else None,
+        may_act=is_enough(role, Role.OPERATOR),
+    )
+
+
+def _masked(delivery: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns headers and body without contacts."""
+    body = b64decode(delivery["body"]).decode("utf-8", "replace")
+    return {
+        "headers": [(name, without_any_contacts(value)) for name, value in delivery["headers"]],
+        "body": without_any_contacts(body[:RAW_CHARS]),
+        "is_cut": len(body) > RAW_CHARS,
+    }

@@ -1,0 +1,63 @@
+"""What people see: every page fits, in both languages, light and dark, on a phone, with scripts off; none is a trap."""
+
+import pytest
+from axe_playwright_python.async_playwright import Axe
+
+from tests.desk_orders import HOSTILE
+from tillkeeper.desk.paths import order_path
+
+PAGES = {
+    "now": "/",
+    "stuck": "/stuck",
+    "order": order_path("ORD-1042"),
+    "refunded": order_path("ORD-1043"),
+    "hostile": order_path(HOSTILE),
+    "missing": "/no-such-page",
+}
+WIDTHS = (1440, 820, 390)
+BROAD = "document.documentElement.scrollWidth - innerWidth"
+LOADED = "performance.getEntriesByType('resource').map(each => new URL(each.name).origin)"
+
+
+@pytest.mark.parametrize("locale", ["en", "zh"])
+@pytest.mark.parametrize("name", PAGES)
+async def test_a_page_is_never_broader_than_its_window(visit, name, locale):
+    page = await visit(PAGES[name], locale=locale, may_complain=name == "missing")
+    for width in WIDTHS:
+        await page.set_viewport_size({"width": width, "height": 900})
+        assert await page.evaluate(BROAD) <= 0, width
+    assert await page.get_attribute("html", "lang") == {"en": "en", "zh": "zh-Hans"}[locale]
+
+
+@pytest.mark.parametrize("name", ["now", "stuck", "order", "missing"])
+async def test_the_rules_of_accessibility_find_nothing(visit, name):
+    page = await visit(PAGES[name], may_complain=name == "missing")
+    for scheme, options in (("light", None), ("dark", {"runOnly": ["color-contrast"]})):
+        await page.emulate_media(color_scheme=scheme)
+        found = (await Axe().run(page, options=options)).response["violations"]
+        assert [(rule["id"], rule["nodes"][0]["target"]) for rule in found] == []
+
+
+async def test_nothing_is_loaded_from_elsewhere(visit, house):
+    page = await visit("/")
+    assert set(await page.evaluate(LOADED)) == {house.url}
+
+
+async def test_what_strangers_wrote_is_text_and_runs_nothing(visit):
+    page = await visit(PAGES["hostile"], width=390)
+    assert await page.locator("script").count() == 3, "our own"
+    assert await page.locator("main bdi bdi, main bdi > :not(time)").count() == 0
+    assert "<script>alert(1)</script>" in await page.inner_text("main")
+    await page.locator("a:text-is('raw')").last.click()
+    await page.wait_for_selector("pre.raw")
+    assert await page.evaluate(BROAD) <= 0
+    assert "<script>alert(1)</script>" in await page.inner_text("pre.raw")
+
+
+async def test_every_page_reads_with_scripts_off(visit):
+    page = await visit("/", java_script_enabled=False)
+    await page.click("text=7 orders stand for too long")
+    assert "7 orders have waited longer than they should" in await page.inner_text("h1")
+    await page.click("a.row >> text=ORD-2006")
+    assert "Being paid: 99.06 CNY through Alipay" in await page.inner_text("h1")
+    assert not await page.locator("[data-help]").is_visible()
