@@ -7,6 +7,9 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 
+# Containers often set it.  Then every process compiles what it imports anew: nine seconds for each that runs tests.
+unexport PYTHONDONTWRITEBYTECODE
+
 BIN := .venv/bin
 UV_VERSION := 0.13.9
 # On two cores: while one waits for a server or a clock, the others have them.
