@@ -19,7 +19,13 @@ from tillkeeper.store.reports.flow import AccountActivity, Recent
 
 STREAM_S: Final = 60.0  # then the browser comes again, and it is looked at anew whether it may
 RETRY_MS: Final = 300  # how soon it comes again
-LINKS: Final[Mapping[Concern, str]] = {Concern.STUCK: "/stuck"}  # where what wants a look is seen
+# Where what wants a look is seen.
+LINKS: Final[Mapping[Concern, str]] = {
+    Concern.PARKED: "/parked",
+    Concern.CASES_RAISED: "/cases",
+    Concern.CASES: "/cases",
+    Concern.STUCK: "/stuck",
+}
 NONE: Final = Recent()
 
 
