@@ -101,6 +101,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON due_orders TO tillkeeper_ops;
 GRANT DELETE ON payments, refunds, disputes TO tillkeeper_ops;
 GRANT INSERT ON spool TO tillkeeper_ops;  -- refused deliveries that are taken in after all
 GRANT DELETE ON refused TO tillkeeper_ops;
+GRANT UPDATE (state, channels, due_at, finished_at, leased_until) ON outbox TO tillkeeper_ops;  -- what was given up is tried again
 GRANT INSERT ON audits TO tillkeeper_ops;
 GRANT INSERT, UPDATE ON audited_runs TO tillkeeper_ops;
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO tillkeeper_ops;
