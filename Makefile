@@ -7,6 +7,9 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 
+# Containers often set it.  Then every process compiles what it imports anew: nine seconds for each that runs tests.
+unexport PYTHONDONTWRITEBYTECODE
+
 BIN := .venv/bin
 UV_VERSION := 0.13.9
 # On two cores: while one waits for a server or a clock, the others have them.
@@ -111,8 +114,9 @@ docs: setup  ## The pages of docs/ and the dashboards that are printed from tabl
 	@$(BIN)/python docs/metrics.py
 	@$(BIN)/python docs/dashboards.py
 
-pictures: setup  ## The mails in docs/pictures, drawn by the Chromium of this machine
+pictures: setup  ## The mails and the pages in docs/pictures, drawn by the Chromium of this machine
 	@$(BIN)/python docs/pictures.py
+	@$(BIN)/python docs/desk_pictures.py
 
 lock: setup  ## Writes the locks anew from pyproject.toml; ARGS=--upgrade for newer versions
 	@$(COMPILE) $(ARGS) --output-file requirements.lock

@@ -32,6 +32,7 @@ PROGRAM: Final = (sys.executable, "-m", "tillkeeper")
 READY_WITHIN_S: Final = 30.0
 STOP_WITHIN_S: Final = 30.0
 DRIVE_WITHIN_S: Final = 3600.0  # a million requests at a few hundred a second; beyond it something hangs
+ANSWER_BYTES_MAX: Final = 4 * 1024 * 1024  # of the load, which tells slow posts one by one
 LISTENING: Final = "0A"  # a state in /proc/net/tcp
 
 
@@ -228,6 +229,7 @@ async def load() -> AsyncIterator[Load]:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "bench.load"),
         cwd=ROOT,
+        limit=ANSWER_BYTES_MAX,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
     )

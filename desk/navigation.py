@@ -24,6 +24,9 @@ NAVIGATION: Final = (
     Destination(path="/cases", word="nav.cases", key="c"),
     Destination(path="/parked", word="nav.parked", key="p"),
     Destination(path="/refused", word="nav.refused", key="r"),
+    Destination(path="/outbox", word="nav.outbox", key="o"),
+    Destination(path="/accounts", word="nav.accounts", key="a"),
+    Destination(path="/handover", word="nav.handover", key="h"),
 )
 
 

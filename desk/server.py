@@ -4,6 +4,7 @@ stop ─> the streams end ─> open requests are finished ─> disconnect broker
 """
 
 import asyncio
+import errno
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
@@ -24,7 +25,7 @@ from tillkeeper.lanes.topology import Topology
 from tillkeeper.loops import keep_running, start
 from tillkeeper.policy import PolicyFile
 from tillkeeper.schema_watch import SchemaWatch
-from tillkeeper.settings import Settings
+from tillkeeper.settings import DeskSettings, Settings
 from tillkeeper.status_server import serving_status
 from tillkeeper.store.postgres.connections import Pool
 from tillkeeper.store.postgres.pool import open_pool
@@ -34,6 +35,7 @@ log = structlog.get_logger()
 POOL_CONNECTIONS: Final = 8  # pages take milliseconds
 STATEMENT_S: Final = 5.0  # no query of the desk holds a snapshot for longer
 KEEPALIVE_S: Final = 30.0
+PORTS: Final = 10  # from the default on, where none is named
 SHUTDOWN_S: Final = 6.0  # a request ends within ANSWER_S of desk/problems.py
 DEPTH_EVERY_S: Final = 5.0  # a call to the broker for each shard
 
@@ -117,8 +119,21 @@ async def _listen(settings: Settings, desk: Desk, stack: AsyncExitStack) -> int:
     runner = web.AppRunner(app, access_log=None, keepalive_timeout=KEEPALIVE_S, shutdown_timeout=SHUTDOWN_S)
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
-    site = web.TCPSite(runner, settings.desk.host, settings.desk.port)
-    await site.start()
+    await _take_port(runner, settings.desk)
     port: int = runner.addresses[0][1]
     log.info("desk_listening", host=settings.desk.host, port=port)
     return port
+
+
+async def _take_port(runner: web.AppRunner, settings: DeskSettings) -> None:
+    """Listens on the port that the configuration names, else on the first free one of some: a port that is taken on
+    this machine must not keep `tillkeeper run` from receiving webhooks.  Raises OSError."""
+    ports = [settings.port] if "port" in settings.model_fields_set else range(settings.port, settings.port + PORTS)
+    for port in ports:
+        try:
+            await web.TCPSite(runner, settings.host, port).start()
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE or port == ports[-1]:
+                raise
+        else:
+            return

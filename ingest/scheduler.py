@@ -14,7 +14,7 @@ from typing import Final
 
 from tillkeeper import clock
 
-TURN_S: Final = 0.002  # a request needs eight turns or so, and a gateway waits for seconds
+TURN_S: Final = 0.004  # most deliveries need one turn, others eight or so, and a gateway waits for seconds
 REQUEST_S: Final = 0.0001  # the library's own time around a request, which is not measured
 NORMAL_PER_TURN: Final = 16  # their time is known only after they have run
 LARGE_BYTES: Final = 8 * 1024  # most deliveries have 2 to 5 KiB

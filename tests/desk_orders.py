@@ -137,10 +137,11 @@ async def a_busy_till(pool: asyncpg.Pool, *, now=NOON + 24 * MINUTE, stuck: int 
         second = int((since - NOON).total_seconds())
         kind = Kind.PAYMENT_FAILED if number % 3 == 2 else Kind.PAYMENT_PENDING
         await tell(pool, of_alipay(kind, second, order_ref=ref, payment_ref=f"P-{ref}"), at=since)
+    await an_order(pool, "ORD-1044")
     for number in range(9):
         at = now - timedelta(seconds=5 + 6 * number)
         second = int((at - NOON).total_seconds())
-        payment = {"order_ref": "ORD-1042", "payment_ref": f"P-late-{number}", "amount": 100}
+        payment = {"order_ref": "ORD-1044", "payment_ref": f"P-late-{number}", "amount": 100}
         await tell(pool, of_alipay(Kind.PAYMENT_PENDING, second, **payment), at=at - 2 * SECOND)
     await tell(pool, of_alipay(order_ref="ORD-1O42", payment_ref="P-lost", amount=12_900), at=now - 40 * MINUTE)
     await pool.execute(SPOOLED, now - timedelta(seconds=20))

@@ -2,8 +2,12 @@
 
 from typing import Final
 
+from tillkeeper.desk.pages import handover
+from tillkeeper.desk.pages.accounts import all_accounts, one_account
 from tillkeeper.desk.pages.cases import acts as case_acts
 from tillkeeper.desk.pages.cases import all_cases, many, one_case
+from tillkeeper.desk.pages.outbox import retrying as notice_retrying
+from tillkeeper.desk.pages.outbox import unsent
 from tillkeeper.desk.pages.parked import all_parked, one_parked
 from tillkeeper.desk.pages.parked import many as many_parked
 from tillkeeper.desk.pages.refused import all_refused, one_refused, retrying
@@ -40,5 +44,26 @@ REFUSED_ROUTES: Final = (
     Route(method="POST", path="/refused/retry", role=Role.OPERATOR, handler=retrying.do_retry),
     Route(method="GET", path="/refused/retried", role=Role.OPERATOR, handler=retrying.show_done),
 )
+OUTBOX_ROUTES: Final = (
+    Route(method="GET", path="/outbox", role=Role.VIEWER, handler=unsent.show),
+    Route(method="GET", path="/outbox/retry", role=Role.OPERATOR, handler=notice_retrying.show),
+    Route(method="POST", path="/outbox/retry", role=Role.OPERATOR, handler=notice_retrying.do_retry),
+    Route(method="GET", path="/outbox/retried", role=Role.OPERATOR, handler=notice_retrying.show_done),
+)
+HANDOVER_ROUTES: Final = (
+    Route(method="GET", path="/handover", role=Role.VIEWER, handler=handover.show),
+    Route(method="POST", path="/handover", role=Role.SUPPORT, handler=handover.do_hand_over),
+)
+ACCOUNT_ROUTES: Final = (
+    Route(method="GET", path="/accounts", role=Role.VIEWER, handler=all_accounts.show),
+    Route(method="GET", path="/accounts/{name}", role=Role.VIEWER, handler=one_account.show),
+)
 
-QUEUE_ROUTES: Final = (*CASE_ROUTES, *PARKED_ROUTES, *REFUSED_ROUTES)
+QUEUE_ROUTES: Final = (
+    *CASE_ROUTES,
+    *PARKED_ROUTES,
+    *REFUSED_ROUTES,
+    *OUTBOX_ROUTES,
+    *ACCOUNT_ROUTES,
+    *HANDOVER_ROUTES,
+)

@@ -46,6 +46,12 @@
     button.addEventListener("click", help);
   }
 
+  // A button that prints the page, where scripts may.
+  for (const print of document.querySelectorAll("[data-print]")) {
+    print.hidden = false;
+    print.addEventListener("click", () => window.print());
+  }
+
   // A click on a reference, or on a button beside a text, copies all of it.
   document.addEventListener("click", async (event) => {
     const target = event.target.closest("[data-copy]");

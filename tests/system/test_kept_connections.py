@@ -23,6 +23,7 @@ from tillkeeper.gateways.stripe.gateway import Stripe
 from tillkeeper.ingest import connection_limits
 from tillkeeper.ingest.receive import AccountReceiver
 from tillkeeper.ingest.server import receiver
+from tillkeeper.lanes import spool
 from tillkeeper.sandbox.simulators.stripe.signing import stripe_signed
 
 WITHIN_S = 60.0
@@ -58,6 +59,12 @@ async def kept_connection(port):
         yield kept
     finally:
         writer.close()
+
+
+@pytest.fixture(autouse=True)
+def _a_put_has_time(monkeypatch):
+    """However slow the machine is, what these tests hold up is answered when they let it go, and not given up."""
+    monkeypatch.setattr(spool, "PUT_S", WITHIN_S)
 
 
 @pytest.fixture

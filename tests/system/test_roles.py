@@ -11,6 +11,7 @@ import aiohttp
 import asyncpg
 import pytest
 
+from tests.browsing import PASSWORD, Browser
 from tests.system.commands import serving, tillkeeper, toml, written
 from tests.system.receiving import AUTHORIZED, PATH, a_delivery, until
 from tillkeeper.sandbox.servers.child import free_ports
@@ -71,7 +72,18 @@ NEVER_RUN = {
     },
     "notify": {table: {"INSERT", "UPDATE", "DELETE"} for table in ("payments", "refunds", "disputes")},
     # What `tillkeeper user` does.
-    "desk": {"people": {"INSERT"}, "one_time_links": {"INSERT", "DELETE"}, "api_tokens": {"INSERT"}},
+    "desk": {
+        "people": {"INSERT"},
+        "one_time_links": {"INSERT", "DELETE"},
+        "api_tokens": {"INSERT"},
+        # Beside what it reads of accounts, what it puts onto the lane and what it replays.
+        "delivery_bodies": {"UPDATE"},
+        "spool": {"UPDATE", "DELETE"},
+        "refused": {"INSERT"},
+        **dict.fromkeys(("activity", "account_health", "silences", "key_uses"), set(VERBS) - {"SELECT"}),
+        # A key that it fetched to verify a refused delivery is stored by receivers.
+        "learnt_keys": set(VERBS) - {"SELECT"},
+    },
 }
 PROCESSES = {
     "ingest": ("tillkeeper.ingest.server",),
@@ -129,7 +141,7 @@ def needed(modules):
 
 COLUMNS_ALONE = {
     *(("notify", "orders", "UPDATE"), ("sweep", "outbox", "UPDATE"), ("sweep", "spool", "SELECT")),
-    *(("desk", table, "UPDATE") for table in ("people", "one_time_links", "api_tokens")),
+    *(("desk", table, "UPDATE") for table in ("people", "one_time_links", "api_tokens", "outbox")),
 }
 
 
@@ -176,6 +188,7 @@ async def test_no_role_changes_the_schema_or_takes_history_away(urls, name):
 
 
 PAYS, EMPTIES = "UPDATE orders SET captured_minor = 1", "UPDATE outbox SET due_at = NULL"
+UNSAYS = "UPDATE outbox SET payload = '{}'"
 REWRITES = "UPDATE case_entries SET note = ''"  # which whoever erases a payer's data may
 REFUSED = {
     "ingest": ("DELETE FROM spool", EMPTIES, "INSERT INTO deliveries SELECT * FROM deliveries", REWRITES),
@@ -187,7 +200,7 @@ REFUSED = {
     ),
     "sweep": ("SELECT * FROM spool", EMPTIES),
     "notify": (PAYS, "UPDATE payments SET status = 'failed'", "SELECT * FROM spool"),
-    "ops": ("DELETE FROM spool", EMPTIES, REWRITES, "SELECT password_hash FROM people", "SELECT * FROM sessions"),
+    "ops": ("DELETE FROM spool", UNSAYS, REWRITES, "SELECT password_hash FROM people", "SELECT * FROM sessions"),
     "erase": (PAYS, "UPDATE orders SET status = 'paid'", "UPDATE inbox SET reason = ''", "DELETE FROM spool"),
     "read": (
         *("SELECT password_hash FROM people", "SELECT * FROM sessions", "SELECT * FROM one_time_links"),
@@ -202,7 +215,7 @@ REFUSED = {
         "DELETE FROM people",
     ),
     "desk": (
-        *("DELETE FROM spool", EMPTIES, REWRITES),
+        *("DELETE FROM spool", UNSAYS, REWRITES),
         "INSERT INTO people (name) VALUES ('x')",
         "UPDATE people SET role = 'admin'",
         "UPDATE people SET disabled_at = NULL",
@@ -279,6 +292,24 @@ async def play(port, owner_url):
         await until(is_told, within_s=60)
 
 
+async def look(tmp_path, urls, process):
+    """Opens the pages of the desk as a program does that has a token."""
+    people = config_of(tmp_path, "owner", urls[""], port=0)
+    for command in (("add", "ada", "--role", "support"), ("tokens", "add", "ada", "looks", "--role", "support")):
+        made = await tillkeeper("user", *command, "--json", "--config", people)
+        assert made.code == 0, made.err
+    port = (await process.saw("desk_listening"))["port"]
+    headers = {"Authorization": f"Bearer {made.json['token']}"}
+    async with aiohttp.ClientSession(f"http://127.0.0.1:{port}", headers=headers) as client:
+        for path in ("/", "/stuck", "/orders/ORDER-1", "/cases", "/parked", "/refused", "/find?q=ORDER-1"):
+            async with client.get(path) as answer:
+                assert answer.status == 200, (path, answer.status)
+        page = await (await client.get("/orders/ORDER-1")).text()
+        raw = re.search(r'href="(/orders/ORDER-1/raw/[^"]+)"', page)
+        async with client.get(raw[1]) as answer:
+            assert answer.status == 200
+
+
 def refusals(process):
     """What a process logged of rights that it lacks."""
     return [each for each in (*process.lines, *process.other) if "permission denied" in str(each)]
@@ -293,6 +324,7 @@ async def test_every_process_works_under_its_own_role(tmp_path, urls):
             config = config_of(tmp_path, name, urls[name], port=port)
             started.append(await stack.enter_async_context(serving(name, "--config", config)))
         await play(port, urls[""])
+        await look(tmp_path, urls, started[list(PROCESSES).index("desk")])
         for process in started:
             process.child.terminate()
             assert await process.ended() == 0
@@ -339,12 +371,40 @@ async def test_every_process_works_under_its_own_role(tmp_path, urls):
         assert told.code in {0, 1}, (command, told.err)
 
 
+async def test_the_desk_signs_people_in_under_its_own_role(tmp_path, urls):
+    people = config_of(tmp_path, "people", urls["people"], port=0)
+    made = await tillkeeper("user", "add", "mei", "--role", "viewer", "--json", "--config", people)
+    link = urlsplit(made.json["link"]).path
+    async with serving("desk", "--config", config_of(tmp_path, "desk", urls["desk"], port=0)) as process:
+        port = (await process.saw("desk_listening"))["port"]
+        async with aiohttp.ClientSession(
+            f"http://127.0.0.1:{port}", cookie_jar=aiohttp.CookieJar(unsafe=True)
+        ) as client:
+            browser = Browser(client)
+            assert (await browser.post(link, password=PASSWORD, again=PASSWORD)).status == 303
+            for path in ("/", "/me", "/stuck", "/cases"):
+                assert (await browser.get(path)).status == 200, path
+            assert (await browser.post("/me/language", on="/me", locale="en")).status == 303
+            changed = await browser.post("/me/password", on="/me", old=PASSWORD, password=PASSWORD, again=PASSWORD)
+            assert changed.status == 303
+            assert (await browser.post("/sign-out", on="/me")).status == 303
+            assert (await browser.sign_in(password="wrong horse battery")).status == 401
+            assert (await browser.sign_in()).status == 303
+            token = await tillkeeper("user", "tokens", "add", "mei", "exports", "--json", "--config", people)
+            bearer = {"Authorization": f"Bearer {token.json['token']}"}
+            assert (await client.get("/me", headers=bearer)).status == 200
+        process.child.terminate()
+        assert await process.ended() == 0
+    assert refusals(process) == []
+
+
 @pytest.mark.timeout(400)
 async def test_run_works_under_its_role_and_does_not_make_the_schema(tmp_path, urls):
     [port] = free_ports(1)
     async with serving("run", "--config", config_of(tmp_path, "run", urls["run"], port=port)) as process:
         await process.saw("schema_ready")
         await play(port, urls[""])
+        await look(tmp_path, urls, process)
         process.child.terminate()
         assert await process.ended() == 0
     assert refusals(process) == []

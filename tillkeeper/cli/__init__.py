@@ -25,6 +25,7 @@ from tillkeeper.cli import (
     inspection,
     keys,
     order,
+    outbox,
     parked,
     policy,
     refused,
@@ -56,7 +57,7 @@ app = typer.Typer(
 SUBJECTS = (
     *(init, check, run, roles),
     *(find, claim, db, order, events, stuck, cases, handover, backfill),
-    *(user, waiting, parked, refused, keys, words, policy, broker, inspection, retention, erase, audit),
+    *(user, waiting, parked, refused, outbox, keys, words, policy, broker, inspection, retention, erase, audit),
 )
 for subject in SUBJECTS:
     app.add_typer(subject.app)

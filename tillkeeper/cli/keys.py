@@ -1,7 +1,7 @@
 """Implements `tillkeeper keys`, which shows the keys of each account in use, and which are safe to remove."""
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -12,10 +12,9 @@ if TYPE_CHECKING:
     from asyncpg import Pool
 
     from tillkeeper.store.accounts.keys import KeyUse
+    from tillkeeper.store.reports.keys import KeyRow
 
 app = typer.Typer()
-
-RESTS_AFTER_DAYS: Final = 7  # gateways repeat for up to three days, and may repeat the old signature
 
 
 @app.command("keys", epilog=exits(example="tillkeeper keys"))
@@ -30,6 +29,7 @@ def keys_command(config: Config = None, as_json: AsJson = False) -> None:
         from tillkeeper.cli.database import ask
         from tillkeeper.cli.output import print_json, print_table
         from tillkeeper.store.accounts.keys import key_uses
+        from tillkeeper.store.reports.keys import key_rows
 
         async def query(pool: "Pool") -> "list[KeyUse]":
             async with pool.acquire() as conn:
@@ -37,7 +37,8 @@ def keys_command(config: Config = None, as_json: AsJson = False) -> None:
 
         uses = ask(settings, query)
         configured = {name: gateway.key_labels() for name, gateway in settings.build_gateways().items()}
-        rows = key_rows(configured, uses, now=clock.now())
+        now = clock.now()
+        rows = [_row(row, now) for row in key_rows(configured, uses, now=now)]
         if as_json:
             print_json({"keys": rows})
             return
@@ -45,35 +46,23 @@ def keys_command(config: Config = None, as_json: AsJson = False) -> None:
         print_table("Keys", columns, ([row[name] for name in columns] for row in rows))
 
 
-def key_rows(configured: dict[str, tuple[str, ...]], uses: "list[KeyUse]", *, now: datetime) -> list[dict[str, Any]]:
-    """Returns a row for each key that is configured, or was used and is no longer configured."""
-    by_key = {(use.account, use.key): use for use in uses}
-    rows = []
-    for account, labels in sorted(configured.items()):
-        used = {label: by_key.get((account, label)) for label in labels}
-        works = any(use is not None and (now - use.last_at).days < RESTS_AFTER_DAYS for use in used.values())
-        for label, use in used.items():
-            rows.append(_row(account, label, use, _verdict(use, now, only=len(labels) == 1, works=works)))
-    gone = [use for use in uses if use.key not in configured.get(use.account, ())]
-    return rows + [_row(use.account, use.key, use, "not configured any more") for use in gone]
+def _row(row: "KeyRow", now: datetime) -> dict[str, Any]:
+    from tillkeeper.domain.key_rotation import KeyVerdict
 
-
-def _verdict(use: "KeyUse | None", now: datetime, *, only: bool, works: bool) -> str:
-    if use is None:
-        return "never used" + ("" if only or not works else " since this table began; another key is in use")
-    days = (now - use.last_at).days
-    if days < RESTS_AFTER_DAYS:
-        return "in use"
-    rests = f"not used for {days} days"
-    return f"{rests}, safe to remove" if works and not only else f"{rests}, and no other key is in use"
-
-
-def _row(account: str, key: str, use: "KeyUse | None", says: str) -> dict[str, Any]:
+    rests = f"not used for {(now - row.last_at).days} days" if row.last_at is not None else ""
+    says = {
+        KeyVerdict.IN_USE: "in use",
+        KeyVerdict.NEVER_USED: "never used",
+        KeyVerdict.NOT_USED_YET: "never used since this table began; another key is in use",
+        KeyVerdict.SAFE_TO_REMOVE: f"{rests}, safe to remove",
+        KeyVerdict.ALONE_AND_RESTING: f"{rests}, and no other key is in use",
+        KeyVerdict.NOT_CONFIGURED: "not configured any more",
+    }
     return {
-        "account": account,
-        "key": key,
-        "deliveries": 0 if use is None else use.deliveries,
-        "first_at": None if use is None else use.first_at,
-        "last_at": None if use is None else use.last_at,
-        "says": says,
+        "account": row.account,
+        "key": row.key,
+        "deliveries": row.deliveries,
+        "first_at": row.first_at,
+        "last_at": row.last_at,
+        "says": says[row.verdict],
     }

@@ -10,7 +10,9 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine
 from functools import partial
-from typing import Any, Final, Generic, NamedTuple, TypeVar
+from typing import Any, Final, Generic, TypeVar
+
+import msgspec
 
 from tillkeeper.lanes.base import LaneUnavailable
 from tillkeeper.loops import pause, start
@@ -24,7 +26,7 @@ Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")
 
 
-class _Waiting(NamedTuple, Generic[Item, Outcome]):
+class _Waiting(msgspec.Struct, Generic[Item, Outcome], frozen=True):
     item: Item
     size_bytes: int
     outcome: asyncio.Future[Outcome]

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 from uuid import UUID
 from zlib import crc32
 
@@ -43,7 +43,7 @@ class Counters(msgspec.Struct, kw_only=True):
     refused: int = 0  # deliveries that no lane took
 
 
-class _Item(NamedTuple):
+class _Item(msgspec.Struct, frozen=True):
     account: str
     received_at: datetime
     key: str

@@ -12,6 +12,7 @@ from tillkeeper.desk.words import catalogue, say, say_plainly
 from tillkeeper.diagnostics.findings import Finding
 from tillkeeper.domain.events import Evidence, Kind
 from tillkeeper.domain.failures import FailureClass
+from tillkeeper.domain.key_rotation import KeyVerdict
 from tillkeeper.domain.ladder import Action
 from tillkeeper.domain.order.case_kinds import CaseKind
 from tillkeeper.domain.order.changes import ActKind
@@ -83,6 +84,8 @@ FAMILIES = {
     "finding.": set(Finding),
     "finding_do.": set(Finding),
     "refused_step.": set(VerificationStep),
+    "outbox.tab_": {"dead", "pending"},
+    "key_verdict.": set(KeyVerdict),
     "cases.tab_": {"all", "yours", "due", "nobodys", "closed"},
     "find.kind_": set(HitKind),
     "cases.sum_": {"amount", "paid", "refunded"},

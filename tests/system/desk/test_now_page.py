@@ -69,7 +69,7 @@ async def test_what_wants_a_look_stands_there_by_urgency(client, pool):
     assert "2 things need somebody now, 4 more want a look." in text
     sentences = [
         "9 orders are overdue for the sweep",
-        "19 notices are overdue",
+        "20 notices are overdue",
         "1 account is silent or does not answer",
         "1 event waits for its order",
         "4 cases are open",

@@ -13,14 +13,18 @@ LAST_HANDOVER = "SELECT at, by FROM handovers ORDER BY id DESC LIMIT 1"
 RECORD_HANDOVER = "INSERT INTO handovers (at, by) VALUES ($1, $2)"
 
 
-async def hand_over(conn: Conn, *, by: str | None, now: datetime) -> dict[str, Any]:
-    """Reads what the next shift must know, in the caller's transaction, and records the hand-over if there is one."""
+async def hand_over(conn: Conn, *, by: str | None, now: datetime, since: datetime | None = None) -> dict[str, Any]:
+    """Reads what the next shift must know, in the caller's transaction, and records the hand-over if there is one.
+
+    What is new is so since the last hand-over, or since the moment that the caller names.
+    """
     last = await conn.fetchrow(LAST_HANDOVER)
-    since = last["at"] if last else None
+    since = since or (last["at"] if last else None)
     told = {
         "at": now,
         "by": by,
         "last": dict(last) if last else None,
+        "since": since,
         "open": await _open(conn),
         "due_next": [dict(row) for row in await conn.fetch(DUE_NEXT, LINES_MAX)],
         "held": [dict(row) for row in await conn.fetch(HELD, now, LINES_MAX)],

@@ -1,0 +1,95 @@
+"""Draws the pages of docs/desk.md: a desk with the evening of the tests, in the Chromium of this machine.
+
+Run it by `make pictures`.
+"""
+
+import asyncio
+import shutil
+import sys
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Final
+
+import asyncpg
+from aiohttp.test_utils import TestServer
+from playwright.async_api import Browser, async_playwright
+
+ROOT: Final = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))  # the tests' own orders are what is drawn
+
+from tests.database.factories import NOON  # noqa: E402
+from tests.desk_orders import MINUTE, a_busy_till, a_paid_order, a_refunded_order  # noqa: E402
+from tests.desks import a_desk, a_person, signed_in  # noqa: E402
+from tillkeeper.desk.app import build_app  # noqa: E402
+from tillkeeper.desk.paths import order_path  # noqa: E402
+from tillkeeper.desk.person import Locale, Person, Role  # noqa: E402
+from tillkeeper.sandbox.servers import Postgres  # noqa: E402
+from tillkeeper.store.postgres.pool import open_pool  # noqa: E402
+
+PICTURES: Final = ROOT / "docs" / "pictures"
+BYTES_MAX: Final = 200_000
+# The picture's name, the page, its language, colours, width and height.
+SHOTS: Final[tuple[tuple[str, str, Locale, str, int, int], ...]] = (
+    ("desk-now-en", "/", "en", "light", 1200, 900),
+    ("desk-order-en", order_path("ORD-1042"), "en", "light", 1200, 900),
+    ("desk-stuck-zh", "/stuck", "zh", "dark", 1200, 640),
+    ("desk-order-phone-zh", order_path("ORD-1043"), "zh", "light", 390, 844),
+)
+
+
+async def main() -> int:
+    """Draws them all; returns the exit code."""
+    program = shutil.which("chromium")
+    if program is None:
+        print("Pictures need chromium (Debian: apt-get install chromium)", file=sys.stderr)
+        return 1
+    async with AsyncExitStack() as stack:
+        pool = await _an_evening(stack)
+        playwright = await stack.enter_async_context(async_playwright())
+        browser = await playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        stack.push_async_callback(browser.close)
+        for name, path, locale, scheme, width, height in SHOTS:
+            person = a_person(Role.OPERATOR, locale)
+            target = PICTURES / f"{name}.png"
+            await _draw(browser, pool, person, path, target, scheme=scheme, width=width, height=height)
+            print(f"{target.relative_to(ROOT)}  {target.stat().st_size:,} bytes")
+            if target.stat().st_size > BYTES_MAX:
+                print(f"that is over {BYTES_MAX:,} bytes", file=sys.stderr)
+                return 1
+    return 0
+
+
+async def _an_evening(stack: AsyncExitStack) -> asyncpg.Pool:
+    server = await stack.enter_async_context(Postgres())
+    url = await server.create_database("desk")
+    connection = await asyncpg.connect(url)
+    await connection.execute((ROOT / "schema.sql").read_text())
+    await connection.close()
+    pool = await stack.enter_async_context(await open_pool(url, max_size=4))
+    for story in (a_paid_order, a_refunded_order, a_busy_till):
+        await story(pool)
+    return pool
+
+
+async def _draw(
+    browser: Browser,
+    pool: asyncpg.Pool,
+    person: Person,
+    path: str,
+    target: Path,
+    *,
+    scheme: str,
+    width: int,
+    height: int,
+) -> None:
+    desk = a_desk(pool, now=lambda: NOON + 24 * MINUTE)
+    async with TestServer(build_app(desk, signed_in(person))) as server:
+        page = await browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)
+        await page.goto(str(server.make_url(path)), wait_until="load")
+        await page.screenshot(path=target)
+        await page.close()
+        await desk.feed.close()
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(main()))

@@ -1,0 +1,67 @@
+"""The desk's process: it serves behind signing in, gives up what takes too long, and stops in order."""
+
+import asyncio
+import socket
+
+import aiohttp
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+
+from tests.desks import a_desk, a_person, signed_in
+from tests.system.receiving import some_settings
+from tillkeeper.desk import problems
+from tillkeeper.desk.app import build_app
+from tillkeeper.desk.live.feed import Feed
+from tillkeeper.desk.routes import ROUTES
+from tillkeeper.desk.server import STATEMENT_S, desk_server
+from tillkeeper.store.postgres.pool import open_pool
+
+
+@pytest.fixture
+async def address(database):
+    settings = some_settings(database, desk={"port": 0, "metrics_port": 0})
+    async with desk_server(settings) as port:
+        yield f"http://127.0.0.1:{port}"
+
+
+async def test_nothing_but_signing_in_is_served_to_who_is_not_signed_in(address):
+    async with aiohttp.ClientSession(address) as client:
+        for route in ROUTES:
+            path = route.path.replace("{ref:[^/]+}", "ORD-1").replace("{", "").replace("}", "")
+            async with client.request(route.method, path, allow_redirects=False) as answer:
+                text = await answer.text()
+            if route.role == "anyone":
+                continue
+            assert answer.status in {303, 401, 403}, path
+            assert "ORD-1" not in text
+
+
+async def test_where_no_port_is_named_the_first_free_one_is_taken_and_a_named_one_is_that_or_an_error(database):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        unnamed = some_settings(database, desk={"metrics_port": 0})
+        desk = unnamed.desk.model_construct(**unnamed.desk.model_dump() | {"port": port}, _fields_set={"metrics_port"})
+        async with desk_server(unnamed.model_copy(update={"desk": desk})) as found:
+            assert port < found < port + 10
+        with pytest.raises(OSError, match="address already in use"):
+            async with desk_server(some_settings(database, desk={"port": port, "metrics_port": 0})):
+                pass
+
+
+async def test_the_server_gives_up_what_takes_too_long(database):
+    async with await open_pool(database, max_size=1, statement_timeout_s=STATEMENT_S) as pool:
+        assert await pool.fetchval("SHOW statement_timeout") == "5s"
+
+
+async def test_a_page_that_takes_too_long_is_given_up_and_says_so(pool, monkeypatch):
+    monkeypatch.setattr(problems, "ANSWER_S", 0.0)
+
+    async def never(_before):
+        await asyncio.Event().wait()
+
+    desk = a_desk(pool)
+    app = build_app(a_desk(pool, feed=Feed(never, now=desk.now)), signed_in(a_person()))
+    async with TestClient(TestServer(app)) as client:
+        answer = await client.get("/")
+        assert answer.status == 503
+        assert "The database cannot be read just now" in await answer.text()
