@@ -13,7 +13,7 @@
 --     tillkeeper_work     tillkeeper work                             register orders, sweep, send
 --     tillkeeper_sweep    tillkeeper sweep                            read the spool, register orders, send
 --     tillkeeper_notify   tillkeeper notify                           change orders, payments or refunds
---     tillkeeper_run      tillkeeper run (all four in one tree)       change the schema
+--     tillkeeper_run      tillkeeper run (all five in one tree)       change the schema, make people or links
 --     tillkeeper_ops      commands of people: order, cases, parked    take from the spool, send
 --     tillkeeper_desk     tillkeeper desk                             make people or links, change roles, rewrite what was logged
 --     tillkeeper_people   tillkeeper user                             read or change anything but people
@@ -150,6 +150,7 @@ GRANT SELECT, INSERT ON access_log TO tillkeeper_people;
 -- The desk does what people do at a terminal, and signs them in.  Whom it lets do what is desk/access/roles.py; who they are and
 -- which roles they have is beyond it: it can neither make a person or a link nor change a role.
 GRANT tillkeeper_ops TO tillkeeper_desk;
+GRANT tillkeeper_desk TO tillkeeper_run;
 GRANT SELECT ON people, api_tokens, one_time_links TO tillkeeper_desk;
 GRANT UPDATE (password_hash, locale) ON people TO tillkeeper_desk;
 GRANT UPDATE (last_used_at) ON api_tokens TO tillkeeper_desk;

@@ -41,7 +41,7 @@ TAKE_WAIT_S: Final = 1.0
 UNAVAILABLE_WAIT_S: Final = 0.5  # a lane that is away refuses at once: asked again and again it would cost a core
 # After a batch that shows load but was not full, what comes in so long goes together: a transaction costs as much CPU
 # as some thirty events.  A single event never waits for others.
-GATHER_S: Final = 0.025
+GATHER_S: Final = 0.05
 LOAD_DELIVERIES: Final = 10
 SPLIT_LOCK_WAIT_S: Final = 0.5  # the whole batch has waited already, and each half waits again
 SUSPECT_ATTEMPTS: Final = 3  # two may be restarts; three are a pattern

@@ -27,6 +27,7 @@ from tillkeeper.desk.access.csrf import READING, carries, csrf_token, is_from_he
 from tillkeeper.desk.access.identity import API_TOKEN, SESSION
 from tillkeeper.desk.context import desk_of
 from tillkeeper.desk.person import CSRF, PERSON, Needs, Role, is_enough
+from tillkeeper.desk.render import page
 from tillkeeper.desk.route import route_of
 from tillkeeper.store.people.random_tokens import new_token
 from tillkeeper.store.people.sessions import session_of
@@ -49,6 +50,8 @@ def access(trusted_proxies: Sequence[Network]) -> Middleware:
         needed = _needed(request)
         if needed == "anyone":
             return await _serve_visitor(request, handler)
+        if _comes_by_a_link_from_elsewhere(request):
+            return page(request, "once_more.html")
         authorization = request.headers.get(hdrs.AUTHORIZATION)
         if authorization is not None:
             await _let_program_in(request, authorization, needed)
@@ -119,6 +122,16 @@ async def _refuse_foreign(request: web.Request) -> None:
     if not is_from_here(request) or not await carries(request, request[CSRF]):
         log.warning("desk_foreign_form_refused", path=request.path)
         raise web.HTTPForbidden
+
+
+def _comes_by_a_link_from_elsewhere(request: web.Request) -> bool:
+    """Returns whether somebody followed a link in a chat or a mail.
+
+    Browsers send no Strict cookie along then; they do when the page that they got loads the same address again.
+    """
+    site, mode = request.headers.get("Sec-Fetch-Site"), request.headers.get("Sec-Fetch-Mode")
+    is_known = cookie_of(request, SESSION_COOKIE) is not None
+    return site == "cross-site" and mode == "navigate" and request.method == "GET" and not is_known
 
 
 def _to_sign_in(request: web.Request) -> web.HTTPException:

@@ -292,6 +292,24 @@ async def play(port, owner_url):
         await until(is_told, within_s=60)
 
 
+async def look(tmp_path, urls, process):
+    """Opens the pages of the desk as a program does that has a token."""
+    people = config_of(tmp_path, "owner", urls[""], port=0)
+    for command in (("add", "ada", "--role", "support"), ("tokens", "add", "ada", "looks", "--role", "support")):
+        made = await tillkeeper("user", *command, "--json", "--config", people)
+        assert made.code == 0, made.err
+    port = (await process.saw("desk_listening"))["port"]
+    headers = {"Authorization": f"Bearer {made.json['token']}"}
+    async with aiohttp.ClientSession(f"http://127.0.0.1:{port}", headers=headers) as client:
+        for path in ("/", "/stuck", "/orders/ORDER-1", "/cases", "/parked", "/refused", "/find?q=ORDER-1"):
+            async with client.get(path) as answer:
+                assert answer.status == 200, (path, answer.status)
+        page = await (await client.get("/orders/ORDER-1")).text()
+        raw = re.search(r'href="(/orders/ORDER-1/raw/[^"]+)"', page)
+        async with client.get(raw[1]) as answer:
+            assert answer.status == 200
+
+
 def refusals(process):
     """What a process logged of rights that it lacks."""
     return [each for each in (*process.lines, *process.other) if "permission denied" in str(each)]
@@ -306,6 +324,7 @@ async def test_every_process_works_under_its_own_role(tmp_path, urls):
             config = config_of(tmp_path, name, urls[name], port=port)
             started.append(await stack.enter_async_context(serving(name, "--config", config)))
         await play(port, urls[""])
+        await look(tmp_path, urls, started[list(PROCESSES).index("desk")])
         for process in started:
             process.child.terminate()
             assert await process.ended() == 0
@@ -385,6 +404,7 @@ async def test_run_works_under_its_role_and_does_not_make_the_schema(tmp_path, u
     async with serving("run", "--config", config_of(tmp_path, "run", urls["run"], port=port)) as process:
         await process.saw("schema_ready")
         await play(port, urls[""])
+        await look(tmp_path, urls, process)
         process.child.terminate()
         assert await process.ended() == 0
     assert refusals(process) == []

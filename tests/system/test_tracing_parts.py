@@ -11,6 +11,7 @@ from pathlib import Path
 from types import FrameType
 from uuid import uuid4
 
+import aio_pika
 import msgspec
 import pytest
 from structlog.contextvars import get_contextvars
@@ -24,9 +25,12 @@ from tests.system.receiving import a_delivery as a_signed_delivery
 from tests.system.receiving import exchange, some_settings, status_of, wire
 from tests.virtual_time import Clock, Time
 from tillkeeper.domain.delivery import Envelope, pack
+from tillkeeper.domain.order.notice_outcomes import Sent
 from tillkeeper.domain.policy import Policy
 from tillkeeper.ingest.server import receiver
 from tillkeeper.lanes.spool import SpoolReceiver, SpoolSender
+from tillkeeper.notices.exchange import ExchangeChannel
+from tillkeeper.notices.outgoing import Outgoing
 from tillkeeper.tracing import process, spans
 from tillkeeper.tracing.process import traces
 from tillkeeper.tracing.settings import TracingSettings
@@ -143,6 +147,31 @@ async def test_log_lines_name_the_trace_of_the_span_that_is_current_and_of_no_ot
                     assert named() == other.traceparent.split("-")[1] != outer.traceparent.split("-")[1]
             assert named() == outer.traceparent.split("-")[1]
     assert named() is None
+
+
+@pytest.mark.rabbitmq
+async def test_whoever_is_bound_to_the_exchange_of_notices_can_go_on_with_their_trace(
+    collector, broker_url, broker_prefix
+):
+    notice = Outgoing(key="k", topic="order.closed", payload={}, version=1, created_at=NOON, sent_at=NOON)
+    channel = await ExchangeChannel.open(broker_url, broker_prefix)
+    connection = await aio_pika.connect(broker_url)
+    async with connection:
+        bound = await connection.channel()
+        exchange = await bound.get_exchange(f"{broker_prefix}.notices")
+        queue = await bound.declare_queue(exclusive=True)
+        await queue.bind(exchange, "#")
+        async with traces(to(collector), "test"):
+            with spans.begin("notify merchant"):
+                assert await channel.send(notice) == Sent()
+        assert await channel.send(notice) == Sent()
+        traced, untraced = [await queue.get(no_ack=True) for _ in range(2)]
+        await exchange.delete()
+    await channel.close()
+    [sent] = await collector.named("send notices")
+    assert traced.headers["traceparent"].split("-")[1:3] == [sent.trace, sent.id]
+    assert "traceparent" not in untraced.headers
+    assert [span.name for span in collector.way_to(sent)] == ["notify merchant", "send notices"]
 
 
 # --- a collector that fails -------------------------------------------------------------------------------------------

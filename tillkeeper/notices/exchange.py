@@ -16,8 +16,16 @@ from tillkeeper.lanes.base import LaneUnavailable
 from tillkeeper.lanes.bounded import bounded
 from tillkeeper.lanes.broker_connection import BrokerConnection
 from tillkeeper.notices.outgoing import Outgoing
+from tillkeeper.tracing import spans
+from tillkeeper.tracing.spans import Kind, headers_of
 
 CONFIRM_S: Final = 5.0  # only the next notice waits for it
+SENDING: Final = {
+    "messaging.system": "rabbitmq",
+    "messaging.operation.name": "send",
+    "messaging.operation.type": "send",
+    "messaging.destination.name": "notices",
+}
 
 
 class _Session(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,8 +61,16 @@ class ExchangeChannel:
         session = self._session
         if session is None or session.lost.is_set():
             return Failed(why="RabbitMQ is not connected")
+        with spans.child("send notices", kind=Kind.PRODUCER, attributes=SENDING) as span:
+            outcome = await self._publish(session, notice, headers_of(span))
+            if isinstance(outcome, Failed):
+                span.failed("not_confirmed")
+            return outcome
+
+    async def _publish(self, session: _Session, notice: Outgoing, headers: dict[str, str]) -> SendOutcome:
         message = Message(
             msgspec.json.encode({**notice.payload, "version": notice.version}),
+            headers={**headers},
             delivery_mode=DeliveryMode.PERSISTENT,
             content_type="application/json",
             message_id=notice.id,  # nothing is mandatory here, so nothing is returned by this id

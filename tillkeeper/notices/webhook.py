@@ -25,7 +25,7 @@ from tillkeeper.notices.addresses import is_public
 from tillkeeper.notices.outgoing import Outgoing
 from tillkeeper.notices.settings import NotifySettings, WebhookSettings
 from tillkeeper.tracing.http import calling, note_status
-from tillkeeper.tracing.spans import Span
+from tillkeeper.tracing.spans import headers_of
 
 TOTAL_S: Final = 15.0  # Standard Webhooks advises receivers to answer within 15 s
 CONNECT_S: Final = 5.0
@@ -52,7 +52,7 @@ class WebhookChannel:
         """Sends one signed POST."""
         body = body_of(notice)
         with calling("POST", self._url) as span:
-            headers = {**self._headers(notice, body), **_context_of(span)}
+            headers = {**self._headers(notice, body), **headers_of(span)}
             try:
                 async with self._client.post(self._url, data=body, headers=headers, allow_redirects=False) as response:
                     note_status(span, response.status)
@@ -69,11 +69,6 @@ class WebhookChannel:
             "webhook-timestamp": str(int(notice.sent_at.timestamp())),
             "webhook-signature": " ".join(signatures),
         }
-
-
-def _context_of(span: Span) -> dict[str, str]:
-    """Returns the header by which the merchant's system goes on with the trace, if there is one."""
-    return {"traceparent": span.traceparent} if span.traceparent else {}
 
 
 def body_of(notice: Outgoing) -> bytes:

@@ -158,3 +158,8 @@ def batch(
 def alone() -> AbstractContextManager[None]:
     """Returns a context without a current span, for starting what is not a part of it."""
     return _UNCHANGED if _tracer is None else _tracer.alone()
+
+
+def headers_of(span: Span) -> dict[str, str]:
+    """Returns the headers by which whoever gets them goes on with the span's trace; none where nothing is recorded."""
+    return {"traceparent": span.traceparent} if span.traceparent else {}

@@ -78,6 +78,26 @@ async def test_a_route_that_is_not_in_the_table_is_nobodys(desk):
     assert not reached
 
 
+async def test_who_follows_a_link_from_elsewhere_is_not_asked_to_sign_in_again(server, signed_in):
+    there = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
+    async with server.browser() as without_its_cookie:
+        answer = await without_its_cookie.get("/me?from=chat", **there)
+        page = await answer.text()
+    assert answer.status == 200
+    assert '<meta http-equiv="refresh" content="0">' in page  # the same address, and then it is same-origin
+    assert "You are signed in" not in page
+    again = {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "navigate"}
+    assert "You are signed in" in await (await signed_in.get("/me?from=chat", **again)).text()
+
+
+async def test_who_is_not_signed_in_is_asked_once_they_came_again(browser):
+    there = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
+    assert (await browser.get("/me", **there)).status == 200
+    assert (await browser.get("/me", **there | {"Sec-Fetch-Site": "same-origin"})).status == 303
+    for other in ({"Sec-Fetch-Mode": "no-cors"}, {"Sec-Fetch-Mode": "cors"}):
+        assert (await browser.get("/me", **there | other)).status == 303
+
+
 # --- roles ------------------------------------------------------------------------------------------------------------
 
 
