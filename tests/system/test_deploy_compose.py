@@ -26,10 +26,10 @@ from tillkeeper.sandbox.servers import RabbitMQ
 from tillkeeper.sandbox.servers.child import free_ports
 from tillkeeper.settings import load_settings
 
-ROLES = ("ingest", "work", "sweep", "notify")
+ROLES = ("ingest", "work", "sweep", "notify", "desk")
 COMPOSE = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
 OURS = {name: it for name, it in COMPOSE["services"].items() if it["image"].startswith("tillkeeper:")}
-PORTS = ("INGEST__PORT", *(f"{role.upper()}__METRICS_PORT" for role in ROLES))
+PORTS = ("INGEST__PORT", "DESK__PORT", *(f"{role.upper()}__METRICS_PORT" for role in ROLES))
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +111,7 @@ def load_settings_of(written: Path, **environ: str) -> Any:
     return load_settings(written / "config" / "tillkeeper.toml", here | environ)
 
 
-@pytest.mark.parametrize("name", ["ingest", "work", "sweep", "notify"])
+@pytest.mark.parametrize("name", ROLES)
 def test_health_checks_and_prometheus_ask_the_ports_that_are_set(written, name):
     service = OURS[name]
     environ = {key: str(value) for key, value in service["environment"].items() if key != "TILLKEEPER_CONFIG"}

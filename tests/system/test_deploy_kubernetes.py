@@ -22,7 +22,7 @@ from tillkeeper.settings import load_settings
 
 BASE = DEPLOY / "kubernetes" / "base"
 OVERLAYS = sorted(path.name for path in (DEPLOY / "kubernetes" / "overlays").iterdir())
-ROLES = ("ingest", "work", "sweep", "notify")
+ROLES = ("ingest", "work", "sweep", "notify", "desk")
 OPERATORS = {"Cluster", "RabbitmqCluster", "ScaledObject", "TriggerAuthentication"}
 VERSIONS = ("1.30", "1.37")  # the oldest that is meant, and the newest that the package knows
 ENVIRON = {
@@ -130,7 +130,7 @@ def test_probes_metrics_and_policies_are_about_the_ports_that_are_set(role):
     section = getattr(settings(environ_of(container)), role)
     ports = {each["name"]: each["containerPort"] for each in container["ports"]}
     assert (section.metrics_host, ports["metrics"]) == ("0.0.0.0", section.metrics_port)
-    assert ports.get("http", 8080) == 8080
+    assert ports.get("http") == getattr(section, "port", None)
     for probe, path in {"startupProbe": "/healthz", "livenessProbe": "/healthz", "readinessProbe": "/readyz"}.items():
         asked = container[probe]["httpGet"]
         assert (asked["path"], asked["port"]) == (path, "http" if role == "ingest" else "metrics")
