@@ -2,7 +2,7 @@
 
 import statistics
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import timedelta
+from datetime import UTC, timedelta
 from typing import Final
 
 import asyncpg
@@ -13,6 +13,8 @@ from bench.house import House
 from bench.report import Section, Target
 from bench.sizes import Sizes
 from tillkeeper import clock
+from tillkeeper.domain.payment_claim import answer
+from tillkeeper.domain.search.parsing import search_for
 from tillkeeper.policy import load_policy
 from tillkeeper.store.deliveries.parked import list_parked
 from tillkeeper.store.jobs.backfill import find_open_orders
@@ -24,6 +26,8 @@ from tillkeeper.store.reports.continued_audit import audit_on
 from tillkeeper.store.reports.handover import hand_over
 from tillkeeper.store.reports.order import history, show
 from tillkeeper.store.reports.stuck import StuckFilter, stuck_orders
+from tillkeeper.store.search.claim import read_claim
+from tillkeeper.store.search.find import find
 
 TIMES: Final = 5
 WANTED_MS: Final = 300.0
@@ -63,6 +67,28 @@ async def _audit(pool: asyncpg.Pool) -> Audit:
     return await audit_on(pool, settled_until=then, now=clock.now())
 
 
+def _find(text: str) -> Read:
+    """Returns the search for a text, on the day before the latest one of the database."""
+
+    async def read(pool: asyncpg.Pool) -> object:
+        now = clock.now()
+        days = text.format(day=(now - timedelta(days=1)).date())
+        return await find(pool, search_for(days, now=now, zone=UTC))
+
+    return read
+
+
+async def _claim(pool: asyncpg.Pool) -> object:
+    known = await read_claim(pool, "years-150", now=clock.now())
+    assert known is not None
+    return answer(known)
+
+
+PASTED: Final = (
+    "Payment successful. Merchant order years-150, transaction pi_150, 129.00 CNY, {day} 14:02, mei@example.com, "
+    "+86 138 1234 5678. Earlier: years-1501, years-1502, years-1503, years-1504, years-1505, pi_1501, pi_1502, pi_1503"
+)
+
 READS: Final[Mapping[str, Read]] = {
     "order show": lambda pool: show(pool, "years-150"),
     "order history": lambda pool: history(pool, "years-150"),
@@ -73,6 +99,11 @@ READS: Final[Mapping[str, Read]] = {
     "parked list": _parked,
     "open orders of an account": _open_orders,
     "audit of a day": _audit,
+    "find the last digits of a number": _find("0150"),
+    "find a mail address": _find("150@example.com"),
+    "find an amount on a day": _find("129.00 {day}"),
+    "find what a customer pasted": _find(PASTED),
+    "claim": _claim,
 }
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import msgspec
@@ -14,7 +14,7 @@ from tillkeeper.desk.pages.order import gateway_title
 from tillkeeper.desk.render import fragment, page, shower_for
 from tillkeeper.desk.show.shower import Shower
 from tillkeeper.domain.statuses import Status
-from tillkeeper.domain.till import Concern, Tone, Verdict
+from tillkeeper.domain.till import PATIENCE, Concern, Tone, Verdict
 from tillkeeper.store.reports.flow import AccountActivity, Recent
 
 STREAM_S: Final = 60.0  # then the browser comes again, and it is looked at anew whether it may
@@ -22,6 +22,9 @@ RETRY_MS: Final = 300  # how soon it comes again
 # Where what wants a look is seen.
 LINKS: Final[Mapping[Concern, str]] = {
     Concern.PARKED: "/parked",
+    Concern.QUIET_ACCOUNTS: "/accounts",
+    Concern.NOTICES: "/outbox",
+    Concern.NOTICES_DEAD: "/outbox",
     Concern.CASES_RAISED: "/cases",
     Concern.CASES: "/cases",
     Concern.STUCK: "/stuck",
@@ -90,6 +93,14 @@ def counts_of(verdict: Verdict) -> tuple[int, int]:
     return urgent, len(verdict.looks) - urgent
 
 
+def _tone_of_quiet(known: AccountActivity, now: datetime) -> Tone:
+    """Returns how urgent it is that an account is silent or does not answer."""
+    since = [at for at in (known.silent_since, known.unanswering_since) if at is not None]
+    act_after = PATIENCE[Concern.QUIET_ACCOUNTS].act_after
+    is_urgent = bool(since) and act_after is not None and now - min(since) >= act_after
+    return Tone.ACT if is_urgent else Tone.LOOK
+
+
 def _account(desk: Desk, shower: Shower, snapshot: Snapshot, account: str) -> dict[str, Any]:
     known = snapshot.seldom.accounts.get(account, AccountActivity())
     recent = snapshot.flow.received.get(account, NONE)
@@ -98,6 +109,7 @@ def _account(desk: Desk, shower: Shower, snapshot: Snapshot, account: str) -> di
         "name": account,
         "gateway": gateway_title(desk, shower, account),
         "known": known,
+        "tone": _tone_of_quiet(known, shower.now),
         "a_minute": recent.count,
         "last_at": max(last, default=None),
     }

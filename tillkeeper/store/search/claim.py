@@ -15,7 +15,7 @@ from tillkeeper.domain.search.hits import READ_MAX
 from tillkeeper.domain.similar_references import WaitingMoney
 from tillkeeper.store.orders.loading import read_orders
 from tillkeeper.store.postgres.pool import Conn
-from tillkeeper.store.search.find import LIMIT_TIME
+from tillkeeper.store.search.find import BY_INDEX, LIMIT_TIME
 from tillkeeper.store.search.waiting import ends_of
 
 ORDER = "SELECT id, registered_at FROM orders WHERE order_ref = $1"
@@ -29,6 +29,7 @@ async def read_claim(pool: asyncpg.Pool, order_ref: str, *, now: datetime) -> Kn
     """
     async with pool.acquire() as conn, conn.transaction(isolation="repeatable_read", readonly=True):
         await conn.execute(LIMIT_TIME)
+        await conn.execute(BY_INDEX)
         row = await conn.fetchrow(ORDER, order_ref)
         if row is None:
             return None

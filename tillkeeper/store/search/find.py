@@ -19,6 +19,8 @@ from tillkeeper.store.search.references import Looked, by_reference
 
 # Each look-up reads an index; one that does not come back is in a database that lacks the index, or is overloaded.
 LIMIT_TIME = "SET LOCAL statement_timeout = '4s'"
+# How many rows end so, PostgreSQL only guesses: it must not think that they are many, and read tables whole.
+BY_INDEX = "SET LOCAL enable_seqscan = off"
 
 
 async def find(pool: asyncpg.Pool, search: Search) -> Found:
@@ -30,6 +32,7 @@ async def find(pool: asyncpg.Pool, search: Search) -> Found:
 async def find_in(conn: Conn, search: Search) -> Found:
     """As `find`, in the caller's snapshot."""
     await conn.execute(LIMIT_TIME)
+    await conn.execute(BY_INDEX)
     looked, references = Looked(), list[ReferenceProbe]()
     for probe in search.probes:
         if isinstance(probe, ReferenceProbe):

@@ -113,10 +113,12 @@ WHERE reverse(lower(order_ref COLLATE "C")) >= $1 AND reverse(lower(order_ref CO
 """
 # Orders of that amount from the days before, none of which is paid.
 ORDERS_OF_AMOUNT = """
-SELECT order_ref, status, amount_minor, currency, accounts, registered_at FROM orders
-WHERE registered_at >= $1 AND registered_at <= $2 AND amount_minor = $3 AND currency = $4 AND $5 = ANY(accounts)
-  AND status IN ('unpaid', 'failed', 'processing', 'partially_paid')
-ORDER BY id DESC LIMIT $6
+WITH found AS MATERIALIZED (
+    SELECT id, order_ref, status, amount_minor, currency, accounts, registered_at FROM orders
+    WHERE registered_at >= $1 AND registered_at <= $2 AND amount_minor = $3 AND currency = $4 AND $5 = ANY(accounts)
+      AND status IN ('unpaid', 'failed', 'processing', 'partially_paid')
+)
+SELECT order_ref, status, amount_minor, currency, accounts, registered_at FROM found ORDER BY id DESC LIMIT $6
 """
 
 
