@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.pure.domain.factories import an_order
 from tests.pure.domain.strategies import NOON
 from tillkeeper.domain.ladder import (
     RANK,
@@ -24,6 +25,7 @@ from tillkeeper.domain.ladder import (
     first_due,
     next_step,
 )
+from tillkeeper.domain.order.status import Summary
 from tillkeeper.domain.policy import AccountPolicy, Policy
 from tillkeeper.domain.statuses import Status
 
@@ -296,3 +298,8 @@ POLICY = Policy(
 )
 def test_the_nearest_ladder_counts(status, account, method, ladder):
     assert POLICY.ladder(status, account, method) == ladder
+
+
+def test_an_order_has_the_ladder_of_the_account_that_it_is_paid_through():
+    order = an_order(stored=Summary(status=Status.PROCESSING, captured=0, refunding=0, refunded=0))
+    assert order.ladder(POLICY) == AT_ACCOUNT
