@@ -56,7 +56,7 @@ def toml(
             more,
             f"[ingest]\n{ingest}",
             f"[work]\n{work}",
-            f"[desk]\n{desk}",
+            f"[desk]\n{desk}" if desk else "",
             f'[accounts.stripe-main]\ngateway = "stripe"\nwebhook_secrets = ["{SECRET}"]',
         ]
     )

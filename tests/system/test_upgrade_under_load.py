@@ -144,7 +144,8 @@ async def test_nothing_is_lost_while_a_database_is_upgraded_under_both_releases(
     for port in (old_port, new_port):
         (tmp_path / str(port)).mkdir()
     old_config, new_config = (
-        written(tmp_path / str(port), toml(empty_database, ingest=f"port = {port}")) for port in (old_port, new_port)
+        written(tmp_path / str(port), toml(empty_database, ingest=f"port = {port}", desk=""))
+        for port in (old_port, new_port)
     )
     made = await tillkeeper("db", "init", "--config", old_config, as_program=True, **running(before))
     assert made.code == 0, made.err
@@ -200,7 +201,7 @@ async def test_nothing_is_lost_while_a_database_is_upgraded_under_both_releases(
 
 @pytest.mark.long
 async def test_when_an_order_is_due_is_known_to_both_releases(tmp_path, before, after, empty_database):
-    config = written(tmp_path, toml(empty_database))
+    config = written(tmp_path, toml(empty_database, desk=""))
     made = await tillkeeper("db", "init", "--config", config, as_program=True, **running(before))
     assert made.code == 0, made.err
     owner = await asyncpg.connect(empty_database)
