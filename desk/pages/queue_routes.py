@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from tillkeeper.desk.access.roles import role_for
 from tillkeeper.desk.pages import handover
 from tillkeeper.desk.pages.accounts import all_accounts, one_account
 from tillkeeper.desk.pages.cases import acts as case_acts
@@ -11,52 +12,51 @@ from tillkeeper.desk.pages.outbox import unsent
 from tillkeeper.desk.pages.parked import all_parked, one_parked
 from tillkeeper.desk.pages.parked import many as many_parked
 from tillkeeper.desk.pages.refused import all_refused, one_refused, retrying
-from tillkeeper.desk.person import Role
 from tillkeeper.desk.route import Route
 
 CASE: Final = "/cases/{id:[0-9]+}"
 
 CASE_ROUTES: Final = (
-    Route(method="GET", path="/cases", role=Role.VIEWER, handler=all_cases.show),
-    Route(method="GET", path=CASE, role=Role.VIEWER, handler=one_case.show),
-    Route(method="POST", path=f"{CASE}/take", role=Role.SUPPORT, handler=case_acts.take),
-    Route(method="POST", path=f"{CASE}/note", role=Role.SUPPORT, handler=case_acts.note),
-    Route(method="POST", path=f"{CASE}/follow-up", role=Role.SUPPORT, handler=case_acts.follow_up),
-    Route(method="POST", path=f"{CASE}/escalate", role=Role.OPERATOR, handler=case_acts.escalate),
-    Route(method="POST", path=f"{CASE}/resolve", role=Role.SUPPORT, handler=case_acts.resolve),
-    Route(method="GET", path="/cases/many", role=Role.SUPPORT, handler=many.show),
-    Route(method="POST", path="/cases/many/take", role=Role.SUPPORT, handler=many.take),
-    Route(method="POST", path="/cases/many/escalate", role=Role.OPERATOR, handler=many.escalate),
-    Route(method="POST", path="/cases/many/resolve", role=Role.SUPPORT, handler=many.resolve),
+    Route(method="GET", path="/cases", role=role_for("look"), handler=all_cases.show),
+    Route(method="GET", path=CASE, role=role_for("look"), handler=one_case.show),
+    Route(method="POST", path=f"{CASE}/take", role=role_for("case"), handler=case_acts.take),
+    Route(method="POST", path=f"{CASE}/note", role=role_for("case"), handler=case_acts.note),
+    Route(method="POST", path=f"{CASE}/follow-up", role=role_for("case"), handler=case_acts.follow_up),
+    Route(method="POST", path=f"{CASE}/escalate", role=role_for("escalate"), handler=case_acts.escalate),
+    Route(method="POST", path=f"{CASE}/resolve", role=role_for("case"), handler=case_acts.resolve),
+    Route(method="GET", path="/cases/many", role=role_for("case"), handler=many.show),
+    Route(method="POST", path="/cases/many/take", role=role_for("case"), handler=many.take),
+    Route(method="POST", path="/cases/many/escalate", role=role_for("escalate"), handler=many.escalate),
+    Route(method="POST", path="/cases/many/resolve", role=role_for("case"), handler=many.resolve),
 )
 
 PARKED_ROUTES: Final = (
-    Route(method="GET", path="/parked", role=Role.VIEWER, handler=all_parked.show),
-    Route(method="GET", path="/parked/{id:[0-9]+}", role=Role.VIEWER, handler=one_parked.show),
-    Route(method="GET", path="/parked/many", role=Role.OPERATOR, handler=many_parked.show),
-    Route(method="POST", path="/parked/many/replay", role=Role.OPERATOR, handler=many_parked.do_replay),
-    Route(method="POST", path="/parked/many/discard", role=Role.OPERATOR, handler=many_parked.do_discard),
+    Route(method="GET", path="/parked", role=role_for("look"), handler=all_parked.show),
+    Route(method="GET", path="/parked/{id:[0-9]+}", role=role_for("look"), handler=one_parked.show),
+    Route(method="GET", path="/parked/many", role=role_for("replay"), handler=many_parked.show),
+    Route(method="POST", path="/parked/many/replay", role=role_for("replay"), handler=many_parked.do_replay),
+    Route(method="POST", path="/parked/many/discard", role=role_for("replay"), handler=many_parked.do_discard),
 )
 REFUSED_ROUTES: Final = (
-    Route(method="GET", path="/refused", role=Role.VIEWER, handler=all_refused.show),
-    Route(method="GET", path="/refused/{id:[0-9]+}", role=Role.VIEWER, handler=one_refused.show),
-    Route(method="GET", path="/refused/retry", role=Role.OPERATOR, handler=retrying.show),
-    Route(method="POST", path="/refused/retry", role=Role.OPERATOR, handler=retrying.do_retry),
-    Route(method="GET", path="/refused/retried", role=Role.OPERATOR, handler=retrying.show_done),
+    Route(method="GET", path="/refused", role=role_for("look"), handler=all_refused.show),
+    Route(method="GET", path="/refused/{id:[0-9]+}", role=role_for("look"), handler=one_refused.show),
+    Route(method="GET", path="/refused/retry", role=role_for("replay"), handler=retrying.show),
+    Route(method="POST", path="/refused/retry", role=role_for("replay"), handler=retrying.do_retry),
+    Route(method="GET", path="/refused/retried", role=role_for("replay"), handler=retrying.show_done),
 )
 OUTBOX_ROUTES: Final = (
-    Route(method="GET", path="/outbox", role=Role.VIEWER, handler=unsent.show),
-    Route(method="GET", path="/outbox/retry", role=Role.OPERATOR, handler=notice_retrying.show),
-    Route(method="POST", path="/outbox/retry", role=Role.OPERATOR, handler=notice_retrying.do_retry),
-    Route(method="GET", path="/outbox/retried", role=Role.OPERATOR, handler=notice_retrying.show_done),
+    Route(method="GET", path="/outbox", role=role_for("look"), handler=unsent.show),
+    Route(method="GET", path="/outbox/retry", role=role_for("retry"), handler=notice_retrying.show),
+    Route(method="POST", path="/outbox/retry", role=role_for("retry"), handler=notice_retrying.do_retry),
+    Route(method="GET", path="/outbox/retried", role=role_for("retry"), handler=notice_retrying.show_done),
 )
 HANDOVER_ROUTES: Final = (
-    Route(method="GET", path="/handover", role=Role.VIEWER, handler=handover.show),
-    Route(method="POST", path="/handover", role=Role.SUPPORT, handler=handover.do_hand_over),
+    Route(method="GET", path="/handover", role=role_for("look"), handler=handover.show),
+    Route(method="POST", path="/handover", role=role_for("handover"), handler=handover.do_hand_over),
 )
 ACCOUNT_ROUTES: Final = (
-    Route(method="GET", path="/accounts", role=Role.VIEWER, handler=all_accounts.show),
-    Route(method="GET", path="/accounts/{name}", role=Role.VIEWER, handler=one_account.show),
+    Route(method="GET", path="/accounts", role=role_for("look"), handler=all_accounts.show),
+    Route(method="GET", path="/accounts/{name}", role=role_for("look"), handler=one_account.show),
 )
 
 QUEUE_ROUTES: Final = (

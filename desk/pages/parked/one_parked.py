@@ -6,11 +6,13 @@ from typing import Any, Final
 
 from aiohttp import web
 
+from tillkeeper.desk.access.identity import note_look
+from tillkeeper.desk.access.roles import role_for
 from tillkeeper.desk.acting import actor
 from tillkeeper.desk.context import desk_of
 from tillkeeper.desk.form import id_in
 from tillkeeper.desk.pages.parked.all_parked import key_of
-from tillkeeper.desk.person import Role, is_enough
+from tillkeeper.desk.person import is_enough
 from tillkeeper.desk.render import page, shower_for
 from tillkeeper.domain.masking import without_any_contacts
 from tillkeeper.store.deliveries.parked import show_parked
@@ -26,6 +28,9 @@ async def show(request: web.Request) -> web.Response:
     if found is None:
         raise web.HTTPNotFound
     delivery = found["delivery"] or {}
+    shows_raw = bool(delivery) and is_enough(role, role_for("look_raw"))
+    if shows_raw:
+        await note_look(request, "raw delivery", subject=f"parked {found['id']}")
     return page(
         request,
         "parked/one.html",
@@ -34,8 +39,8 @@ async def show(request: web.Request) -> web.Response:
         key=key_of(found["reason"]),
         tone="calm" if found["outcome"] else "act",
         events=delivery.get("events", ()),
-        raw=_masked(delivery) if delivery and is_enough(role, Role.SUPPORT) else None,
-        may_act=is_enough(role, Role.OPERATOR),
+        raw=_masked(delivery) if shows_raw else None,
+        may_act=is_enough(role, role_for("replay")),
     )
 
 

@@ -4,10 +4,12 @@ from typing import Final
 
 from aiohttp import web
 
+from tillkeeper.desk.access.identity import note_look
+from tillkeeper.desk.access.roles import role_for
 from tillkeeper.desk.acting import actor
 from tillkeeper.desk.context import desk_of
 from tillkeeper.desk.form import id_in
-from tillkeeper.desk.person import Role, is_enough
+from tillkeeper.desk.person import is_enough
 from tillkeeper.desk.render import page
 from tillkeeper.domain.masking import without_any_contacts
 from tillkeeper.store.deliveries.refused import show_refused
@@ -22,14 +24,17 @@ async def show(request: web.Request) -> web.Response:
     if found is None:
         raise web.HTTPNotFound
     role = actor(request).role
+    shows_raw = is_enough(role, role_for("look_raw"))
+    if shows_raw:
+        await note_look(request, "raw delivery", subject=f"refused {found.id}")
     body = None if found.body is None else found.body[:RAW_BYTES].decode("utf-8", "replace")
     return page(
         request,
         "refused/one.html",
         row=found,
-        shows_raw=is_enough(role, Role.SUPPORT),
+        shows_raw=shows_raw,
         headers=[(name, without_any_contacts(value)) for name, value in found.headers],
         query=without_any_contacts(found.query),
         body=None if body is None else without_any_contacts(body),
-        may_act=is_enough(role, Role.OPERATOR),
+        may_act=is_enough(role, role_for("replay")),
     )
