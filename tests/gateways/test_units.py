@@ -14,3 +14,8 @@ def test_a_gateways_own_minor_units_become_those_of_iso_4217():
         units.from_minor(1250, "ISK", {"ISK": 2})
     with pytest.raises(BadPayload):
         units.from_minor("12", "ISK", {"ISK": 2})
+
+
+def test_minor_units_of_what_is_no_currency_are_refused():
+    with pytest.raises(units.UnknownCurrency, match="XQX"):
+        units.from_minor(1200, "XQX")

@@ -210,7 +210,8 @@ def _waits_elsewhere(known: Known) -> Iterator[Evidence]:
     """Yields money whose reference says so; by its amount and day alone only where there is one such payment."""
     likely = [each for each in known.possible if each.match.is_likely]
     alone = known.possible if len(known.possible) == 1 else ()
-    yield from (_waiting(each, Sign.WAITS) for each in likely or alone)
+    sign = Sign.WAITS if likely else Sign.MAY_WAIT
+    yield from (_waiting(each, sign) for each in likely or alone)
 
 
 def _waiting(each: PossibleMoney, sign: Sign) -> Evidence:

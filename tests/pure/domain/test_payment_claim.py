@@ -92,7 +92,7 @@ ANSWERS = {
         [Sign.WAITS],
     ),
     "under a typing error": (known(possible=(waiting(),)), Verdict.WAITS_ELSEWHERE, [Sign.WAITS]),
-    "one of the amount": (known(possible=(waiting("zzz"),)), Verdict.WAITS_ELSEWHERE, [Sign.WAITS]),
+    "one of the amount": (known(possible=(waiting("zzz"),)), Verdict.WAITS_ELSEWHERE, [Sign.MAY_WAIT]),
     "two of the amount": (
         known(possible=(waiting("zzz"), waiting("yyy", payment_ref="pi_y"))),
         Verdict.NOT_KNOWN,

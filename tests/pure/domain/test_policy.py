@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.pure.domain.factories import an_event, an_order
 from tests.pure.domain.strategies import NOON
+from tillkeeper.domain.events import Kind
 from tillkeeper.domain.ladder import (
     RANK,
     Action,
@@ -24,6 +26,7 @@ from tillkeeper.domain.ladder import (
     first_due,
     next_step,
 )
+from tillkeeper.domain.order.facts import OrderFacts, apply
 from tillkeeper.domain.policy import AccountPolicy, Policy
 from tillkeeper.domain.statuses import Status
 
@@ -296,3 +299,8 @@ POLICY = Policy(
 )
 def test_the_nearest_ladder_counts(status, account, method, ladder):
     assert POLICY.ladder(status, account, method) == ladder
+
+
+def test_an_order_has_the_ladder_of_the_account_that_it_is_paid_through():
+    pending = an_event(Kind.PAYMENT_PENDING, account="stripe-main", order_ref="A1", amount=100, currency="CNY")
+    assert an_order(facts=apply(OrderFacts(), pending)).ladder(POLICY) == AT_ACCOUNT

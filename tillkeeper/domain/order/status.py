@@ -76,10 +76,10 @@ STATUS_TABLE: Final[tuple[StatusRule, ...]] = (
 
 def rule_that_holds(sums: Sums) -> StatusRule:
     """Returns the line of the table that decides."""
-    for rule in STATUS_TABLE:  # next() of a generator costs twice as much
+    for rule in STATUS_TABLE[:-1]:  # next() of a generator costs twice as much
         if rule.holds(sums):
             return rule
-    raise AssertionError("the last line of the table always holds")
+    return STATUS_TABLE[-1]  # it always holds
 
 
 def summarize(order: Order, facts: OrderFacts) -> Summary:
