@@ -81,6 +81,21 @@ PRINTING = [
     "refused retry 9 --note x",
     "outbox list",
     "outbox retry order/1/1 --note x",
+    "find A-1",
+    "claim A-1",
+    "waiting list",
+    "waiting show stripe-main pi_waiting",
+    "waiting bind stripe-main pi_waiting A-1 --note x",
+    "user add mei --role support",
+    "user list",
+    "user role mei operator",
+    "user reset mei",
+    "user tokens add mei exports",
+    "user tokens list",
+    "user tokens end mei exports",
+    "user disable mei --note x",
+    "user enable mei --note x",
+    "user log",
     "keys",
     "words",
     "policy check",
@@ -119,7 +134,7 @@ def test_every_command_that_prints_is_tried():
 
 @pytest.fixture
 async def furnished(tmp_path, database, pool):
-    """A configuration with orders, a case, parked events and a refused delivery."""
+    """A configuration with orders, a case, money that waits, parked events and a refused delivery."""
     config = written(tmp_path, toml(database))
     for number in range(1, 6):
         await register(pool, a_registration(f"A-{number}", accounts=("stripe-main",)), policy=Policy(), now=NOON)
@@ -136,7 +151,8 @@ async def furnished(tmp_path, database, pool):
         body=b"{}",
     )
     async with pool.acquire() as conn, conn.transaction():
-        await apply_deliveries(conn, [overpaid], policy=Policy(), now=NOON)
+        waiting = a_delivery(an_event(order_ref="A-l", payment_ref="pi_waiting"))
+        await apply_deliveries(conn, [overpaid, waiting], policy=Policy(), now=NOON)
         for event in (an_event(), an_event()):
             await park_event(conn, a_delivery(event), event, reason="cannot_be_applied", error="x", now=NOON)
         await keep_refused(conn, refused)
