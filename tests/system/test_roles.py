@@ -39,7 +39,10 @@ async def urls(database):
         await owner.execute(f"DROP OWNED BY tillkeeper_{name}")
         await owner.execute(f"DROP ROLE till_{name}")
         await owner.execute(f"DROP ROLE tillkeeper_{name}")
-    await owner.execute("GRANT SELECT ON schema_versions TO PUBLIC")  # as the schema has it: others use this database
+    if await owner.fetchval("SELECT to_regclass('schema_versions')") is not None:
+        await owner.execute(
+            "GRANT SELECT ON schema_versions TO PUBLIC"
+        )  # as the schema has it: others use the database
     await owner.close()
 
 

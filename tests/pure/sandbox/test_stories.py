@@ -331,6 +331,7 @@ async def test_where_gateways_must_be_asked_first_there_is_time_for_the_answers(
     log = a_log(paid_story())
     target = Target(
         url="",
+        desk_url="",
         metrics_url=None,
         token="",
         database_url="",
