@@ -12,7 +12,7 @@ from tillkeeper.store.reports import flow, gauges, stuck, whole_order
 ORDERS = """
 INSERT INTO orders (order_ref, amount_minor, currency, accounts, terms, status, captured_minor, registered_at,
                     changed_at, phase_since)
-SELECT 'done-' || i, 100, 'EUR', '{a}', '{}', 'paid', 100, now(), now(), now() FROM generate_series(1, 5000) i
+SELECT 'done-' || i, 100, 'EUR', '{a}', '{}', 'paid', 100, now(), now(), now() FROM generate_series(1, 25000) i
 """
 DELIVERIES = """
 INSERT INTO deliveries (run, number, account, received_at, key, headers, events)
@@ -39,7 +39,7 @@ LOOKS = {
     "applied": (200, flow.APPLIED, SINCE),
     "lag": (400, flow.LAG, SINCE, flow.LAGS),
     "told": (40, flow.TOLD, SINCE),
-    "statuses": (100, flow.ESTIMATED_BY_STATUS),
+    "statuses": (400, flow.ESTIMATED_BY_STATUS),  # the catalog, which is larger where many tests have used the database
     "steps": (40, flow.STUCK_BY_STEP, NOON, 1000),
     "cases": (40, gauges.CASES, 10_000),
     "due": (40, gauges.DUE, 10_000, NOON),
