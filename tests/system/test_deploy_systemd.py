@@ -23,6 +23,7 @@ from tillkeeper.sandbox.servers.child import free_ports
 UNITS = DEPLOY / "systemd"
 SERVICES = ("tillkeeper@.service", "tillkeeper-upgrade.service")
 ROLES = ("ingest", "work", "sweep", "notify", "desk")
+READY = ("ingest_listening", "worker_started", "sweep_started", "notify_started", "desk_listening")
 EXPOSURE_MAX = 15  # tenths; from 2.0 on systemd-analyze has a doubt
 
 
@@ -163,7 +164,8 @@ async def test_an_order_is_paid_by_what_the_units_start(rendered, empty_database
     unit = (units / SERVICES[0]).read_text()
     async with AsyncExitStack() as stack:
         started = [await stack.enter_async_context(running(unit, role, rendered / role)) for role in ROLES]
-        await started[0].saw("ingest_listening")
+        for child, event in zip(started, READY, strict=True):
+            await child.saw(event)
         session = aiohttp.ClientSession(f"http://127.0.0.1:{port}", headers={"Authorization": f"Bearer {token}"})
         client = await stack.enter_async_context(session)
         order = {"amount": 12900, "currency": "CNY", "accounts": ["stripe-main"]}
