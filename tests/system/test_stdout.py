@@ -9,6 +9,7 @@ from asyncio.subprocess import PIPE
 import pytest
 import typer
 
+from tests.company_provider import desk_toml
 from tests.database.factories import NOON, a_delivery, a_registration, an_event
 from tests.system.commands import ENVIRON, SERVE, tillkeeper, toml, written
 from tillkeeper.cli import app
@@ -90,6 +91,8 @@ PRINTING = [
     "user list",
     "user role mei operator",
     "user reset mei",
+    "user link mei 00u1",
+    "user unlink mei",
     "user tokens add mei exports",
     "user tokens list",
     "user tokens end mei exports",
@@ -135,7 +138,7 @@ def test_every_command_that_prints_is_tried():
 @pytest.fixture
 async def furnished(tmp_path, database, pool):
     """A configuration with orders, a case, money that waits, parked events and a refused delivery."""
-    config = written(tmp_path, toml(database))
+    config = written(tmp_path, toml(database, desk=desk_toml("https://id.shop.example")))
     for number in range(1, 6):
         await register(pool, a_registration(f"A-{number}", accounts=("stripe-main",)), policy=Policy(), now=NOON)
     overpaid = a_delivery(an_event(amount=150, order_ref="A-5"))

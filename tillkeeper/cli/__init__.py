@@ -34,6 +34,7 @@ from tillkeeper.cli import (
     run,
     stuck,
     user,
+    user_account,
     waiting,
     words,
 )
@@ -57,7 +58,22 @@ app = typer.Typer(
 SUBJECTS = (
     *(init, check, run, roles),
     *(find, claim, db, order, events, stuck, cases, handover, backfill),
-    *(user, waiting, parked, refused, outbox, keys, words, policy, broker, inspection, retention, erase, audit),
+    *(
+        user,
+        user_account,
+        waiting,
+        parked,
+        refused,
+        outbox,
+        keys,
+        words,
+        policy,
+        broker,
+        inspection,
+        retention,
+        erase,
+        audit,
+    ),
 )
 for subject in SUBJECTS:
     app.add_typer(subject.app)
