@@ -33,11 +33,17 @@ TEMPLATES = sorted((DESK / "templates").rglob("*.html"))
 SOURCES = TEMPLATES + sorted(DESK.rglob("*.py"))
 
 PARKED_REASONS = {*REASONS, OTHER}
+# How signing in with the company's account ends.
+COMPANY = {
+    *("again", "misfit", "away"),
+    *("no_role", "disabled", "name_taken", "unverified", "no_name", "no_subject"),
+}
 KINDS = {*EXPLAINED.values(), "database", "ours"}
 # Keys that are put together: what begins so ends with a word of ours, and of these each must be there.
 FAMILIES = {
     "status.": set(Status),
     "problem.": KINDS | {f"{kind}_do" for kind in KINDS},
+    "company.": COMPANY | {f"{kind}_do" for kind in COMPANY},
     "frame.role_": set(Role),
     "time.": {"seconds", "minutes", "hours", "days"},
     "tone.": {"calm", "look", "act"},
