@@ -13,6 +13,7 @@ from tillkeeper.telemetry import (
     FETCHES,
     GATEWAY_BREAKER_OPEN,
     GATEWAY_QUERIES,
+    HELD_DELIVERIES,
     HINTS,
     KEYS_FETCHED,
     LANE_DELIVERIES,
@@ -33,7 +34,7 @@ def start_receiver_counters(accounts: Iterable[str]) -> None:
 
 def start_worker_counters() -> None:
     """Has the workers' counters begin at 0."""
-    start_at_zero((APPLIED_EVENTS, PARKED_EVENTS))
+    start_at_zero((APPLIED_EVENTS, PARKED_EVENTS, HELD_DELIVERIES))
 
 
 def start_sweep_counters(accounts: Iterable[str]) -> None:

@@ -20,6 +20,7 @@ from tillkeeper.cli import (
     erase,
     events,
     find,
+    guarding,
     handover,
     init,
     inspection,
@@ -57,7 +58,8 @@ app = typer.Typer(
 SUBJECTS = (
     *(init, check, run, roles),
     *(find, claim, db, order, events, stuck, cases, handover, backfill),
-    *(user, waiting, parked, refused, outbox, keys, words, policy, broker, inspection, retention, erase, audit),
+    *(user, waiting, parked, guarding, refused, outbox, keys, words, policy, broker),
+    *(inspection, retention, erase, audit),
 )
 for subject in SUBJECTS:
     app.add_typer(subject.app)

@@ -16,6 +16,7 @@ from tillkeeper.gateways.kit.secret_checks import is_guessable
 from tillkeeper.gateways.registry import AccountSettings, build
 from tillkeeper.notices.settings import NotifySettings
 from tillkeeper.settings.fields import AccountName, EnvelopeKey, KeptDays, Port, Processes, Token, url_of
+from tillkeeper.settings.guard import GuardSettings
 from tillkeeper.settings.old_names import RENAMED
 from tillkeeper.tracing.settings import TracingSettings
 
@@ -124,6 +125,7 @@ class Settings(BaseModel):
     api_client: ApiClientSettings = ApiClientSettings()
     notify: NotifySettings = Field(default_factory=NotifySettings)
     retention: RetentionSettings = RetentionSettings()
+    guard: GuardSettings = GuardSettings()
     tracing: TracingSettings = TracingSettings()
     accounts: Accounts = Field(default_factory=dict, repr=False)
     _old_names: frozenset[str] = PrivateAttr(frozenset())
