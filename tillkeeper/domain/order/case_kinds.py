@@ -12,6 +12,7 @@ class CaseKind(StrEnum):
 
     ACCOUNT_PAUSED = "account_paused"
     ANSWER_NOT_APPLIED = "answer_not_applied"
+    CLAIMED_PAID = "claimed_paid"
     CLOSE_IN_DOUBT = "close_in_doubt"
     DISPUTED = "disputed"
     EVENT_ID_REUSED = "event_id_reused"
