@@ -13,7 +13,6 @@ from tillkeeper.telemetry import (
     FETCHES,
     GATEWAY_BREAKER_OPEN,
     GATEWAY_QUERIES,
-    HELD_DELIVERIES,
     HINTS,
     KEYS_FETCHED,
     LANE_DELIVERIES,
@@ -34,7 +33,7 @@ def start_receiver_counters(accounts: Iterable[str]) -> None:
 
 def start_worker_counters() -> None:
     """Has the workers' counters begin at 0."""
-    start_at_zero((APPLIED_EVENTS, PARKED_EVENTS, HELD_DELIVERIES))
+    start_at_zero((APPLIED_EVENTS, PARKED_EVENTS))
 
 
 def start_sweep_counters(accounts: Iterable[str]) -> None:
