@@ -20,7 +20,8 @@ SELECT pg_stat_get_xact_tuples_updated(oid), pg_stat_get_xact_tuples_hot_updated
 WHERE oid = 'orders'::regclass
 """
 TOO_LATE_FOR_0_1 = """
-SELECT count(*) FROM due_orders d JOIN orders o ON o.id = d.order_id WHERE o.due_at IS NULL OR o.due_at > d.due_at
+SELECT count(*) FROM due_orders d JOIN orders o ON o.id = d.order_id
+WHERE d.due_at IS NOT NULL AND (o.due_at IS NULL OR o.due_at > d.due_at)
 """
 
 

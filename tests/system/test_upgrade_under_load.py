@@ -42,7 +42,8 @@ DUE_OTHERWISE = """
 SELECT count(*) FROM orders o FULL JOIN due_orders d ON d.order_id = o.id WHERE o.due_at IS DISTINCT FROM d.due_at
 """
 DUE_TOO_LATE = """
-SELECT count(*) FROM orders o JOIN due_orders d ON d.order_id = o.id WHERE o.due_at IS NULL OR o.due_at > d.due_at
+SELECT count(*) FROM due_orders d JOIN orders o ON o.id = d.order_id
+WHERE d.due_at IS NOT NULL AND (o.due_at IS NULL OR o.due_at > d.due_at)
 """
 
 WHERE_BODIES_ARE = """
