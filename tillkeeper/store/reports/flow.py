@@ -124,7 +124,7 @@ FROM (
 ) AS d
 JOIN orders o ON o.id = d.order_id
 LEFT JOIN LATERAL (
-    SELECT action FROM steps WHERE order_id = o.id AND phase = o.phase ORDER BY taken_at DESC LIMIT 1
+    SELECT action FROM steps WHERE order_id = o.id AND phase = o.phase ORDER BY taken_at DESC, at DESC LIMIT 1
 ) AS s ON true
 GROUP BY 1 ORDER BY 2 DESC, 1
 """
