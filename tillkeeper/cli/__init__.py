@@ -19,6 +19,7 @@ from tillkeeper.cli import (
     db,
     erase,
     events,
+    explain,
     find,
     handover,
     init,
@@ -56,7 +57,7 @@ app = typer.Typer(
 )
 SUBJECTS = (
     *(init, check, run, roles),
-    *(find, claim, db, order, events, stuck, cases, handover, backfill),
+    *(find, claim, explain, db, order, events, stuck, cases, handover, backfill),
     *(user, waiting, parked, refused, outbox, keys, words, policy, broker, inspection, retention, erase, audit),
 )
 for subject in SUBJECTS:

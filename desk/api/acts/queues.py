@@ -1,0 +1,137 @@
+"""What programs do about parked events, notices and money that waits, in a person's name."""
+
+from aiohttp import web
+
+from tillkeeper.desk.acting import Deed, by_of
+from tillkeeper.desk.api.acting import Work, act_once
+from tillkeeper.desk.api.call import Call
+from tillkeeper.desk.api.reads.converting import made
+from tillkeeper.desk.api.reads.orders import no_such_order
+from tillkeeper.desk.api.reads.queues import one_parked
+from tillkeeper.desk.api.types.acts import Decided
+from tillkeeper.desk.api.types.queues import Approval, Notice, Parked
+from tillkeeper.desk.json_problems import Problem
+from tillkeeper.desk.pages.claim.one_claim import BINDING
+from tillkeeper.domain.delivery import EnvelopeKeys
+from tillkeeper.recovery.parked import ParkedAct, StillParked, replay_in
+from tillkeeper.store.apply.bind_waiting import BindingRefused, bind_as_approved
+from tillkeeper.store.deliveries.parked import NotOpen, close_parked, parked_named
+from tillkeeper.store.orders.acts import NoSuchOrder
+from tillkeeper.store.outbox.retrying import retry_dead
+from tillkeeper.store.people import approvals
+from tillkeeper.store.postgres.pool import Conn
+from tillkeeper.store.reports.outbox import notices_named
+
+
+async def replay(call: Call) -> web.Response:
+    """Answers POST /api/parked/{id}/replay."""
+    await one_parked(call)
+    desk, why = call.desk, call.body.reason
+    act, keys = ParkedAct(by=by_of(call.request), note=why), EnvelopeKeys(desk.settings.envelope_keys)
+
+    async def work(conn: Conn) -> Parked:
+        try:
+            await replay_in(conn, call.id, act, desk.policy(), keys)
+        except StillParked as still:
+            raise Problem(409, str(still), "GET .../preview says what replaying would do.") from None
+        return await _after(conn, call.id)
+
+    return await act_once(call, Deed(what="replay a parked event", subject=f"parked {call.id}", why=why), work)
+
+
+async def discard(call: Call) -> web.Response:
+    """Answers POST /api/parked/{id}/discard."""
+    await one_parked(call)
+    by, why, now = by_of(call.request), call.body.reason, call.desk.now()
+
+    async def work(conn: Conn) -> Parked:
+        try:
+            await close_parked(conn, call.id, "discarded", by=by, note=why, now=now)
+        except NotOpen:
+            raise Problem(409, "it was replayed, discarded or superseded before") from None
+        return await _after(conn, call.id)
+
+    return await act_once(call, Deed(what="discard a parked event", subject=f"parked {call.id}", why=why), work)
+
+
+async def _after(conn: Conn, parked_id: int) -> Parked:
+    [row] = await parked_named(conn, [parked_id])
+    return made(Parked, row)
+
+
+async def retry(call: Call) -> web.Response:
+    """Answers POST /api/outbox/retry."""
+    key, now = call.body.key, call.desk.now()
+
+    async def work(conn: Conn) -> Notice:
+        done = await retry_dead(conn, [key], now=now)
+        found = await notices_named(conn, [key])
+        if not found:
+            raise Problem(404, "there is no notice of this key", "Take the key from /api/outbox.")
+        if not done:
+            raise Problem(
+                409, f"the notice is {found[0]['state']}, or its content is gone", "Only dead ones are retried."
+            )
+        return made(Notice, found[0])
+
+    return await act_once(call, Deed(what="retry a notice", subject=key, why=call.body.reason), work)
+
+
+async def bind(call: Call) -> web.Response:
+    """Answers POST /api/waiting/bind: proposes it to a second person."""
+    wanted, by, now = call.body, call.person.name, call.desk.now()
+    content = {"account": wanted.account, "payment_ref": wanted.payment_ref, "order_ref": wanted.order_ref}
+    subject = f"payment {wanted.account}/{wanted.payment_ref}"
+
+    async def work(conn: Conn) -> Approval:
+        told = {"content": content, "reason": wanted.reason, "by": by, "now": now}
+        return made(Approval, await approvals.propose(conn, act=BINDING, subject=subject, **told))
+
+    try:
+        return await act_once(call, Deed(what="propose to bind", subject=subject, why=wanted.reason), work, status=202)
+    except approvals.AlreadyProposed:
+        remedy = "Confirm or refuse it: /api/approvals."
+        raise Problem(409, "it is proposed already, and nobody has decided yet", remedy) from None
+
+
+async def confirm(call: Call) -> web.Response:
+    """Answers POST /api/approvals/{id}/confirm: does exactly what was proposed, in the names of both."""
+    desk, by, now = call.desk, call.person.name, call.desk.now()
+
+    async def work(conn: Conn) -> Decided:
+        approval = await approvals.confirm(conn, call.id, by=by, now=now)
+        if approval.act != BINDING:
+            raise Problem(409, f"the API does not do this: {approval.act}", "Confirm it at the desk.")
+        await bind_as_approved(conn, approval, confirmed_by=by, policy=desk.policy(), now=now)
+        return _decided(approval, "confirmed", by)
+
+    try:
+        return await _decide(call, "confirm a proposal", work)
+    except (BindingRefused, NoSuchOrder) as refused:
+        raise (no_such_order() if isinstance(refused, NoSuchOrder) else Problem(409, str(refused))) from None
+
+
+async def refuse(call: Call) -> web.Response:
+    """Answers POST /api/approvals/{id}/refuse: one's own is withdrawn."""
+    by, now = call.person.name, call.desk.now()
+
+    async def work(conn: Conn) -> Decided:
+        approval = await approvals.refuse(conn, call.id, by=by, now=now)
+        return _decided(approval, "withdrawn" if by == approval.proposed_by else "refused", by)
+
+    return await _decide(call, "refuse a proposal", work)
+
+
+async def _decide(call: Call, what: str, work: Work) -> web.Response:
+    deed = Deed(what=what, subject=f"proposal {call.id}", why=call.body.reason)
+    try:
+        return await act_once(call, deed, work)
+    except approvals.SamePerson:
+        raise Problem(409, "you proposed it", "Another person of the role must confirm it.") from None
+    except approvals.NotOpen:
+        remedy = "See /api/approvals for what is open."
+        raise Problem(409, "somebody has decided, it is too old, or there never was one", remedy) from None
+
+
+def _decided(approval: approvals.Approval, decision: str, by: str) -> Decided:
+    return made(Decided, approval, decision=decision, decided_by=by)
