@@ -374,7 +374,7 @@ CREATE TABLE steps (
 CREATE TABLE acts (
     id        bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     order_id  bigint NOT NULL REFERENCES orders,
-    what      text NOT NULL CHECK (what IN ('hold', 'release', 'close', 'reopen', 'ask')),
+    what      text NOT NULL CHECK (what IN ('hold', 'release', 'close', 'reopen', 'ask', 'remind')),
     by        text NOT NULL,
     note      text NOT NULL,
     at        timestamptz NOT NULL
@@ -411,7 +411,8 @@ CREATE TABLE case_entries (
     id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     case_id  bigint NOT NULL REFERENCES cases,
     what     text NOT NULL CHECK (what IN
-             ('opened', 'reopened', 'escalated', 'followed_up', 'assigned', 'noted', 'resolved', 'closed')),
+             ('opened', 'reopened', 'escalated', 'followed_up', 'assigned', 'noted', 'proposed', 'confirmed', 'refused',
+              'resolved', 'closed')),
     by       text NOT NULL,
     note     text,
     at       timestamptz NOT NULL
@@ -632,13 +633,18 @@ CREATE TABLE people (
     id             bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     name           text NOT NULL UNIQUE CHECK (length(name) BETWEEN 1 AND 64),  -- folded (domain/people.py): one for each spelling
     display_name   text NOT NULL CHECK (length(display_name) BETWEEN 1 AND 100),
-    role           text NOT NULL CHECK (role IN ('viewer', 'support', 'operator', 'admin')),
+    -- What they may who sign in with a password, and their tokens at most.  The desk can add people, and none with another.
+    role           text NOT NULL DEFAULT 'viewer' CHECK (role IN ('viewer', 'support', 'operator', 'admin')),
     locale         text NOT NULL CHECK (locale IN ('en', 'zh')),
     password_hash  text,  -- Argon2id with its parameters; null: none is set yet
     created_at     timestamptz NOT NULL,
     created_by     text NOT NULL,
-    disabled_at    timestamptz
+    disabled_at    timestamptz,
+    issuer         text,  -- who signs them in with their company's account, and under which number that knows them; null: nobody
+    subject        text,
+    CONSTRAINT known_at_issuer CHECK ((issuer IS NULL) = (subject IS NULL))
 );
+CREATE UNIQUE INDEX people_by_subject ON people (issuer, subject);
 
 -- Browsers that are signed in.  The token stands in their cookie alone; whoever reads this table cannot use a row of it.
 CREATE TABLE sessions (
@@ -648,10 +654,15 @@ CREATE TABLE sessions (
     created_at  timestamptz NOT NULL,
     seen_at     timestamptz NOT NULL,  -- to a minute: a request must not cost a write
     expires_at  timestamptz NOT NULL,  -- however busy it is
-    CONSTRAINT session_ends CHECK (expires_at > created_at)
+    role        text,  -- that the company's account gave; null: the person's own
+    flow        bytea,  -- the sign-in at the company's provider: each opens one session
+    CONSTRAINT session_ends CHECK (expires_at > created_at),
+    CONSTRAINT role_known CHECK (role IN ('viewer', 'support', 'operator', 'admin')),
+    CONSTRAINT role_of_flow CHECK ((role IS NULL) = (flow IS NULL))
 );
 CREATE INDEX sessions_of_person ON sessions (person_id);
 CREATE INDEX sessions_seen ON sessions (seen_at);
+CREATE UNIQUE INDEX sessions_by_flow ON sessions (flow);
 
 -- Tokens for programs, which may what their role and their person's both allow.
 CREATE TABLE api_tokens (
@@ -787,6 +798,8 @@ INSERT INTO schema_versions (version, name, oldest_program, finished_at) VALUES
     (9, 'fewer_foreign_keys', 2, now()),
     (10, 'traces', 2, now()),
     (11, 'audits', 2, now()),
-    (12, 'api', 2, now());
+    (12, 'acts_of_people', 2, now()),
+    (13, 'company_accounts', 2, now()),
+    (14, 'api', 2, now());
 
 COMMIT;

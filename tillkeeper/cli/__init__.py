@@ -13,6 +13,7 @@ from tillkeeper.cli import (
     audit,
     backfill,
     broker,
+    case_acts,
     cases,
     check,
     claim,
@@ -35,6 +36,7 @@ from tillkeeper.cli import (
     run,
     stuck,
     user,
+    user_account,
     waiting,
     words,
 )
@@ -57,8 +59,9 @@ app = typer.Typer(
 )
 SUBJECTS = (
     *(init, check, run, roles),
-    *(find, claim, explain, db, order, events, stuck, cases, handover, backfill),
-    *(user, waiting, parked, refused, outbox, keys, words, policy, broker, inspection, retention, erase, audit),
+    *(find, claim, explain, db, order, events, stuck, cases, case_acts, handover, backfill),
+    *(user, user_account, waiting, parked, refused, outbox),
+    *(keys, words, policy, broker, inspection, retention, erase, audit),
 )
 for subject in SUBJECTS:
     app.add_typer(subject.app)

@@ -31,11 +31,17 @@ TEMPLATES = sorted((DESK / "templates").rglob("*.html"))
 SOURCES = TEMPLATES + sorted(DESK.rglob("*.py"))
 
 PARKED_REASONS = {*REASONS, OTHER}
+# How signing in with the company's account ends.
+COMPANY = {
+    *("again", "misfit", "away"),
+    *("no_role", "disabled", "name_taken", "unverified", "no_name", "no_subject"),
+}
 KINDS = {*EXPLAINED.values(), "database", "ours"}
 # Keys that are put together: what begins so ends with a word of ours, and of these each must be there.
 FAMILIES = {
     "status.": set(Status),
     "problem.": KINDS | {f"{kind}_do" for kind in KINDS},
+    "company.": COMPANY | {f"{kind}_do" for kind in COMPANY},
     "frame.role_": set(Role),
     "time.": {"seconds", "minutes", "hours", "days"},
     "tone.": {"calm", "look", "act"},
@@ -58,7 +64,10 @@ FAMILIES = {
     "failure.": set(FailureClass),
     "case_means.": set(CaseKind),
     "case_do.": set(CaseKind),
-    "case_entry.": {*("opened", "reopened", "escalated", "followed_up", "assigned", "noted", "resolved", "closed")},
+    "case_entry.": {
+        *("opened", "reopened", "escalated", "followed_up", "assigned", "noted", "resolved", "closed"),
+        *("proposed", "confirmed", "refused"),
+    },
     "detail.": {
         *("amount", "due", "paid", "captured", "refunding", "refunded", "proposed_refund", "status", "state"),
         *("payment_ref", "refund_ref", "order_ref", "failure", "failure_code", "currencies", "expected", "says"),

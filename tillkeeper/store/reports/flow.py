@@ -123,7 +123,7 @@ FROM (
      ORDER BY phase_since LIMIT $2)
 ) AS o
 LEFT JOIN LATERAL (
-    SELECT action FROM steps WHERE order_id = o.id AND phase = o.phase ORDER BY taken_at DESC LIMIT 1
+    SELECT action FROM steps WHERE order_id = o.id AND phase = o.phase ORDER BY taken_at DESC, at DESC LIMIT 1
 ) AS s ON true
 GROUP BY 1 ORDER BY 2 DESC, 1
 """
