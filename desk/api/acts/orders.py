@@ -40,6 +40,16 @@ async def ask(call: Call) -> web.Response:
     return await _act(call, "ask the gateways", acts.ask_gateway)
 
 
+async def remind(call: Call) -> web.Response:
+    """Answers POST /api/orders/{order_ref}/remind."""
+    return await _act(call, "remind a payer", acts.remind)
+
+
+async def claim(call: Call) -> web.Response:
+    """Answers POST /api/orders/{order_ref}/claim: opens the case that the customer says they paid."""
+    return await _act(call, "open a case", acts.claim, policy=call.desk.policy().cases)
+
+
 async def _act(call: Call, what: str, act: Callable[..., Awaitable[None]], **more: object) -> web.Response:
     by, why, now = by_of(call.request), call.body.reason, call.desk.now()
 

@@ -4,17 +4,19 @@ from aiohttp import web
 
 from tillkeeper.desk.acting import Deed, by_of
 from tillkeeper.desk.api.acting import Work, act_once
+from tillkeeper.desk.api.acts import cases
 from tillkeeper.desk.api.call import Call
 from tillkeeper.desk.api.reads.converting import made
 from tillkeeper.desk.api.reads.orders import no_such_order
-from tillkeeper.desk.api.reads.queues import one_parked
+from tillkeeper.desk.api.reads.queues import APPROVALS_MAX, one_parked
 from tillkeeper.desk.api.types.acts import Decided
 from tillkeeper.desk.api.types.queues import Approval, Notice, Parked
 from tillkeeper.desk.json_problems import Problem
-from tillkeeper.desk.pages.claim.one_claim import BINDING
+from tillkeeper.desk.pages.claim import one_claim
 from tillkeeper.domain.delivery import EnvelopeKeys
 from tillkeeper.recovery.parked import ParkedAct, StillParked, replay_in
 from tillkeeper.store.apply.bind_waiting import BindingRefused, bind_as_approved
+from tillkeeper.store.cases import acts
 from tillkeeper.store.deliveries.parked import NotOpen, close_parked, parked_named
 from tillkeeper.store.orders.acts import NoSuchOrder
 from tillkeeper.store.outbox.retrying import retry_dead
@@ -85,7 +87,7 @@ async def bind(call: Call) -> web.Response:
 
     async def work(conn: Conn) -> Approval:
         told = {"content": content, "reason": wanted.reason, "by": by, "now": now}
-        return made(Approval, await approvals.propose(conn, act=BINDING, subject=subject, **told))
+        return made(Approval, await approvals.propose(conn, act=one_claim.BINDING, subject=subject, **told))
 
     try:
         return await act_once(call, Deed(what="propose to bind", subject=subject, why=wanted.reason), work, status=202)
@@ -99,14 +101,21 @@ async def confirm(call: Call) -> web.Response:
     desk, by, now = call.desk, call.person.name, call.desk.now()
 
     async def work(conn: Conn) -> Decided:
-        approval = await approvals.confirm(conn, call.id, by=by, now=now)
-        if approval.act != BINDING:
-            raise Problem(409, f"the API does not do this: {approval.act}", "Confirm it at the desk.")
-        await bind_as_approved(conn, approval, confirmed_by=by, policy=desk.policy(), now=now)
+        approval = await _proposed(conn, call)
+        match approval.act:
+            case acts.RESOLVING:
+                case_id: int = approval.content["case"]
+                await acts.confirm_resolution(conn, case_id, by=by, now=now, approval_id=approval.id)
+            case one_claim.BINDING:
+                await approvals.confirm(conn, call.id, by=by, now=now)
+                await bind_as_approved(conn, approval, confirmed_by=by, policy=desk.policy(), now=now)
+            case _:
+                raise Problem(409, f"the API does not do this: {approval.act}", "Confirm it at the desk.")
         return _decided(approval, "confirmed", by)
 
     try:
-        return await _decide(call, "confirm a proposal", work)
+        with cases.told():
+            return await _decide(call, "confirm a proposal", work)
     except (BindingRefused, NoSuchOrder) as refused:
         raise (no_such_order() if isinstance(refused, NoSuchOrder) else Problem(409, str(refused))) from None
 
@@ -116,10 +125,23 @@ async def refuse(call: Call) -> web.Response:
     by, now = call.person.name, call.desk.now()
 
     async def work(conn: Conn) -> Decided:
-        approval = await approvals.refuse(conn, call.id, by=by, now=now)
+        approval = await _proposed(conn, call)
+        if approval.act == acts.RESOLVING:
+            await acts.refuse_resolution(conn, approval.content["case"], by=by, now=now, approval_id=approval.id)
+        else:
+            await approvals.refuse(conn, call.id, by=by, now=now)
         return _decided(approval, "withdrawn" if by == approval.proposed_by else "refused", by)
 
     return await _decide(call, "refuse a proposal", work)
+
+
+async def _proposed(conn: Conn, call: Call) -> approvals.Approval:
+    """Reads an open proposal, before what it is about is locked.  Raises NotOpen."""
+    found = await approvals.open_approvals(conn, now=call.desk.now(), limit=APPROVALS_MAX)
+    for approval in found:
+        if approval.id == call.id:
+            return approval
+    raise approvals.NotOpen
 
 
 async def _decide(call: Call, what: str, work: Work) -> web.Response:

@@ -8,7 +8,7 @@ import pytest
 from tests.browsing import Browser
 from tests.database.factories import NOON
 from tests.desk_api import LATER, ORDER, TYPED, WAITS, Program, a_dead_notice, a_token, parked, problem_of, serving
-from tests.desk_orders import ACCOUNT, MINUTE, an_order, of_alipay, tell
+from tests.desk_orders import ACCOUNT, MINUTE, a_paid_order, an_order, of_alipay, tell
 from tests.desks import a_desk
 from tests.system.desk.conftest import password_hash
 from tests.virtual_time import Clock
@@ -193,6 +193,29 @@ async def test_waiting_money_is_bound_by_two_people_whatever_tokens_they_have(cl
     assert (decided["decision"], decided["proposed_by"], decided["decided_by"]) == ("confirmed", "mei", "jun")
     assert (await done(await program.get(f"/api/orders/{ORDER}")))["status"] == "paid"
     await problem_of(await jun.post(confirm, WHY), 409)
+
+
+async def test_a_case_that_says_whether_money_counts_is_resolved_by_two(client, program, desk, pool):
+    await a_paid_order(pool)
+    number = await pool.fetchval("SELECT id FROM cases WHERE kind = 'wrong_currency'")
+    case, said = f"/api/cases/{number}", {"outcome": "paid back by hand"}
+    assert "propose-resolution" in (await problem_of(await program.post(f"{case}/resolve", said), 409))["remedy"]
+    proposed = await done(await program.post(f"{case}/propose-resolution", said), 202)
+    await problem_of(await program.post(f"{case}/propose-resolution", said), 409)
+    confirm = f"/api/approvals/{proposed['id']}/confirm"
+    assert (await problem_of(await program.post(confirm, WHY), 409))["detail"] == "you proposed it"
+    jun = Program(client, await a_token(desk, "jun"))
+    assert (await done(await jun.post(confirm, WHY)))["decision"] == "confirmed"
+    assert (await done(await program.get(case)))["case"]["closed_at"] is not None
+    await problem_of(await jun.post(confirm, WHY), 409)
+
+
+async def test_a_payer_is_reminded_and_a_claim_is_opened(program, pool):
+    await an_order(pool)
+    order = f"/api/orders/{ORDER}"
+    await done(await program.post(f"{order}/claim", WHY))
+    assert "claimed_paid" in {case["kind"] for case in (await done(await program.get(order)))["cases"]}
+    await problem_of(await program.post(f"{order}/remind", WHY), 409)  # it has no address to write to
 
 
 async def test_a_proposal_is_withdrawn_by_its_own_person_and_refused_by_another(client, program, desk, pool):
