@@ -14,8 +14,10 @@ from tillkeeper.domain.events import Evidence, Kind
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.domain.key_rotation import KeyVerdict
 from tillkeeper.domain.ladder import Action
+from tillkeeper.domain.order.acts import Refusal, What
 from tillkeeper.domain.order.case_kinds import CaseKind
 from tillkeeper.domain.order.changes import ActKind
+from tillkeeper.domain.order.doubts import DoubtKind
 from tillkeeper.domain.order.explaining import NoChange
 from tillkeeper.domain.order.mismatch import Mismatch
 from tillkeeper.domain.order.notices import Audience
@@ -106,6 +108,12 @@ FAMILIES = {
         *("due", "paid", "discount", "refunding", "refunded", "charged_back", "kept"),
         *("refund", "refunds", "dispute", "disputes"),
     },
+    "doing.title_": set(What),
+    "doing.means_": set(What),
+    "doing.short_": set(What),
+    "doing.do_": set(What),
+    "doing.refused_": set(Refusal) - {Refusal.IN_DOUBT},
+    "doubt.": set(DoubtKind),
     "stuck.": {*WAITS_FOR.values(), "for_person", "for_hold"},
     "now.": {*Truth, *Concern, *(f"{concern}_do" for concern in Concern), "received", "lane", "applied", "told"},
 }
