@@ -87,6 +87,20 @@ ACTS: Final[tuple[Operation, ...]] = (
     ),
     Operation(
         method="POST",
+        path=f"{ORDER}/propose-closing",
+        right="close_in_doubt",
+        name="proposeClosing",
+        of="Orders",
+        summary="Propose to close an order although money may be there",
+        description="`content` of the proposal says what stands against it.  Nothing is closed until another person "
+        "confirms it, within a day; nor if more stands against it by then.",
+        handler=orders.propose_closing,
+        takes=act_types.Explained,
+        answers=queue_types.Approval,
+        status=202,
+    ),
+    Operation(
+        method="POST",
         path=f"{CASE}/take",
         right="case",
         name="takeCase",

@@ -4,10 +4,9 @@ from aiohttp import web
 
 from tillkeeper.desk.acting import Deed, by_of
 from tillkeeper.desk.api.acting import Work, act_once
-from tillkeeper.desk.api.acts import cases
+from tillkeeper.desk.api.acts import cases, orders
 from tillkeeper.desk.api.call import Call
 from tillkeeper.desk.api.reads.converting import made
-from tillkeeper.desk.api.reads.orders import no_such_order
 from tillkeeper.desk.api.reads.queues import APPROVALS_MAX, one_parked
 from tillkeeper.desk.api.types.acts import Decided
 from tillkeeper.desk.api.types.queues import Approval, Notice, Parked
@@ -18,7 +17,7 @@ from tillkeeper.recovery.parked import ParkedAct, StillParked, replay_in
 from tillkeeper.store.apply.bind_waiting import BindingRefused, bind_as_approved
 from tillkeeper.store.cases import acts
 from tillkeeper.store.deliveries.parked import NotOpen, close_parked, parked_named
-from tillkeeper.store.orders.acts import NoSuchOrder
+from tillkeeper.store.orders import closing_in_two
 from tillkeeper.store.outbox.retrying import retry_dead
 from tillkeeper.store.people import approvals
 from tillkeeper.store.postgres.pool import Conn
@@ -106,6 +105,9 @@ async def confirm(call: Call) -> web.Response:
             case acts.RESOLVING:
                 case_id: int = approval.content["case"]
                 await acts.confirm_resolution(conn, case_id, by=by, now=now, approval_id=approval.id)
+            case closing_in_two.CLOSING:
+                order_ref: str = approval.content["order_ref"]
+                await closing_in_two.confirm_closing(conn, order_ref, approval.id, by=by, now=now)
             case one_claim.BINDING:
                 await approvals.confirm(conn, call.id, by=by, now=now)
                 await bind_as_approved(conn, approval, confirmed_by=by, policy=desk.policy(), now=now)
@@ -114,10 +116,10 @@ async def confirm(call: Call) -> web.Response:
         return _decided(approval, "confirmed", by)
 
     try:
-        with cases.told():
+        with cases.told(), orders.told():
             return await _decide(call, "confirm a proposal", work)
-    except (BindingRefused, NoSuchOrder) as refused:
-        raise (no_such_order() if isinstance(refused, NoSuchOrder) else Problem(409, str(refused))) from None
+    except BindingRefused as refused:
+        raise Problem(409, str(refused)) from None
 
 
 async def refuse(call: Call) -> web.Response:

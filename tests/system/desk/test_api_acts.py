@@ -135,10 +135,25 @@ async def test_an_order_is_asked_about_held_released_and_closed(program, pool):
     assert {entry["by"] for entry in history if entry["what"] == "act"} == {"mei/nightly"}
 
 
-async def test_an_order_is_not_closed_while_money_waits_under_a_reference_like_it(program, pool):
+async def test_an_order_is_not_closed_while_money_waits_under_a_reference_like_it(client, program, desk, pool):
     await an_order(pool)
     await tell(pool, of_alipay(order_ref=TYPED, payment_ref=WAITS, amount=12_900), at=NOON + MINUTE)
-    assert WAITS in (await problem_of(await program.post(f"/api/orders/{ORDER}/close", WHY), 409))["detail"]
+    problem = await problem_of(await program.post(f"/api/orders/{ORDER}/close", WHY), 409)
+    assert WAITS in problem["detail"]
+    assert "propose-closing" in problem["remedy"]
+    proposed = await done(await program.post(f"/api/orders/{ORDER}/propose-closing", WHY), 202)
+    assert WAITS in str(proposed["content"])
+    confirm = f"/api/approvals/{proposed['id']}/confirm"
+    assert (await problem_of(await program.post(confirm, WHY), 409))["detail"] == "you proposed it"
+    jun = Program(client, await a_token(desk, "jun"))
+    assert (await done(await jun.post(confirm, WHY)))["decision"] == "confirmed"
+    assert (await done(await program.get(f"/api/orders/{ORDER}")))["closed_at"] is not None
+
+
+async def test_an_order_that_nothing_speaks_for_is_closed_by_one(program, pool):
+    await an_order(pool)
+    problem = await problem_of(await program.post(f"/api/orders/{ORDER}/propose-closing", WHY), 409)
+    assert problem["detail"] == "nothing stands against closing it"
 
 
 # --- parked and notices -----------------------------------------------------------------------------------------------
