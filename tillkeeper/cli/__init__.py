@@ -22,6 +22,7 @@ from tillkeeper.cli import (
     events,
     explain,
     find,
+    guarding,
     handover,
     init,
     inspection,
@@ -60,7 +61,7 @@ app = typer.Typer(
 SUBJECTS = (
     *(init, check, run, roles),
     *(find, claim, explain, db, order, events, stuck, cases, case_acts, handover, backfill),
-    *(user, user_account, waiting, parked, refused, outbox),
+    *(user, user_account, waiting, parked, guarding, refused, outbox),
     *(keys, words, policy, broker, inspection, retention, erase, audit),
 )
 for subject in SUBJECTS:
