@@ -11,13 +11,14 @@ from tillkeeper.desk.api.reads.queues import APPROVALS_MAX, one_parked
 from tillkeeper.desk.api.types.acts import Decided
 from tillkeeper.desk.api.types.queues import Approval, Notice, Parked
 from tillkeeper.desk.json_problems import Problem
-from tillkeeper.desk.pages.claim import one_claim
+from tillkeeper.desk.pages.claim import binding
 from tillkeeper.domain.delivery import EnvelopeKeys
 from tillkeeper.recovery.parked import ParkedAct, StillParked, replay_in
 from tillkeeper.store.apply.bind_waiting import BindingRefused, bind_as_approved
 from tillkeeper.store.cases import acts
 from tillkeeper.store.deliveries.parked import NotOpen, close_parked, parked_named
 from tillkeeper.store.orders import closing_in_two
+from tillkeeper.store.orders.acts import id_of
 from tillkeeper.store.outbox.retrying import retry_dead
 from tillkeeper.store.people import approvals
 from tillkeeper.store.postgres.pool import Conn
@@ -82,14 +83,17 @@ async def bind(call: Call) -> web.Response:
     """Answers POST /api/waiting/bind: proposes it to a second person."""
     wanted, by, now = call.body, call.person.name, call.desk.now()
     content = {"account": wanted.account, "payment_ref": wanted.payment_ref, "order_ref": wanted.order_ref}
-    subject = f"payment {wanted.account}/{wanted.payment_ref}"
+    subject = binding.subject_of(wanted.account, wanted.payment_ref)
 
     async def work(conn: Conn) -> Approval:
+        await id_of(conn, wanted.order_ref)
         told = {"content": content, "reason": wanted.reason, "by": by, "now": now}
-        return made(Approval, await approvals.propose(conn, act=one_claim.BINDING, subject=subject, **told))
+        return made(Approval, await approvals.propose(conn, act=binding.BINDING, subject=subject, **told))
 
     try:
-        return await act_once(call, Deed(what="propose to bind", subject=subject, why=wanted.reason), work, status=202)
+        with orders.told():
+            deed = Deed(what="propose to bind", subject=subject, why=wanted.reason)
+            return await act_once(call, deed, work, status=202)
     except approvals.AlreadyProposed:
         remedy = "Confirm or refuse it: /api/approvals."
         raise Problem(409, "it is proposed already, and nobody has decided yet", remedy) from None
@@ -108,7 +112,7 @@ async def confirm(call: Call) -> web.Response:
             case closing_in_two.CLOSING:
                 order_ref: str = approval.content["order_ref"]
                 await closing_in_two.confirm_closing(conn, order_ref, approval.id, by=by, now=now)
-            case one_claim.BINDING:
+            case binding.BINDING:
                 await approvals.confirm(conn, call.id, by=by, now=now)
                 await bind_as_approved(conn, approval, confirmed_by=by, policy=desk.policy(), now=now)
             case _:

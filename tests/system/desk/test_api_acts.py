@@ -236,13 +236,15 @@ async def test_a_payer_is_reminded_and_a_claim_is_opened(program, pool):
 async def test_a_proposal_is_withdrawn_by_its_own_person_and_refused_by_another(client, program, desk, pool):
     jun = Program(client, await a_token(desk, "jun"))
     wanted = {"account": ACCOUNT, "payment_ref": WAITS, "order_ref": ORDER, "reason": "an O for a 0"}
+    await problem_of(await program.post("/api/waiting/bind", wanted), 404)
+    await an_order(pool)
     for decider, decision in ((program, "withdrawn"), (jun, "refused")):
         proposed = await done(await program.post("/api/waiting/bind", wanted), 202)
         decided = await done(await decider.post(f"/api/approvals/{proposed['id']}/refuse", WHY))
         assert decided["decision"] == decision
     proposed = await done(await program.post("/api/waiting/bind", wanted), 202)
-    # Nobody registered the order, and no such money waits.
-    await problem_of(await jun.post(f"/api/approvals/{proposed['id']}/confirm", WHY), 404)
+    problem = await problem_of(await jun.post(f"/api/approvals/{proposed['id']}/confirm", WHY), 409)
+    assert "no such payment waits" in problem["detail"]
     assert len(await done(await program.get("/api/approvals"))) == 1
 
 
