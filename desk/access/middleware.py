@@ -7,6 +7,7 @@ cookie           ──> a session ─> a person ─> their role is enough ─> 
 
 import json
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 from urllib.parse import quote
 
@@ -26,12 +27,13 @@ from tillkeeper.desk.access.cookies import (
 from tillkeeper.desk.access.csrf import READING, carries, csrf_token, is_from_here
 from tillkeeper.desk.access.identity import API_TOKEN, SESSION
 from tillkeeper.desk.context import desk_of
-from tillkeeper.desk.person import CSRF, PERSON, Needs, Role, is_enough
+from tillkeeper.desk.person import CSRF, MAY_LOOK_ON, PERSON, Needs, Role, is_enough
 from tillkeeper.desk.render import page
 from tillkeeper.desk.route import route_of
 from tillkeeper.store.people.random_tokens import new_token
 from tillkeeper.store.people.sessions import session_of
 from tillkeeper.store.people.tokens import token_of
+from tillkeeper.store.postgres.sqlstates import DATABASE_ERRORS
 
 log = structlog.get_logger()
 
@@ -52,14 +54,30 @@ def access(trusted_proxies: Sequence[Network]) -> Middleware:
             return await _serve_visitor(request, handler)
         if _comes_by_a_link_from_elsewhere(request):
             return page(request, "once_more.html")
-        authorization = request.headers.get(hdrs.AUTHORIZATION)
-        if authorization is not None:
-            await _let_program_in(request, authorization, needed)
-        else:
-            await _let_person_in(request, needed)
+        await _let_in(request, needed)
+        request[MAY_LOOK_ON] = partial(_is_still_let_in, request, needed)
         return await handler(request)
 
     return let_in
+
+
+async def _let_in(request: web.Request, needed: Needs) -> None:
+    authorization = request.headers.get(hdrs.AUTHORIZATION)
+    if authorization is not None:
+        await _let_program_in(request, authorization, needed)
+    else:
+        await _let_person_in(request, needed)
+
+
+async def _is_still_let_in(request: web.Request, needed: Needs) -> bool:
+    """Looks again.  While the database is away nothing new is shown, so that whoever looks on sees nothing more."""
+    try:
+        await _let_in(request, needed)
+    except web.HTTPException:
+        return False
+    except DATABASE_ERRORS:
+        return True
+    return True
 
 
 def _needed(request: web.Request) -> Needs:
