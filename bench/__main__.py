@@ -11,7 +11,7 @@ import typer
 import uvloop
 from rich.console import Console
 
-from bench import accept, apply, confirms, end_to_end, memory, reads, stages, stalls, sweep
+from bench import accept, apply, confirms, end_to_end, memory, pages, reads, stages, stalls, sweep
 from bench.house import Broken, House
 from bench.report import WIDTH, Section, as_json, show
 from bench.sizes import MINIATURE, Sizes
@@ -30,13 +30,16 @@ SECTIONS: Final[Mapping[str, Measure]] = {
     "stalls": stalls.measure,
     "memory": memory.measure,
     "reads": reads.measure,
+    "pages": pages.measure,
 }
 
 
 def main(
+    *,
     only: Annotated[str, typer.Option(help=f"Sections, with commas between them: {', '.join(SECTIONS)}.")] = "",
     seconds: Annotated[float, typer.Option(min=0.5, help="How long each rate is measured.")] = 4.0,
     events: Annotated[int, typer.Option(min=1_000, help="How many events the memory run sends.")] = 60_000,
+    orders: Annotated[int, typer.Option(min=3_000, help="How many orders reads and pages have.")] = 250_000,
     miniature: Annotated[
         bool, typer.Option("--miniature", help="Whether everything still runs, in seconds; its figures mean nothing.")
     ] = False,
@@ -48,7 +51,9 @@ def main(
         raise typer.BadParameter(f"no such section: {', '.join(sorted(unknown))}", param_hint="--only")
     set_up_logging("bench", level="WARNING")
     console = Console(width=WIDTH, highlight=False)
-    bench = Bench(console, MINIATURE if miniature else Sizes(seconds=seconds, memory_events=events))
+    bench = Bench(
+        console, MINIATURE if miniature else Sizes(seconds=seconds, memory_events=events, years_orders=orders)
+    )
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(bench.run(names))

@@ -44,9 +44,15 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
 @asynccontextmanager
 async def line(house: House, *, orders: int) -> AsyncIterator[Line]:
     """All of it on a fresh database."""
+    async with house.database(orders=orders) as dsn, line_on(house, dsn) as running:
+        yield running
+
+
+@asynccontextmanager
+async def line_on(house: House, dsn: str) -> AsyncIterator[Line]:
+    """All of it on a database that is there."""
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
-        dsn = await enter(house.database(orders=orders))
         queues = await enter(house.queues()) if house.broker is not None else None
         connection = await asyncpg.connect(dsn)
         stack.push_async_callback(connection.close)

@@ -58,6 +58,11 @@ SELECT id, due_at, array_to_string(accounts, ' ') FROM registered
 """
 
 
+async def add_orders(connection: asyncpg.Connection, orders: int) -> None:
+    """Registers the first so many orders that deliveries of the load are about."""
+    await connection.execute(INSERT_ORDERS, orders, AMOUNT, CURRENCY, [STRIPE])
+
+
 class Ours(msgspec.Struct, frozen=True, kw_only=True):
     """A process of Tillkeeper's, or the bare handler in its place."""
 
@@ -120,7 +125,7 @@ class House:
         await create_schema(dsn)
         connection = await asyncpg.connect(dsn)
         try:
-            await connection.execute(INSERT_ORDERS, orders, AMOUNT, CURRENCY, [STRIPE])
+            await add_orders(connection, orders)
             await connection.execute("VACUUM ANALYZE")
             await connection.execute("CHECKPOINT")
         finally:
@@ -157,6 +162,15 @@ class House:
         """`tillkeeper work`."""
         async with self._started((*PROGRAM, "work"), self._environment(dsn, queues)) as child:
             yield Ours(pid=child.pid)
+
+    @asynccontextmanager
+    async def desk(self, dsn: str) -> AsyncIterator[Ours]:
+        """`tillkeeper desk`."""
+        port = free_ports(1)[0]
+        environment = self._environment(dsn, None) | {"TILLKEEPER_DESK__PORT": str(port)}
+        async with self._started((*PROGRAM, "desk"), environment) as child:
+            await _listening(child, port, 1)
+            yield Ours(pid=child.pid, port=port)
 
     @asynccontextmanager
     async def bare(self) -> AsyncIterator[Ours]:

@@ -16,6 +16,11 @@ DELIVERED: Final = "SELECT count(*) FROM deliveries"
 OUTCOMES: Final = "SELECT outcome, count(*) FROM inbox GROUP BY outcome"
 
 
+async def events_written(connection: asyncpg.Connection) -> int:
+    """Returns how many distinct events are written, the batches in hand included."""
+    return int(await connection.fetchval(WRITTEN))
+
+
 async def until_written(connection: asyncpg.Connection, events: int) -> int:
     """Returns how many distinct events are written once it is so many; of the last, some may be uncommitted."""
     return await _until(connection, WRITTEN, events)

@@ -22,6 +22,9 @@ class Sizes(msgspec.Struct, frozen=True, kw_only=True):
     memory_events: int = 60_000
     confirmed_messages: int = 8_000  # 1.2 GB: two logs and more
     years_orders: int = 250_000  # with four events each; the targets are meant at ten times as many
+    page_rounds: int = 20  # of every page
+    page_events_a_second: int = 2_000  # beside them: half of what all of it takes end to end
+    page_orders: int = 200_000  # that these events are about; enough for three minutes
 
 
 MINIATURE: Final = Sizes(
@@ -39,4 +42,7 @@ MINIATURE: Final = Sizes(
     memory_events=1_000,
     confirmed_messages=20,
     years_orders=3_000,
+    page_rounds=2,
+    page_events_a_second=50,
+    page_orders=4_000,
 )

@@ -4,7 +4,7 @@ from typing import Final
 
 import asyncpg
 
-EVENTS_AN_ORDER: Final = 4  # created, pending, succeeded, and the answer to a query of the next day
+EVENTS_AN_ORDER: Final = 4  # authorized, pending, succeeded, and the answer to a query of the next day
 CASES_ONE_IN: Final = 50  # of these one in forty is open
 STUCK_ONE_IN: Final = 2_000
 WAITING_ONE_IN: Final = 1_000  # events of orders that nobody registered
@@ -43,7 +43,7 @@ SELECT 'stripe-main', 'evt_' || md5(o.id || '/' || part),
        CASE WHEN part < 4
             THEN ('00000000-0000-4000-8000-' || lpad((((o.id - 1) * 3 + part - 1) / $1)::text, 12, '0'))::uuid END,
        CASE WHEN part < 4 THEN ((o.id - 1) * 3 + part - 1) % $1 + 1 END,
-       CASE part WHEN 1 THEN 'payment.created' WHEN 2 THEN 'payment.pending' ELSE 'payment.succeeded' END,
+       CASE part WHEN 1 THEN 'payment.authorized' WHEN 2 THEN 'payment.pending' ELSE 'payment.succeeded' END,
        CASE WHEN part < 4 THEN 'webhook' ELSE 'query' END, o.order_ref, 'pi_' || o.id, 12900, 'CNY', o.registered_at,
        o.registered_at + interval '1 second' * part, '\\x00112233445566778899aabbccddeeff',
        CASE WHEN part < 4 THEN 'applied' ELSE 'no_change' END, o.id, o.status

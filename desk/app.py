@@ -5,6 +5,7 @@ from typing import Final
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
+from tillkeeper.desk.api.reads.accounts import HEALTH_CACHE, HealthCache
 from tillkeeper.desk.context import DESK, Desk
 from tillkeeper.desk.headers import set_headers
 from tillkeeper.desk.problems import show_problems
@@ -19,6 +20,7 @@ def build_app(desk: Desk, access: Middleware) -> web.Application:
     there is no desk without it."""
     app = web.Application(client_max_size=BODY_BYTES_MAX, middlewares=[show_problems, access])
     app[DESK] = desk
+    app[HEALTH_CACHE] = HealthCache()
     app.on_response_prepare.append(set_headers)
     add_routes(app, ROUTES)
     return app

@@ -1,4 +1,5 @@
-"""Answers what went wrong with a page that says what and what to do, and never with a trace."""
+"""Answers what went wrong with a page that says what and what to do, or with a problem where a program asked; and never
+with a trace."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -7,6 +8,7 @@ from typing import Final
 import structlog
 from aiohttp import web
 
+from tillkeeper.desk.json_problems import RETRY_AFTER_S, Problem, is_api, problem_of, problem_response
 from tillkeeper.desk.render import page
 from tillkeeper.desk.route import route_of
 from tillkeeper.store.postgres.sqlstates import DATABASE_ERRORS
@@ -22,6 +24,8 @@ async def show_problems(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
     """Turns errors into pages.  Redirects, and what an inner middleware made itself, pass."""
+    if is_api(request):
+        return await _answer_program(request, handler)
     route = route_of(request)
     try:
         async with asyncio.timeout(None if route is not None and route.is_stream else ANSWER_S):
@@ -37,3 +41,21 @@ async def show_problems(
     except Exception:
         log.exception("desk_failed", path=request.path)
         return page(request, "problem.html", status=500, kind="ours")
+
+
+async def _answer_program(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    try:
+        async with asyncio.timeout(ANSWER_S):
+            return await handler(request)
+    except Problem as problem:
+        return problem_response(problem)
+    except web.HTTPException as error:
+        return problem_response(problem_of(error))
+    except DATABASE_ERRORS as error:
+        log.warning("desk_without_database", error=repr(error))
+        return problem_response(Problem(503, "the database does not answer, or is busy", retry_after_s=RETRY_AFTER_S))
+    except Exception:
+        log.exception("desk_failed", path=request.path)
+        return problem_response(Problem(500, "the request met an error that nobody foresaw"))

@@ -3,6 +3,7 @@
 from typing import Final
 
 from tillkeeper.desk.access.routes import ACCESS_ROUTES
+from tillkeeper.desk.api.routes import API_ROUTES
 from tillkeeper.desk.pages import now, order, stuck
 from tillkeeper.desk.pages.find_routes import FIND_ROUTES
 from tillkeeper.desk.pages.queue_routes import QUEUE_ROUTES
@@ -21,4 +22,5 @@ ROUTES: Final[tuple[Route, ...]] = (
     Route(method="GET", path="/orders/{ref:[^/]+}/raw/{run}/{number}", role=Role.SUPPORT, handler=order.show_raw),
     *FIND_ROUTES,
     *QUEUE_ROUTES,
+    *API_ROUTES,
 )

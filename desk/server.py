@@ -35,6 +35,7 @@ log = structlog.get_logger()
 POOL_CONNECTIONS: Final = 8  # pages take milliseconds
 STATEMENT_S: Final = 5.0  # no query of the desk holds a snapshot for longer
 KEEPALIVE_S: Final = 30.0
+ADDRESS_BYTES_MAX: Final = 16 * 1024  # a text to be found has 800 characters, which take up to twelve bytes each
 PORTS: Final = 10  # from the default on, where none is named
 SHUTDOWN_S: Final = 6.0  # a request ends within ANSWER_S of desk/problems.py
 DEPTH_EVERY_S: Final = 5.0  # a call to the broker for each shard
@@ -116,7 +117,13 @@ def _desk(settings: Settings, pool: Pool, policy: PolicyFile, accounts: Accounts
 
 async def _listen(settings: Settings, desk: Desk, stack: AsyncExitStack) -> int:
     app = build_app(desk, access(settings.desk.trusted_proxies))
-    runner = web.AppRunner(app, access_log=None, keepalive_timeout=KEEPALIVE_S, shutdown_timeout=SHUTDOWN_S)
+    runner = web.AppRunner(
+        app,
+        access_log=None,
+        keepalive_timeout=KEEPALIVE_S,
+        shutdown_timeout=SHUTDOWN_S,
+        max_line_size=ADDRESS_BYTES_MAX,
+    )
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
     await _take_port(runner, settings.desk)

@@ -4,10 +4,10 @@ What operations there are, and which errors each has, stands in one table; tests
 receiver to it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cache
 from http import HTTPStatus
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import msgspec
 import orjson
@@ -29,12 +29,11 @@ from tillkeeper.ingest.api_types import (
     Registered,
 )
 from tillkeeper.ingest.responses import RETRY_AFTER_S, SERVER, Handler
+from tillkeeper.openapi import JSON, Json, fixed_headers, merged, received, reference, sent
 from tillkeeper.store.reports.shown_order import HistoryEntry, OrderDetails
 
-Json = dict[str, Any]
 Method = Literal["get", "put", "delete", "post"]
 
-SCHEMAS: Final = "#/components/schemas/{name}"
 BEARER: Final = "token"  # the scheme's name within the document
 ORDER: Final = "/orders/{order_ref}"
 REFUND: Final = "/orders/{order_ref}/refunds/{refund_ref}"
@@ -231,7 +230,7 @@ OTHER_SCHEMAS: Final[Mapping[str, Json]] = {
     "History": {
         "description": "Every event, act and step, the oldest first.",
         "type": "array",
-        "items": {"$ref": SCHEMAS.format(name="HistoryEntry")},
+        "items": reference("HistoryEntry"),
     },
     "Document": {"description": "An OpenAPI document.", "type": "object", "required": ["openapi", "info", "paths"]},
 }
@@ -295,7 +294,7 @@ def _operation(operation: Operation) -> Json:
     }
     if operation.takes is not None:
         content = {"schema": _reference(operation.takes), "example": EXAMPLES[operation.takes]}
-        described["requestBody"] = {"required": True, "content": {"application/json": content}}
+        described["requestBody"] = {"required": True, "content": {JSON: content}}
     if operation.content == "Form":
         described["requestBody"] = {"required": True, "content": {"*/*": {}}}
     return described
@@ -305,51 +304,31 @@ def _answer(operation: Operation, status: int) -> Json:
     meaning = {"description": operation.answers[status]}
     if operation.content == "Form":
         return meaning if status == HTTPStatus.NO_CONTENT else {**meaning, "content": {"*/*": {}}}
-    return {**meaning, "content": {"application/json": {"schema": _reference(operation.content)}}}
+    return {**meaning, "content": {JSON: {"schema": _reference(operation.content)}}}
 
 
 def _error(operation: Operation, status: int) -> Json:
     is_forms = operation.content == "Form" and status != HTTPStatus.NOT_FOUND
-    content: Json = {"*/*": {}} if is_forms else {"application/json": {"schema": _reference(Problem)}}
+    content: Json = {"*/*": {}} if is_forms else {JSON: {"schema": _reference(Problem)}}
     described: Json = {"description": operation.errors[status], "content": content}
     headers = {} if operation.is_open and status == HTTPStatus.UNAUTHORIZED else HEADERS.get(status, {})
     if headers:
-        described["headers"] = {
-            name: {"required": True, "schema": {"type": "string", "enum": [value]}} for name, value in headers.items()
-        }
+        described["headers"] = fixed_headers(headers)
     return described
 
 
 def _reference(content: str | type) -> Json:
-    return {"$ref": SCHEMAS.format(name=content if isinstance(content, str) else content.__name__)}
+    return reference(content if isinstance(content, str) else content.__name__)
 
 
 def _schemas() -> Json:
     """Returns the schema of each body, and of what is in it."""
-    _, decoded = msgspec.json.schema_components([OrderBody, RefundBody], ref_template=SCHEMAS)
-    sent: Sequence[type] = [
-        *(Registered, RefundRegistered, RefundWithdrawn, Problem, Alive, Ready),
-        *(OrderView, OrderDetails, HistoryEntry),
-    ]
-    _, encoded = msgspec.json.schema_components(sent, ref_template=SCHEMAS)
-    encoded = {name: _always_whole(schema) for name, schema in encoded.items()}
-    view, details = encoded.pop("OrderView"), encoded.pop("OrderDetails")
-    order = {
-        "title": "Order",
-        "description": "An order as it stands.  Amounts are in minor units of `currency`.",
-        "type": "object",
-        "properties": {**view["properties"], **details["properties"]},
-        "required": [*view["required"], *details["required"]],
-    }
-    return {**decoded, "Order": order, **encoded, **OTHER_SCHEMAS}
-
-
-def _always_whole(schema: Json) -> Json:
-    """Returns the schema of an object that is sent with every field, whatever defaults its type has."""
-    if "properties" not in schema:
-        return schema
-    properties = {
-        name: {key: value for key, value in each.items() if key != "default"}
-        for name, each in schema["properties"].items()
-    }
-    return {**schema, "properties": properties, "required": list(properties)}
+    encoded = sent(
+        [
+            *(Registered, RefundRegistered, RefundWithdrawn, Problem, Alive, Ready),
+            *(OrderView, OrderDetails, HistoryEntry),
+        ]
+    )
+    parts = [encoded.pop("OrderView"), encoded.pop("OrderDetails")]
+    order = merged("Order", "An order as it stands.  Amounts are in minor units of `currency`.", parts)
+    return {**received([OrderBody, RefundBody]), "Order": order, **encoded, **OTHER_SCHEMAS}

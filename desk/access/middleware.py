@@ -27,6 +27,7 @@ from tillkeeper.desk.access.cookies import (
 from tillkeeper.desk.access.csrf import READING, carries, csrf_token, is_from_here
 from tillkeeper.desk.access.identity import API_TOKEN, SESSION
 from tillkeeper.desk.context import desk_of
+from tillkeeper.desk.json_problems import Problem, is_api
 from tillkeeper.desk.person import CSRF, MAY_LOOK_ON, PERSON, Needs, Role, is_enough
 from tillkeeper.desk.render import page
 from tillkeeper.desk.route import route_of
@@ -52,7 +53,7 @@ def access(trusted_proxies: Sequence[Network]) -> Middleware:
         needed = _needed(request)
         if needed == "anyone":
             return await _serve_visitor(request, handler)
-        if _comes_by_a_link_from_elsewhere(request):
+        if _comes_by_a_link_from_elsewhere(request) and not is_api(request):
             return page(request, "once_more.html")
         await _let_in(request, needed)
         request[MAY_LOOK_ON] = partial(_is_still_let_in, request, needed)
@@ -111,11 +112,11 @@ async def _let_program_in(request: web.Request, authorization: str, needed: Need
     async with desk.pool.acquire() as conn:
         found = await token_of(conn, token.strip(), now=desk.now())
     if found is None:
-        raise _refusal(web.HTTPUnauthorized, "the bearer token is unknown, over or its person disabled")
+        raise _refusal(request, web.HTTPUnauthorized, "the bearer token is unknown, over or its person disabled")
     if not is_enough(found.person.role, needed):
-        raise _refusal(web.HTTPForbidden, f"this takes the role {needed}; the token has {found.person.role}")
+        raise _refusal(request, web.HTTPForbidden, f"this takes the role {needed}; the token has {found.person.role}")
     if request.method not in READING and not found.may_act:
-        raise _refusal(web.HTTPForbidden, "the token may read only; one that acts is made with --may-act")
+        raise _refusal(request, web.HTTPForbidden, "the token may read only; one that acts is made with --may-act")
     request[PERSON], request[CSRF], request[API_TOKEN] = found.person, "", found.name
 
 
@@ -131,7 +132,8 @@ async def _let_person_in(request: web.Request, needed: Needs) -> None:
     request[PERSON], request[CSRF], request[SESSION] = session.person, csrf_token(token), session.id
     if not is_enough(session.person.role, needed):
         log.info("desk_role_refused", person=session.person.name, path=request.path)
-        raise web.HTTPForbidden
+        why = f"this takes the role {needed}; you have {session.person.role}"
+        raise Problem(web.HTTPForbidden.status_code, why) if is_api(request) else web.HTTPForbidden
     if request.method not in READING:
         await _refuse_foreign(request)
 
@@ -139,6 +141,11 @@ async def _let_person_in(request: web.Request, needed: Needs) -> None:
 async def _refuse_foreign(request: web.Request) -> None:
     if not is_from_here(request) or not await carries(request, request[CSRF]):
         log.warning("desk_foreign_form_refused", path=request.path)
+        if is_api(request):
+            why = "a session's cookie alone changes nothing"
+            raise Problem(
+                web.HTTPForbidden.status_code, why, "Send the session's token in the header X-CSRF-Token too."
+            )
         raise web.HTTPForbidden
 
 
@@ -152,15 +159,17 @@ def _comes_by_a_link_from_elsewhere(request: web.Request) -> bool:
     return site == "cross-site" and mode == "navigate" and request.method == "GET" and not is_known
 
 
-def _to_sign_in(request: web.Request) -> web.HTTPException:
+def _to_sign_in(request: web.Request) -> Exception:
     """Sends somebody to sign in, and then to the page that they wanted."""
+    if is_api(request):
+        return _refusal(request, web.HTTPUnauthorized, "there is neither a bearer token nor a session")
     location = SIGN_IN_PATH
     if request.method in READING and str(request.rel_url) != "/":
         location += f"?next={quote(str(request.rel_url), safe='')}"
     if "HX-Request" in request.headers:  # htmx would put the page into a part of this one
         return web.HTTPUnauthorized(headers={"HX-Redirect": SIGN_IN_PATH})
     if _is_stream(request) or JSON in request.headers.get(hdrs.ACCEPT, ""):
-        return _refusal(web.HTTPUnauthorized, "sign in, or send a bearer token")
+        return _refusal(request, web.HTTPUnauthorized, "sign in, or send a bearer token")
     return web.HTTPSeeOther(location)
 
 
@@ -168,6 +177,10 @@ def _is_stream(request: web.Request) -> bool:
     return STREAM in request.headers.get(hdrs.ACCEPT, "")
 
 
-def _refusal(kind: type[web.HTTPUnauthorized | web.HTTPForbidden], why: str) -> web.HTTPException:
+def _refusal(
+    request: web.Request, kind: type[web.HTTPUnauthorized | web.HTTPForbidden], why: str
+) -> Problem | web.HTTPException:
+    if is_api(request):
+        return Problem(kind.status_code, why)
     headers = {hdrs.WWW_AUTHENTICATE: "Bearer"} if kind is web.HTTPUnauthorized else {}
     return kind(text=json.dumps({"error": why}), content_type=JSON, headers=headers)

@@ -54,6 +54,11 @@ def role_for(name: str) -> Role:
     return _BY_NAME[name].role
 
 
+def right_of(name: str) -> Right:
+    """Returns a right by its name."""
+    return _BY_NAME[name]
+
+
 def takes_two(name: str) -> bool:
     """Returns whether one person proposes this, and another confirms it."""
     return _BY_NAME[name].takes_two

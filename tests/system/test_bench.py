@@ -10,7 +10,7 @@ import pytest
 from tests.system.commands import ENVIRON
 
 ROOT = Path(__file__).parents[2]
-SECTIONS = ["accept", "apply", "end_to_end", "sweep", "stages", "confirms", "stalls", "memory", "reads"]
+SECTIONS = ["accept", "apply", "end_to_end", "sweep", "stages", "confirms", "stalls", "memory", "reads", "pages"]
 
 
 @pytest.mark.long

@@ -56,13 +56,28 @@ class WaitingPayment(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+class Place(msgspec.Struct, frozen=True, kw_only=True):
+    """The place of an event that waits: the list goes on behind it."""
+
+    at: datetime
+    seq: int
+
+
+class WaitingPart(msgspec.Struct, frozen=True, kw_only=True):
+    """A part of the payments that wait, the latest first; `ends_at` is None where nothing comes behind it."""
+
+    payments: list[WaitingPayment]
+    ends_at: Place | None
+
+
 # Events of orders that nobody registered wait for ever: the latest are read, as many as a person looks at.
 WAITING = """
-SELECT account, payment_ref, order_ref, kind, amount_minor AS amount, currency, recorded_at
+SELECT account, payment_ref, order_ref, kind, amount_minor AS amount, currency, recorded_at, seq
 FROM inbox
 WHERE outcome = 'waiting' AND payment_ref IS NOT NULL
   AND kind IN ('payment.succeeded', 'payment.authorized', 'payment.pending')
-ORDER BY recorded_at DESC LIMIT $1
+  AND ($2::timestamptz IS NULL OR (recorded_at, seq) < ($2, $3))
+ORDER BY recorded_at DESC, seq DESC LIMIT $1
 """
 WAITING_OF = """
 SELECT account, payment_ref, order_ref, kind, amount_minor AS amount, currency, recorded_at
@@ -74,8 +89,22 @@ _TELLING: Final = ("payment.succeeded", "payment.authorized", "payment.pending")
 
 async def list_waiting(conn: Conn, *, limit: int) -> list[WaitingPayment]:
     """Reads payments that wait, the latest first, each with orders of a similar reference."""
-    payments = _payments(await conn.fetch(WAITING, limit))
-    return [msgspec.structs.replace(each, likely=await _likely(conn, each, by_amount=False)) for each in payments]
+    return (await waiting_part(conn, limit=limit)).payments
+
+
+async def waiting_part(conn: Conn, *, limit: int, after: Place | None = None) -> WaitingPart:
+    """Reads a part of the payments that wait: those of the `limit` latest events behind that place.
+
+    A payment whose events lie apart may stand in two parts.
+    """
+    place = (None, None) if after is None else (after.at, after.seq)
+    rows = await conn.fetch(WAITING, limit + 1, *place)
+    events, goes_on = rows[:limit], len(rows) > limit
+    payments = [
+        msgspec.structs.replace(each, likely=await _likely(conn, each, by_amount=False)) for each in _payments(events)
+    ]
+    last = Place(at=events[-1]["recorded_at"], seq=events[-1]["seq"]) if goes_on else None
+    return WaitingPart(payments=payments, ends_at=last)
 
 
 async def show_waiting(conn: Conn, account: str, payment_ref: str) -> WaitingPayment | None:
