@@ -122,7 +122,6 @@ async def _open_desk(target: Target, say: Callable[[str], None], stop: asyncio.E
                 signer=target.signers[ACCOUNT],
                 gateway=gateway,
                 ledger=target.ledger,
-                queries=target.queries,
                 stop=stop,
             )
     link = await link_of(FIRST, target.database_url, target.desk_url)
