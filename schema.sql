@@ -374,7 +374,7 @@ CREATE TABLE steps (
 CREATE TABLE acts (
     id        bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     order_id  bigint NOT NULL REFERENCES orders,
-    what      text NOT NULL CHECK (what IN ('hold', 'release', 'close', 'reopen', 'ask')),
+    what      text NOT NULL CHECK (what IN ('hold', 'release', 'close', 'reopen', 'ask', 'remind')),
     by        text NOT NULL,
     note      text NOT NULL,
     at        timestamptz NOT NULL
@@ -411,7 +411,8 @@ CREATE TABLE case_entries (
     id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     case_id  bigint NOT NULL REFERENCES cases,
     what     text NOT NULL CHECK (what IN
-             ('opened', 'reopened', 'escalated', 'followed_up', 'assigned', 'noted', 'resolved', 'closed')),
+             ('opened', 'reopened', 'escalated', 'followed_up', 'assigned', 'noted', 'proposed', 'confirmed', 'refused',
+              'resolved', 'closed')),
     by       text NOT NULL,
     note     text,
     at       timestamptz NOT NULL
@@ -770,6 +771,7 @@ INSERT INTO schema_versions (version, name, oldest_program, finished_at) VALUES
     (8, 'find', 2, now()),
     (9, 'fewer_foreign_keys', 2, now()),
     (10, 'traces', 2, now()),
-    (11, 'audits', 2, now());
+    (11, 'audits', 2, now()),
+    (12, 'acts_of_people', 2, now());
 
 COMMIT;

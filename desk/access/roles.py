@@ -41,7 +41,12 @@ RIGHTS: Final = (
     Right(name="replay", role=Role.OPERATOR, what="replay and discard parked messages, retry refused deliveries"),
     Right(name="retry", role=Role.OPERATOR, what="have a notice sent again"),
     Right(name="bind", role=Role.OPERATOR, what="bind money that waits to an order", takes_two=True),
-    Right(name="resolve_mismatch", role=Role.OPERATOR, what="resolve a case about money", takes_two=True),
+    Right(
+        name="resolve_mismatch",
+        role=Role.OPERATOR,
+        what="resolve a case that says whether money counts",
+        takes_two=True,
+    ),
     Right(name="close_in_doubt", role=Role.OPERATOR, what="close an order while money waits", takes_two=True),
     Right(name="guard_go", role=Role.OPERATOR, what="let events be applied that the blast guard holds", takes_two=True),
     Right(name="read_log", role=Role.ADMIN, what="read what people did and looked at"),

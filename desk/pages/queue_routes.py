@@ -6,7 +6,7 @@ from tillkeeper.desk.access.roles import role_for
 from tillkeeper.desk.pages import handover
 from tillkeeper.desk.pages.accounts import all_accounts, one_account
 from tillkeeper.desk.pages.cases import acts as case_acts
-from tillkeeper.desk.pages.cases import all_cases, many, one_case
+from tillkeeper.desk.pages.cases import all_cases, in_two, many, one_case
 from tillkeeper.desk.pages.outbox import retrying as notice_retrying
 from tillkeeper.desk.pages.outbox import unsent
 from tillkeeper.desk.pages.parked import all_parked, one_parked
@@ -15,6 +15,7 @@ from tillkeeper.desk.pages.refused import all_refused, one_refused, retrying
 from tillkeeper.desk.route import Route
 
 CASE: Final = "/cases/{id:[0-9]+}"
+RESOLVING: Final = f"{CASE}/resolve/{{proposal:[0-9]+}}"
 
 CASE_ROUTES: Final = (
     Route(method="GET", path="/cases", role=role_for("look"), handler=all_cases.show),
@@ -24,6 +25,9 @@ CASE_ROUTES: Final = (
     Route(method="POST", path=f"{CASE}/follow-up", role=role_for("case"), handler=case_acts.follow_up),
     Route(method="POST", path=f"{CASE}/escalate", role=role_for("escalate"), handler=case_acts.escalate),
     Route(method="POST", path=f"{CASE}/resolve", role=role_for("case"), handler=case_acts.resolve),
+    Route(method="POST", path=f"{CASE}/resolve/propose", role=role_for("resolve_mismatch"), handler=in_two.propose),
+    Route(method="POST", path=f"{RESOLVING}/confirm", role=role_for("resolve_mismatch"), handler=in_two.confirm),
+    Route(method="POST", path=f"{RESOLVING}/refuse", role=role_for("resolve_mismatch"), handler=in_two.refuse),
     Route(method="GET", path="/cases/many", role=role_for("case"), handler=many.show),
     Route(method="POST", path="/cases/many/take", role=role_for("case"), handler=many.take),
     Route(method="POST", path="/cases/many/escalate", role=role_for("escalate"), handler=many.escalate),

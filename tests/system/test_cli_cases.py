@@ -67,10 +67,51 @@ async def test_an_order_is_not_closed_while_its_money_may_be_on_its_way(config, 
     assert "is closed since" in (await tillkeeper(*arguments, "--force")).err
 
 
+ANSWERED = """
+INSERT INTO steps (order_id, phase, action, at, taken_at, result)
+SELECT id, phase, 'query', now(), now(), 'unpaid' FROM orders
+"""
+
+
+async def test_a_payer_is_reminded_and_a_case_opened_for_one_who_says_they_paid(config, pool):
+    await registered(pool, payer=Payer(email="mei@example.com"))
+    remind = ["order", "remind", "A-1", "--note", "they lost the link", "--config", config]
+    assert "have them asked first" in (await tillkeeper(*remind)).err
+    await pool.execute(ANSWERED)
+    assert (await tillkeeper(*remind)).out == "A-1  its payer is reminded\n"
+    assert "already" in (await tillkeeper(*remind)).err
+    opened = await tillkeeper("order", "claimed", "A-1", "--note", "says the bank", "--by", "mei", "--config", config)
+    assert (opened.code, opened.out) == (0, "A-1  a case is open; `cases --kind claimed_paid` has its number\n")
+    [case] = (await tillkeeper("cases", "--json", "--config", config)).json["cases"]
+    assert case["kind"] == "claimed_paid"
+
+
+async def test_a_case_about_money_is_resolved_by_two(config, pool):
+    await registered(pool)
+    await told(pool, an_event(order_ref="A-1", currency="USD"))
+    case_id = str(await pool.fetchval("SELECT id FROM cases"))
+    proposing = ["case", "resolve", case_id, "--outcome", "it went back", "--by", "Mei", "--config", config]
+    proposed = await tillkeeper(*proposing)
+    assert proposed.code == 0
+    assert f"another person confirms it: tillkeeper case confirm {case_id}" in proposed.out
+    assert "somebody has proposed how to resolve" in (await tillkeeper(*proposing)).err
+    confirming = ["case", "confirm", case_id, "--config", config]
+    assert "resolved by two people" in (await tillkeeper(*confirming, "--by", "mei")).err
+    assert (await tillkeeper("case", "refuse", case_id, "--by", "jun", "--config", config)).out == (
+        f"{case_id}  stays open\n"
+    )
+    assert "nothing is proposed" in (await tillkeeper(*confirming, "--by", "jun")).err
+    assert (await tillkeeper(*proposing)).code == 0
+    confirmed = await tillkeeper(*confirming, "--by", "jun", "--json")
+    assert (confirmed.json["closed_by"], confirmed.json["outcome"]) == ("mei", "it went back")
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
         ["hold", "A-404", "1h", "--note", "x"],
+        ["remind", "A-404", "--note", "x"],
+        ["claimed", "A-404", "--note", "x"],
         ["release", "A-404", "--note", "x"],
         ["ask", "A-404"],
         ["close", "A-404", "--note", "x"],

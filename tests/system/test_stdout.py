@@ -11,10 +11,13 @@ import typer
 
 from tests.database.factories import NOON, a_delivery, a_registration, an_event
 from tests.system.commands import ENVIRON, SERVE, tillkeeper, toml, written
+from tillkeeper import clock
 from tillkeeper.cli import app
+from tillkeeper.domain.order.registration import Payer
 from tillkeeper.domain.policy import Policy
 from tillkeeper.store.apply.batch import apply_deliveries
 from tillkeeper.store.apply.registration import register
+from tillkeeper.store.cases.acts import propose_to_resolve
 from tillkeeper.store.deliveries.parked import park_event
 from tillkeeper.store.deliveries.refused import RefusedDelivery, keep_refused
 
@@ -61,6 +64,8 @@ PRINTING = [
     "order hold A-1 2h --note x",
     "order ask A-2",
     "order release A-3 --note x",
+    "order remind A-2 --note x",
+    "order claimed A-2 --note x",
     "order close A-4 --note x",
     "events",
     "stuck --status unpaid",
@@ -71,6 +76,8 @@ PRINTING = [
     "case follow-up 1 4h --note x",
     "case escalate 1 --note x",
     "case resolve 1 --outcome x",
+    "case confirm 2 --by jun",
+    "case refuse 3",
     "handover --peek",
     "parked list",
     "parked show 1",
@@ -132,12 +139,23 @@ def test_every_command_that_prints_is_tried():
     assert set(COMMANDS) - tried == NEED_OTHERS | set(SERVE) - {"fetch"}
 
 
+TWO_CASES = """
+INSERT INTO cases (kind, subject, details, opened_at, follow_up_at)
+SELECT 'wrong_currency', 's' || n, '{}', $1, $1 FROM generate_series(1, 2) n
+"""
+ANSWERED = """
+INSERT INTO steps (order_id, phase, action, at, taken_at, result)
+SELECT id, phase, 'query', now(), now(), 'unpaid' FROM orders
+"""
+
+
 @pytest.fixture
 async def furnished(tmp_path, database, pool):
     """A configuration with orders, a case, money that waits, parked events and a refused delivery."""
     config = written(tmp_path, toml(database))
     for number in range(1, 6):
-        await register(pool, a_registration(f"A-{number}", accounts=("stripe-main",)), policy=Policy(), now=NOON)
+        registration = a_registration(f"A-{number}", accounts=("stripe-main",), payer=Payer(email="a@example.com"))
+        await register(pool, registration, policy=Policy(), now=NOON)
     overpaid = a_delivery(an_event(amount=150, order_ref="A-5"))
     refused = RefusedDelivery(
         account="stripe-main",
@@ -156,6 +174,10 @@ async def furnished(tmp_path, database, pool):
         for event in (an_event(), an_event()):
             await park_event(conn, a_delivery(event), event, reason="cannot_be_applied", error="x", now=NOON)
         await keep_refused(conn, refused)
+        await conn.execute(TWO_CASES, NOON)
+        for case_id in (2, 3):
+            await propose_to_resolve(conn, case_id, outcome="x", text="", by="mei", now=clock.now())
+        await conn.execute(ANSWERED)
     assert (await tillkeeper("order", "hold", "A-3", "2h", "--note", "x", "--config", config)).code == 0
     return config
 

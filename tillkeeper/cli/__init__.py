@@ -13,6 +13,7 @@ from tillkeeper.cli import (
     audit,
     backfill,
     broker,
+    case_acts,
     cases,
     check,
     claim,
@@ -56,7 +57,7 @@ app = typer.Typer(
 )
 SUBJECTS = (
     *(init, check, run, roles),
-    *(find, claim, db, order, events, stuck, cases, handover, backfill),
+    *(find, claim, db, order, events, stuck, cases, case_acts, handover, backfill),
     *(user, waiting, parked, refused, outbox, keys, words, policy, broker, inspection, retention, erase, audit),
 )
 for subject in SUBJECTS:

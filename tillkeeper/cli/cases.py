@@ -1,9 +1,8 @@
-"""Implements `tillkeeper cases` and `tillkeeper case`: lists, shows and closes what a person must look at."""
+"""Implements `tillkeeper cases` and `tillkeeper case show`: lists and shows what a person must look at."""
 
 import os
 from base64 import b64encode
-from collections.abc import Awaitable, Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -14,13 +13,9 @@ from tillkeeper.cli.errors import NO, WRONG, CommandError, reported
 from tillkeeper.cli.money import in_words
 from tillkeeper.cli.options import (
     AsJson,
-    By,
     Config,
     exits,
-    person,
     policy_from,
-    reason,
-    seconds,
     settings_from,
     unicode,
 )
@@ -28,11 +23,8 @@ from tillkeeper.cli.options import (
 if TYPE_CHECKING:
     from asyncpg import Pool
 
-    from tillkeeper.store.postgres.pool import Conn
-
 app = typer.Typer()
 commands = typer.Typer(help="One case: see it, take it over, note what you found, resolve it.", no_args_is_help=True)
-app.add_typer(commands, name="case")
 
 ID_MAX: Final = 2**63 - 1
 LIMIT_MAX: Final = 10_000  # more than a person reads
@@ -61,14 +53,6 @@ Bundle = Annotated[
         "--bundle", metavar="FILE", help="Write all of it, raw deliveries too, to a new file of JSON for support."
     ),
 ]
-Name = Annotated[str, typer.Argument(metavar="NAME", parser=unicode, help="Whose it is from now on.")]
-Text = Annotated[str, typer.Argument(metavar="TEXT", parser=unicode, help="What you found out.")]
-Span = Annotated[float, typer.Argument(metavar="SPAN", parser=seconds, help="In how long: 30m, 4h, 7d.")]
-Outcome = Annotated[
-    str, typer.Option("--outcome", metavar="TEXT", parser=unicode, help="How it ended, in a few words.")
-]
-Note = Annotated[str, typer.Option("--note", metavar="TEXT", parser=unicode, help="What else is to be kept.")]
-Why = Annotated[str, typer.Option("--note", metavar="TEXT", parser=unicode, help="Why; it is kept.")]
 
 
 @app.command("cases", epilog=exits(example="tillkeeper cases --level 2 --owner -"))
@@ -202,137 +186,3 @@ def _write_new_file(path: Path, content: dict[str, Any]) -> None:
         raise CommandError(f"{path} is there already; name a new file", code=WRONG) from None
     except OSError as error:
         raise CommandError(f"{path} cannot be written: {error.strerror}", code=WRONG) from None
-
-
-@commands.command(
-    "assign", epilog=exits(no="there is none of this number, or it is closed", example="tillkeeper case assign 17 mei")
-)
-def assign_command(case_id: Id, name: Name, by: By = None, config: Config = None, as_json: AsJson = False) -> None:
-    """Make a case somebody's.  When it is due they are told again; one that is nobody's goes up a level instead."""
-    from tillkeeper.store.cases import acts as case_acts
-
-    owner = person(name)
-    _act(case_id, case_acts.assign, person(by), config, said=f"is {owner}'s", as_json=as_json, owner=owner)
-
-
-@commands.command(
-    "note",
-    epilog=exits(
-        no="there is none of this number",
-        example='tillkeeper case note 17 "their bank confirms the transfer, ref 4711"',
-    ),
-)
-def note_command(case_id: Id, text: Text, by: By = None, config: Config = None, as_json: AsJson = False) -> None:
-    """Add what you found out to a case, open or closed."""
-    from tillkeeper.store.cases import acts as case_acts
-
-    if not text.strip():
-        raise typer.BadParameter("say something", param_hint="TEXT")
-    _act(case_id, case_acts.note, person(by), config, said="noted", as_json=as_json, text=text.strip())
-
-
-@commands.command(
-    "follow-up",
-    epilog=exits(
-        no="there is none of this number, or it is closed",
-        example='tillkeeper case follow-up 17 4h --note "the bank answers this afternoon"',
-    ),
-)
-def follow_up_command(
-    case_id: Id, span: Span, note: Why, by: By = None, config: Config = None, as_json: AsJson = False
-) -> None:
-    """Be reminded of a case then, and not before."""
-    from tillkeeper import clock
-    from tillkeeper.domain.order.cases import BadFollowUp, refuse_bad_follow_up
-    from tillkeeper.store.cases import acts as case_acts
-
-    at = clock.now() + timedelta(seconds=span)
-    try:
-        refuse_bad_follow_up(at, now=clock.now())
-    except BadFollowUp as bad:
-        raise typer.BadParameter(str(bad), param_hint="SPAN") from None
-    said = f"is followed up at {at:%Y-%m-%d %H:%MZ}"
-    _act(case_id, case_acts.follow_up_at, person(by), config, said=said, as_json=as_json, at=at, text=reason(note))
-
-
-@commands.command(
-    "escalate",
-    epilog=exits(
-        no="there is none of this number, it is closed, or it is at the highest level",
-        example='tillkeeper case escalate 17 --note "the bank does not answer"',
-    ),
-)
-def escalate_command(case_id: Id, note: Why, by: By = None, config: Config = None, as_json: AsJson = False) -> None:
-    """Raise a case by one level; the people of that level are notified."""
-    from tillkeeper.store.cases import acts as case_acts
-
-    levels, why = policy_from(settings_from(config)).cases.levels, reason(note)
-    act = case_acts.escalate
-    _act(case_id, act, person(by), config, said="is a level higher", as_json=as_json, levels=levels, text=why)
-
-
-@commands.command(
-    "resolve",
-    epilog=exits(
-        no="there is none of this number, or it is closed",
-        example='tillkeeper case resolve 17 --outcome "refunded by hand" --note "ticket 4711"',
-    ),
-)
-def resolve_command(
-    case_id: Id, outcome: Outcome, note: Note = "", by: By = None, config: Config = None, as_json: AsJson = False
-) -> None:
-    """Close a case for good: the same cause does not open it again, unless more money comes in.
-
-    A case also closes by itself once its cause is gone; that one opens again if the cause is back.
-    """
-    from tillkeeper.store.cases import acts as case_acts
-
-    if not outcome.strip():
-        raise typer.BadParameter("say how it ended", param_hint="--outcome")
-    act, said = case_acts.resolve, f"resolved: {outcome.strip()}"
-    more = {"outcome": outcome.strip(), "text": note.strip()}
-    _act(case_id, act, person(by), config, said=said, as_json=as_json, **more)
-
-
-def _act(
-    case_id: int,
-    act: Callable[..., Awaitable[None]],
-    by: str,
-    config: Path | None,
-    *,
-    said: str,
-    as_json: bool,
-    **more: object,
-) -> None:
-    with reported(as_json=as_json):
-        settings = settings_from(config)
-        from tillkeeper import clock
-        from tillkeeper.cli.database import ask
-        from tillkeeper.cli.output import print_json, shown
-        from tillkeeper.store.cases.acts import HighestLevel
-        from tillkeeper.store.cases.writing import ClosedCase, NoSuchCase
-        from tillkeeper.store.postgres.transactions import repeat_on_conflict
-        from tillkeeper.store.reports.case_files import file_of
-
-        async def work(conn: "Conn") -> None:
-            await act(conn, case_id, by=by, now=clock.now(), **more)
-
-        async def query(pool: "Pool") -> dict[str, Any] | None:
-            await repeat_on_conflict(pool, work)
-            return await file_of(pool, case_id)
-
-        try:
-            found = ask(settings, query)
-        except NoSuchCase:
-            raise CommandError(f"there is no case {case_id}", code=NO) from None
-        except ClosedCase:
-            raise CommandError(
-                f"case {case_id} is closed already; `case show` tells how, `case note` adds", code=NO
-            ) from None
-        except HighestLevel:
-            raise CommandError(f"case {case_id} is at the highest level of the policy", code=NO) from None
-        if as_json:
-            assert found is not None  # cases are never removed
-            print_json({**found["case"], "entries": found["entries"]})
-        else:
-            print(f"{case_id}  {shown(said)}")

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,7 +10,19 @@ import typer
 
 from tillkeeper.cli.errors import NO, CommandError, reported
 from tillkeeper.cli.money import in_words
-from tillkeeper.cli.options import AsJson, By, Config, Note, exits, person, reason, seconds, settings_from, unicode
+from tillkeeper.cli.options import (
+    AsJson,
+    By,
+    Config,
+    Note,
+    exits,
+    person,
+    policy_from,
+    reason,
+    seconds,
+    settings_from,
+    unicode,
+)
 from tillkeeper.cli.order_view import head_of, status_in_words
 
 if TYPE_CHECKING:
@@ -117,6 +130,37 @@ def ask_command(ref: Ref, note: Note = "", by: By = None, config: Config = None,
     _act("ask", ref, person(by), note.strip(), config, as_json=as_json)
 
 
+@commands.command(
+    "remind",
+    epilog=exits(
+        no="no such order is registered, nothing is due, its gateways were not just asked, or it was done today",
+        example='tillkeeper order remind A-1001 --note "they asked for the link again"',
+    ),
+)
+def remind_command(ref: Ref, note: Note, by: By = None, config: Config = None, as_json: AsJson = False) -> None:
+    """Have the payer reminded by mail that money is missing; once a day.
+
+    Nobody is asked to pay in doubt: its gateways must have said in the last quarter of an hour that nothing came (order
+    ask).  Limits of mails to payers hold as ever.
+    """
+    _act("remind", ref, person(by), reason(note), config, as_json=as_json)
+
+
+@commands.command(
+    "claimed",
+    epilog=exits(
+        no="no such order is registered, or a case says so already",
+        example='tillkeeper order claimed A-1001 --note "they sent a receipt of their bank, 2 pm"',
+    ),
+)
+def claimed_command(ref: Ref, note: Note, by: By = None, config: Config = None, as_json: AsJson = False) -> None:
+    """Open a case: the customer says they paid.
+
+    Until it is resolved, or the order is paid, the payer is not asked to pay, and the order is not closed.
+    """
+    _act("claimed", ref, person(by), reason(note), config, as_json=as_json)
+
+
 def _act(what: str, ref: str, by: str, note: str, config: Path | None, *, as_json: bool, **more: Any) -> None:
     with reported(as_json=as_json):
         settings = settings_from(config)
@@ -133,6 +177,8 @@ def _act(what: str, ref: str, by: str, note: str, config: Path | None, *, as_jso
             "release": order_acts.release,
             "close": order_acts.close,
             "ask": order_acts.ask_gateway,
+            "remind": order_acts.remind,
+            "claimed": partial(order_acts.claim, policy=policy_from(settings).cases),
         }
 
         async def work(conn: "Conn") -> None:
@@ -166,6 +212,10 @@ def _done(what: str, order: dict[str, Any]) -> str:
             return f"closed; {status_in_words(order['status'])}"
         case "release":
             return "released; the sweep looks at it next"
+        case "remind":
+            return "its payer is reminded"
+        case "claimed":
+            return "a case is open; `cases --kind claimed_paid` has its number"
         case _:
             return "its gateways are asked next"
 

@@ -13,7 +13,7 @@ is uncertain is "not known" (law 11).
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
@@ -24,13 +24,12 @@ from tillkeeper.domain.likely_orders import Match
 from tillkeeper.domain.order.case_kinds import CaseKind
 from tillkeeper.domain.order.facts import ObjectStatus, failure_of
 from tillkeeper.domain.order.implied_money import implied_money
+from tillkeeper.domain.order.progress import ANSWER_IS_FRESH
 from tillkeeper.domain.order.state import OrderState
 from tillkeeper.domain.order.status import ON_ITS_WAY
 from tillkeeper.domain.order.sums import captured_of, held_of
 from tillkeeper.domain.similar_references import WaitingMoney
 from tillkeeper.domain.statuses import Status
-
-ANSWER_IS_FRESH: Final = timedelta(minutes=15)  # whoever calls has mostly paid before that
 
 
 class Verdict(StrEnum):

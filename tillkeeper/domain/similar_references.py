@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from tillkeeper.domain.events import PaymentEvent
+from tillkeeper.domain.order.doubts import Doubt, DoubtKind
 from tillkeeper.domain.order.registration import Order
 
 _SIGNS: Final = re.compile(r"[\W_]+")
@@ -51,22 +52,26 @@ class WaitingMoney(msgspec.Struct, frozen=True, kw_only=True):
     currency: str | None
 
 
-def waiting_nearby(order: Order, waiting: Iterable[WaitingMoney]) -> Iterator[str]:
-    """Describes the payments that may be meant for it: under a similar reference, or one alike at the same amount."""
+def waiting_nearby(order: Order, waiting: Iterable[WaitingMoney]) -> Iterator[Doubt]:
+    """Yields the payments that may be meant for it: under a similar reference, or one alike at the same amount."""
     for money in waiting:
         is_due = (money.amount, money.currency) == (order.amount, order.currency)
         if is_similar(order.order_ref, money.order_ref) or (
             is_due and differs_by_a_typo(order.order_ref, money.order_ref)
         ):
-            yield (
-                f"payment {money.payment_ref} at {money.account} waits for an order {money.order_ref!r}: "
-                "is that this one?"
+            yield Doubt(
+                kind=DoubtKind.WAITS_NEARBY,
+                account=money.account,
+                ref=money.payment_ref,
+                order_ref=money.order_ref,
+                amount=money.amount,
+                currency=money.currency,
             )
 
 
-def parked_nearby(order: Order, parked: Iterable[tuple[int, Iterable[PaymentEvent]]]) -> Iterator[str]:
-    """Describes the parked events (number, events) that may be meant for the order."""
+def parked_nearby(order: Order, parked: Iterable[tuple[int, Iterable[PaymentEvent]]]) -> Iterator[Doubt]:
+    """Yields the parked events (number, events) that may be meant for the order."""
     for parked_id, events in parked:
         refs = {event.order_ref for event in events if event.order_ref not in {None, order.order_ref}}
         if any(is_similar(order.order_ref, ref or "") for ref in refs):
-            yield f"an event is parked that may be of this order: tillkeeper parked show {parked_id}"
+            yield Doubt(kind=DoubtKind.PARKED_NEARBY, ref=str(parked_id))

@@ -23,7 +23,7 @@ from tillkeeper.desk.render import shower_for
 from tillkeeper.desk.show.shower import Shower
 from tillkeeper.domain.order.cases import BadFollowUp
 from tillkeeper.store.cases import acts as case_acts
-from tillkeeper.store.cases.acts import HighestLevel, MovedOn
+from tillkeeper.store.cases.acts import HighestLevel, MovedOn, TakesTwo
 from tillkeeper.store.cases.writing import ClosedCase, NoSuchCase
 from tillkeeper.store.postgres.pool import Conn
 
@@ -63,7 +63,7 @@ async def escalate(request: web.Request) -> web.Response:
 
 
 async def resolve(request: web.Request) -> web.Response:
-    """Answers POST /cases/{id}/resolve."""
+    """Answers POST /cases/{id}/resolve.  A case about money is only proposed to be resolved (in_two.py)."""
     return await _act(request, "resolve", wanted_resolution)
 
 
@@ -116,6 +116,8 @@ async def _act(request: web.Request, name: str, wanted: Callable[[web.Request, F
         message, status = shower.say(bad.word), BAD
     except BadFollowUp:
         message, status = shower.say("cases.bad_follow_up"), BAD
+    except TakesTwo:
+        message, status = shower.say("cases.takes_two"), CONFLICT
     except (MovedOn, ClosedCase, HighestLevel) as refused:
         message, status = why_not(shower, refused), CONFLICT
     else:

@@ -3,8 +3,8 @@
 Each is done in a transaction of its own, so that one that somebody else was quicker with holds up no other.
 """
 
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 from urllib.parse import urlencode
 
 from aiohttp import web
@@ -21,7 +21,8 @@ from tillkeeper.desk.pages.cases.acts import (
 )
 from tillkeeper.desk.person import Role, is_enough
 from tillkeeper.desk.render import page, shower_for
-from tillkeeper.store.cases.acts import HighestLevel, MovedOn
+from tillkeeper.domain.order.cases import RESOLVED_BY_TWO
+from tillkeeper.store.cases.acts import HighestLevel, MovedOn, TakesTwo
 from tillkeeper.store.cases.writing import ClosedCase, NoSuchCase
 from tillkeeper.store.reports.case_list import cases_named
 
@@ -52,7 +53,7 @@ async def _show_plan(request: web.Request, form: Form, *, message: str | None = 
     levels = desk_of(request).policy().cases.levels
     async with desk_of(request).pool.acquire() as conn:
         cases = await cases_named(conn, ids)
-    possible = [case for case in cases if case["closed_at"] is None and (name != "escalate" or case["level"] < levels)]
+    possible = [case for case in cases if _is_possible(name, case, levels)]
     return page(
         request,
         "cases/many.html",
@@ -60,9 +61,19 @@ async def _show_plan(request: web.Request, form: Form, *, message: str | None = 
         act=name,
         cases=possible,
         left_out=[case for case in cases if case not in possible],
+        by_two=any(case["kind"] in RESOLVED_BY_TWO for case in cases) and name == "resolve",
         message=message,
         sent={field: form.text(field) for field in form.fields},
     )
+
+
+def _is_possible(name: str, case: Mapping[str, Any], levels: int) -> bool:
+    """Returns whether it can be done to this case here: one about money is resolved on its own page, in two."""
+    if case["closed_at"] is not None:
+        return False
+    if name == "resolve":
+        return case["kind"] not in RESOLVED_BY_TWO
+    return name != "escalate" or bool(case["level"] < levels)
 
 
 async def _show_done(request: web.Request, form: Form) -> web.Response:
@@ -111,7 +122,7 @@ async def _do(request: web.Request, name: str) -> web.Response:
     for case_id, seen in chosen:
         try:
             await do(request, case_id, does, seen=seen)
-        except (NoSuchCase, MovedOn, ClosedCase, HighestLevel):
+        except (NoSuchCase, MovedOn, ClosedCase, HighestLevel, TakesTwo):
             continue  # the page that follows shows each as it is
     query = urlencode([("done", "1"), ("act", name), *(("id", case_id) for case_id in ids)])
     raise web.HTTPSeeOther(f"{MANY}?{query}")

@@ -7,6 +7,7 @@ from typing import Any, Final
 import msgspec
 from aiohttp import web
 
+from tillkeeper.desk.access.roles import role_for
 from tillkeeper.desk.acting import actor
 from tillkeeper.desk.context import desk_of
 from tillkeeper.desk.form import id_in
@@ -15,7 +16,8 @@ from tillkeeper.desk.person import Role, is_enough
 from tillkeeper.desk.render import page, shower_for
 from tillkeeper.desk.show.shower import Shower
 from tillkeeper.domain.order.case_kinds import AMOUNTS
-from tillkeeper.domain.order.cases import FOLLOW_UP_MAX
+from tillkeeper.domain.order.cases import FOLLOW_UP_MAX, RESOLVED_BY_TWO
+from tillkeeper.store.cases.acts import proposal_to_resolve
 from tillkeeper.store.cases.writing import TILLKEEPER
 from tillkeeper.store.reports.case_files import BriefCase, read_case
 from tillkeeper.store.reports.whole_order import read_whole_order
@@ -47,6 +49,7 @@ async def show_case(request: web.Request, case_id: int, said: Said | None = None
     desk, person, shower = desk_of(request), actor(request), shower_for(request)
     async with desk.pool.acquire() as conn:
         found = await read_case(conn, case_id)
+        proposal = await proposal_to_resolve(conn, case_id, now=shower.now)
     if found is None:
         raise web.HTTPNotFound
     case = found.case
@@ -75,6 +78,10 @@ async def show_case(request: web.Request, case_id: int, said: Said | None = None
         may_act=is_enough(person.role, Role.SUPPORT),
         may_escalate=is_enough(person.role, Role.OPERATOR) and case["level"] < levels,
         is_mine=case["owner"] == person.name,
+        proposal=proposal if case["closed_at"] is None else None,
+        takes_two=case["kind"] in RESOLVED_BY_TWO,
+        may_decide=is_enough(person.role, role_for("resolve_mismatch")),
+        name=person.name,
         proposed=_proposed(shower).strftime(FORMAT),
         soonest=shower.now.astimezone(shower.zone).strftime(FORMAT),
         latest=(shower.now + FOLLOW_UP_MAX).astimezone(shower.zone).strftime(FORMAT),

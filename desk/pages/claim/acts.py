@@ -52,7 +52,7 @@ async def propose_binding(request: web.Request) -> web.Response:
     try:
         await act(request, Deed(what="propose to bind", subject=subject, why=why), work)
     except AlreadyProposed:
-        message = shower.say("claim.already_proposed")
+        message = shower.say("proposal.already")
         return await show_claim(request, order_ref, message=message, status=CONFLICT)
     raise web.HTTPSeeOther(order_path(order_ref, "claim"))
 
@@ -64,9 +64,9 @@ async def confirm_binding(request: web.Request) -> web.Response:
     try:
         await act(request, Deed(what="confirm a binding", subject=f"order {order_ref}"), work)
     except SamePerson:
-        message = shower.say("claim.own")
+        message = shower.say("proposal.own")
     except NotOpen:
-        message = shower.say("claim.not_open")
+        message = shower.say("proposal.not_open")
     except (BindingRefused, NoSuchOrder) as refused:
         message = shower.say("claim.not_bound", why=shower.cut(str(refused)))
     else:
@@ -96,6 +96,6 @@ async def refuse_binding(request: web.Request) -> web.Response:
     try:
         await act(request, Deed(what="refuse a binding", subject=f"order {order_ref}"), work)
     except NotOpen:
-        message = shower_for(request).say("claim.not_open")
+        message = shower_for(request).say("proposal.not_open")
         return await show_claim(request, order_ref, message=message, status=CONFLICT)
     raise web.HTTPSeeOther(order_path(order_ref, "claim"))

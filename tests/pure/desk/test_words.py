@@ -58,7 +58,10 @@ FAMILIES = {
     "failure.": set(FailureClass),
     "case_means.": set(CaseKind),
     "case_do.": set(CaseKind),
-    "case_entry.": {*("opened", "reopened", "escalated", "followed_up", "assigned", "noted", "resolved", "closed")},
+    "case_entry.": {
+        *("opened", "reopened", "escalated", "followed_up", "assigned", "noted", "resolved", "closed"),
+        *("proposed", "confirmed", "refused"),
+    },
     "detail.": {
         *("amount", "due", "paid", "captured", "refunding", "refunded", "proposed_refund", "status", "state"),
         *("payment_ref", "refund_ref", "order_ref", "failure", "failure_code", "currencies", "expected", "says"),

@@ -58,11 +58,11 @@ def waiting(order_ref, amount=100):
 def test_money_waits_nearby_under_a_reference_that_is_near_or_alike_at_the_same_sum():
     order = an_order("ORDER-1001").order
     [near] = waiting_nearby(order, [waiting("order_1001", 1), waiting("OTHER-77"), waiting("ORDRE-1001", 1)])
-    assert near == "payment p1 at a waits for an order 'order_1001': is that this one?"
+    assert near.text == "payment p1 at a waits for an order 'order_1001': is that this one?"
     assert len([*waiting_nearby(order, [waiting("ORDRE-1001")])]) == 1
 
 
 def test_a_parked_event_is_nearby_under_a_near_reference_and_not_its_own():
     parked = enumerate([[an_event(order_ref=ref)] for ref in ("order_1001", "ORDER-1001", None, "OTHER-77")])
     [near] = parked_nearby(an_order("ORDER-1001").order, parked)
-    assert near.endswith("tillkeeper parked show 0")
+    assert near.text.endswith("tillkeeper parked show 0")

@@ -156,7 +156,7 @@ async def test_one_person_proposes_a_binding_and_another_confirms_it(pool):
     async with at_desk(pool, name="mei") as mei, at_desk(pool, name="jun") as jun:
         assert "Say why." in said(await (await sent(mei, f"{claim}/bind", **fields)).text())
         proposed = said(await (await sent(mei, f"{claim}/bind", reason="typed an l", **fields)).text())
-        assert "Somebody else must confirm it." in proposed
+        assert "Another operator must confirm it." in proposed
         again = await sent(jun, f"{claim}/bind", reason="me too", **fields)
         assert again.status == 409
         assert "Somebody has proposed this already" in said(await again.text())
@@ -180,7 +180,7 @@ async def test_a_proposal_is_refused_or_withdrawn(client, pool):
     claim = f"/orders/{REF}/claim"
     await sent(client, f"{claim}/bind", reason="typed", account="alipay-main", payment="2026112222001")
     number = await pool.fetchval("SELECT id FROM approvals")
-    assert "Somebody else must confirm it." not in said(
+    assert "Another operator must confirm it." not in said(
         await (await sent(client, f"{claim}/bind/{number}/refuse")).text()
     )
     assert (await sent(client, f"{claim}/bind/{number}/refuse")).status == 409

@@ -18,7 +18,8 @@ between loading and writing loses nothing: the same order is loaded again, and r
         ├──────> owed_refunds.py                  failed refunds that payers still wait for
         ├──────> ownership.py                     which order a payment belongs to, if events name two
         ├──────> queries.py, progress.py          what its gateways are queried; the steps taken so far
-        └──────> closing.py                       whether it may be closed, and the notices about that
+        └──────> closing.py, doubts.py            whether it may be closed, what stands against it, the notices
+    effects.py                                    what an act would do, for a dry run
     view.py                                       how it is shown, to people and machines
     notices.py, reminders.py ──> mail_timing.py   which notices are written, and whether a mail may go out
         └──────> notice_outcomes.py               what follows from sending it, and when it is retried

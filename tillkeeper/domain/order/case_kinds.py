@@ -11,6 +11,7 @@ class CaseKind(StrEnum):
     """A kind of case; its word is stored, and stands in metrics and notices."""
 
     ANSWER_NOT_APPLIED = "answer_not_applied"
+    CLAIMED_PAID = "claimed_paid"
     CLOSE_IN_DOUBT = "close_in_doubt"
     DISPUTED = "disputed"
     EVENT_ID_REUSED = "event_id_reused"

@@ -27,7 +27,23 @@ SYSTEM: Final = "system"  # closes cases whose cause is gone
 
 # While such a case is open, there may be money that does not count: no payer is asked to pay, and no order closes.
 MONEY_UNCLEAR: Final = frozenset(
-    {CaseKind.ANSWER_NOT_APPLIED, CaseKind.REFERENCE_CONFLICT, CaseKind.UNEXPECTED_ACCOUNT, CaseKind.WRONG_CURRENCY}
+    {
+        CaseKind.ANSWER_NOT_APPLIED,
+        CaseKind.CLAIMED_PAID,
+        CaseKind.REFERENCE_CONFLICT,
+        CaseKind.UNEXPECTED_ACCOUNT,
+        CaseKind.WRONG_CURRENCY,
+    }
+)
+# Whoever resolves such a case says that money which a gateway reported counts for nobody: two people decide that.
+RESOLVED_BY_TWO: Final = frozenset(
+    {
+        CaseKind.ANSWER_NOT_APPLIED,
+        CaseKind.REFERENCE_CONFLICT,
+        CaseKind.UNEXPECTED_ACCOUNT,
+        CaseKind.UNMATCHED_PAYMENT,
+        CaseKind.WRONG_CURRENCY,
+    }
 )
 
 # Kinds whose cause the facts show: they close by themselves once it is gone.

@@ -21,6 +21,7 @@ class ActKind(StrEnum):
     CLOSE = "close"
     REOPEN = "reopen"
     ASK = "ask"
+    REMIND = "remind"
 
 
 class Act(msgspec.Struct, frozen=True, kw_only=True):

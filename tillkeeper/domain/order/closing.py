@@ -8,11 +8,11 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Final
 
-from tillkeeper.domain.money import format_minor
 from tillkeeper.domain.order.advancing import stuck
 from tillkeeper.domain.order.case_kinds import CaseKind
 from tillkeeper.domain.order.case_reasons import STANDS, CaseReason
 from tillkeeper.domain.order.changes import Act, ActKind, Changes
+from tillkeeper.domain.order.doubts import Doubt, DoubtKind
 from tillkeeper.domain.order.notices import merchant_notice, payer_notices
 from tillkeeper.domain.order.progress import CANNOT_ASK
 from tillkeeper.domain.order.state import OrderState
@@ -21,6 +21,10 @@ from tillkeeper.domain.order.sums import held_of
 from tillkeeper.domain.topics import MerchantTopic, Topic
 
 UNCLEAR: Final = "it is not clear whose its money is"
+# While such a case is open, somebody's money counts for nothing, or is said to be there.
+COUNTS_FOR_NOTHING: Final = frozenset(
+    {CaseKind.CLAIMED_PAID, CaseKind.REFERENCE_CONFLICT, CaseKind.UNEXPECTED_ACCOUNT, CaseKind.WRONG_CURRENCY}
+)
 
 
 def close(changes: Changes, *, by: str, note: str, now: datetime) -> None:
@@ -84,26 +88,23 @@ def account_doubt(order: OrderState, account: str) -> CaseReason:
     return CaseReason(kind=CaseKind.CLOSE_IN_DOUBT, subject=account_subject(account), account=account, details=why)
 
 
-def doubts(order: OrderState) -> Iterator[str]:
+def doubts(order: OrderState) -> Iterator[Doubt]:
     """Yields the reasons why closing it now could leave somebody's money behind."""
-    for (account, payment_ref), payment in sorted(order.facts.payments.items()):
+    currency = order.order.currency
+    for (account, ref), payment in sorted(order.facts.payments.items()):
         if payment.status in ON_ITS_WAY:
-            yield f"payment {payment_ref} at {account} is {payment.status}: its money may be on its way"
+            yield Doubt(kind=DoubtKind.ON_ITS_WAY, account=account, ref=ref, word=payment.status)
         if held := held_of(order.order, account, payment):
-            told = format_minor(held, order.order.currency)
-            yield f"payment {payment_ref} at {account} still holds {told}, which can be captured"
-    for kind in sorted(
-        order.open_case_kinds & {CaseKind.UNEXPECTED_ACCOUNT, CaseKind.WRONG_CURRENCY, CaseKind.REFERENCE_CONFLICT}
-    ):
-        yield f"a case is open, {kind}: somebody's money counts for nothing until a person looks at it"
+            yield Doubt(kind=DoubtKind.HELD, account=account, ref=ref, amount=held, currency=currency)
+    for kind in sorted(order.open_case_kinds & COUNTS_FOR_NOTHING):
+        yield Doubt(kind=DoubtKind.CASE, word=kind)
     if order.has_parked:
-        yield "an event of it is parked: replay or discard it first (tillkeeper parked list)"
+        yield Doubt(kind=DoubtKind.PARKED)
     summary = order.summary
     if summary.captured > summary.refunded:
-        left = format_minor(summary.captured - summary.refunded, order.order.currency)
-        yield f"{left} was paid and is not given back"
+        yield Doubt(kind=DoubtKind.NOT_GIVEN_BACK, amount=summary.captured - summary.refunded, currency=currency)
     elif summary.refunding:
-        yield "a refund is under way"
+        yield Doubt(kind=DoubtKind.REFUND_UNDER_WAY)
 
 
 def kept_after_closing(order: OrderState) -> list[CaseReason]:

@@ -5,7 +5,7 @@ counts as no answer.
 """
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import Final
 
@@ -14,6 +14,7 @@ import msgspec
 from tillkeeper.domain.ladder import Action, Step
 
 NEVER: Final = datetime.min.replace(tzinfo=UTC)
+ANSWER_IS_FRESH: Final = timedelta(minutes=15)  # until a person needs another: whoever calls has mostly paid before
 CANNOT_ASK: Final = "cannot be asked"  # a result: repeating the query would change nothing
 
 

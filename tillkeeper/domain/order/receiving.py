@@ -169,3 +169,5 @@ def _update_cases(changes: Changes, found: list[CaseReason], reasons: list[CaseR
     changes.open_cases(*(reason for reason in found if reason not in passing), *reasons)
     if passing or changes.has_new_facts or has_moved_here:
         changes.cases.close(cases, still, SHOWN_BY_FACTS if changes.has_moved else SHOWN_WITHIN_A_PHASE)
+    if order.summary.status is Status.PAID and CaseKind.CLAIMED_PAID in order.open_case_kinds:
+        changes.cases.close(cases, (), kinds=(CaseKind.CLAIMED_PAID,))  # what the customer said is so

@@ -6,6 +6,7 @@ waits for a person.  Where the gateway cannot be queried, a failure is reported 
 own statement; that nothing came is only our lack of knowledge.  mail_timing.py decides whether a mail may go out.
 """
 
+from datetime import datetime
 from typing import Literal
 
 from tillkeeper.domain.ladder import Action, Step
@@ -31,10 +32,13 @@ def needed_first(order: OrderState, step: Step) -> Literal["ask", "wait"] | None
 
 def asks_to_pay(order: OrderState, step: Step) -> bool:
     """Returns True if the step tells the payer to pay, or that their payment failed."""
-    if step.action is Action.REMIND:
-        is_due = order.next_instalment() is not None if order.instalments else order.remaining > 0
-        return order.traits.awaited and is_due and not order.is_under_way
-    return step.action is Action.GRACE
+    return owes_money(order) if step.action is Action.REMIND else step.action is Action.GRACE
+
+
+def owes_money(order: OrderState) -> bool:
+    """Returns True if its payer may be asked for money now: some is due, and none is on its way."""
+    is_due = order.next_instalment() is not None if order.instalments else order.remaining > 0
+    return order.traits.awaited and is_due and not order.is_under_way
 
 
 def reminder_notices(order: OrderState, step: Step) -> list[Notice]:
@@ -45,6 +49,15 @@ def reminder_notices(order: OrderState, step: Step) -> list[Notice]:
         # Authorized money comes when the merchant captures it: there is nothing to remind of.
         is_moving = order.traits.moving or order.is_under_way
         return payer_notices(order, order, order.traits.told_while_moving, occasion=occasion) if is_moving else []
+    return _asking_notices(order, occasion)
+
+
+def notices_by_hand(order: OrderState, *, now: datetime) -> list[Notice]:
+    """Makes the reminder that a person has sent; a day has one."""
+    return _asking_notices(order, f"by hand {now:%Y-%m-%d}")
+
+
+def _asking_notices(order: OrderState, occasion: str) -> list[Notice]:
     due = order.next_instalment()
     if due is not None and order.summary.status is not Status.FAILED:
         return payer_notices(

@@ -5,12 +5,13 @@ decides after somebody else acted is told so, and changes nothing.
 """
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
-from tillkeeper.domain.order.cases import refuse_bad_follow_up
+from tillkeeper.domain.order.cases import RESOLVED_BY_TWO, refuse_bad_follow_up
 from tillkeeper.domain.topics import CaseTopic
 from tillkeeper.store.cases.writing import TILLKEEPER, ClosedCase, NoSuchCase, case_in, notify, write_entries
 from tillkeeper.store.due_orders import set_due_by
+from tillkeeper.store.people.approvals import Approval, NotOpen, confirm, open_approval, propose, refuse
 from tillkeeper.store.postgres.pool import Conn
 
 
@@ -24,6 +25,10 @@ class MovedOn(Exception):
 
 class HighestLevel(Exception):
     """The case is at the highest level that the policy has."""
+
+
+class TakesTwo(Exception):
+    """Money counts for nobody once this case is resolved: one person proposes it, and another confirms."""
 
 
 LOCK_CASE = "SELECT closed_at FROM cases WHERE id = $1 FOR UPDATE"
@@ -115,6 +120,7 @@ WHERE c.id = $1
 """
 
 
+KIND = "SELECT kind FROM cases WHERE id = $1"
 # What an open case held back may be due now.  Decisions about an order rely on its cases as they are, so that a closed
 # one is locked as well.
 LOCK_ITS_ORDER = """
@@ -128,11 +134,93 @@ async def resolve(
 ) -> None:
     """Closes the case for good: the same cause with the same sums does not open it again.
 
-    Raises NoSuchCase, MovedOn or ClosedCase.
+    Raises NoSuchCase, MovedOn, ClosedCase or TakesTwo.
     """
+    await _lock_both(conn, case_id, seen=seen, now=now)
+    if await conn.fetchval(KIND, case_id) in RESOLVED_BY_TWO:
+        raise TakesTwo
+    await _resolve(conn, case_id, outcome=outcome, text=text, by=by, now=now)
+
+
+async def _lock_both(conn: Conn, case_id: int, *, seen: int | None, now: datetime) -> None:
     order = await conn.fetchrow(LOCK_ITS_ORDER, case_id, now)  # orders are locked before cases, as everywhere
     if order is not None and order["closed_at"] is None:
         await set_due_by(conn, {order["id"]: order["look_at"]})
     await _lock(conn, case_id, seen=seen)
+
+
+async def _resolve(conn: Conn, case_id: int, *, outcome: str, text: str, by: str, now: datetime) -> None:
     await conn.execute(RESOLVE, case_id, now, by, outcome)
-    await write_entries(conn, [(case_id, "resolved", by, f"{outcome}: {text}" if text else outcome)], now=now)
+    await write_entries(conn, [(case_id, "resolved", by, _said(outcome, text))], now=now)
+
+
+def _said(outcome: str, text: str) -> str:
+    return f"{outcome}: {text}" if text else outcome
+
+
+# --- in two -----------------------------------------------------------------------------------------------------------
+
+RESOLVING: Final = "resolve a case about money"  # the act that a second person confirms
+
+
+def subject_of(case_id: int) -> str:
+    """Names a case in approvals and in the log of what people did."""
+    return f"case {case_id}"
+
+
+async def propose_to_resolve(
+    conn: Conn, case_id: int, *, outcome: str, text: str, by: str, now: datetime, seen: int | None = None
+) -> Approval:
+    """Proposes to resolve a case, for another person to confirm.
+
+    Raises NoSuchCase, MovedOn, ClosedCase or AlreadyProposed.
+    """
+    await _lock(conn, case_id, seen=seen)
+    said = _said(outcome, text)
+    approval = await propose(
+        conn,
+        act=RESOLVING,
+        subject=subject_of(case_id),
+        content={"case": case_id, "outcome": outcome, "text": text},
+        reason=said,
+        by=by,
+        now=now,
+    )
+    await write_entries(conn, [(case_id, "proposed", by, said)], now=now)
+    return approval
+
+
+async def proposal_to_resolve(conn: Conn, case_id: int, *, now: datetime) -> Approval | None:
+    """Reads how somebody proposed to resolve the case, where nobody has decided on that yet."""
+    return await open_approval(conn, act=RESOLVING, subject=subject_of(case_id), now=now)
+
+
+async def confirm_resolution(
+    conn: Conn, case_id: int, *, by: str, now: datetime, approval_id: int | None = None, seen: int | None = None
+) -> None:
+    """Resolves the case as somebody else proposed it; `approval_id` is the proposal that the person read.
+
+    Raises NoSuchCase, MovedOn, ClosedCase, NotOpen or SamePerson.
+    """
+    await _lock_both(conn, case_id, seen=seen, now=now)
+    approval = await confirm(conn, await _proposed(conn, case_id, approval_id, now), by=by, now=now)
+    await write_entries(conn, [(case_id, "confirmed", by, None)], now=now)
+    content = approval.content
+    said = {"outcome": content["outcome"], "text": content["text"]}
+    await _resolve(conn, case_id, **said, by=approval.proposed_by, now=now)
+
+
+async def refuse_resolution(
+    conn: Conn, case_id: int, *, by: str, now: datetime, approval_id: int | None = None
+) -> None:
+    """Ends a proposal without resolving the case.  Raises NoSuchCase or NotOpen."""
+    await _lock(conn, case_id, closed_too=True)
+    await refuse(conn, await _proposed(conn, case_id, approval_id, now), by=by, now=now)
+    await write_entries(conn, [(case_id, "refused", by, None)], now=now)
+
+
+async def _proposed(conn: Conn, case_id: int, approval_id: int | None, now: datetime) -> int:
+    found = await proposal_to_resolve(conn, case_id, now=now)
+    if found is None or approval_id not in (None, found.id):
+        raise NotOpen
+    return found.id

@@ -87,7 +87,15 @@ async def read_orders(conn: Conn, ids: Collection[int]) -> dict[int, OrderState]
 
 async def lock_whole_orders(conn: Conn, ids: Collection[int]) -> dict[int, OrderState]:
     """Locks orders as `lock_orders` does, and adds the steps taken in their phases, and which have a parked event."""
-    orders = await _with_progress(conn, (await lock_orders(conn, ids)).values())
+    return await _with_parked(conn, await _with_progress(conn, (await lock_orders(conn, ids)).values()))
+
+
+async def read_whole_orders(conn: Conn, ids: Collection[int]) -> dict[int, OrderState]:
+    """Reads orders as `lock_whole_orders` does, to be shown and not written: nothing is locked."""
+    return await _with_parked(conn, await read_orders(conn, ids))
+
+
+async def _with_parked(conn: Conn, orders: dict[int, OrderState]) -> dict[int, OrderState]:
     for order_id in await parked_of(conn, orders):
         orders[order_id] = msgspec.structs.replace(orders[order_id], has_parked=True)
     return orders

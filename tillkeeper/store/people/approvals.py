@@ -100,6 +100,18 @@ async def open_approvals(conn: Conn, *, now: datetime, limit: int) -> list[Appro
     return [_approval(row) for row in await conn.fetch(LIST_OPEN, now, limit)]
 
 
+READ_OPEN = """
+SELECT id, act, subject, content, reason, proposed_by, proposed_at, expires_at FROM approvals
+WHERE act = $1 AND subject = $2 AND decision IS NULL AND expires_at > $3
+"""
+
+
+async def open_approval(conn: Conn, *, act: str, subject: str, now: datetime) -> Approval | None:
+    """Reads what waits for a second person about one subject; None where nothing does."""
+    row = await conn.fetchrow(READ_OPEN, act, subject, now)
+    return None if row is None else _approval(row)
+
+
 async def _open(conn: Conn, approval_id: int, now: datetime) -> Approval:
     row = await conn.fetchrow(LOCK, approval_id, now)
     if row is None:
