@@ -99,7 +99,7 @@ fuzz: setup  ## A million spoilt deliveries and API answers over all gateways; A
 histories: setup  ## 100,000 random histories of orders, each told in four orders of arrival; ARGS="--count N --seed N"
 	@$(BIN)/python -m tests.pure.domain.histories $(ARGS)
 
-lives: setup  ## 100,000 random lives of orders, with time, answers, people and deaths; ARGS="--count N --seed N"
+lives: setup  ## 100,000 schedules of an order's life: random lines, and trees of all that may happen next; ARGS="--count N --lines N --seed N"
 	@$(BIN)/python -m tests.pure.domain.lives $(ARGS)
 
 .PHONY: keep
