@@ -4,7 +4,7 @@
 --   deliveries ──< inbox >── orders ──< payments, refunds, disputes
 --      ├─── delivery_bodies (their bytes, until retention drops them)
 --      └──< fetches (what to ask its gateway)
---                              ├────  due_orders (when the sweep looks at it next)
+--                              ├────  due_orders (when the sweep looks at it next, and while it is open, where it stands)
 --                              ├────< steps (what the sweep did), acts (what people did)
 --                              └────< cases ──< case_entries      outbox (notices to send)
 --   spool (the PostgreSQL lane)      parked (what could not be applied)
@@ -39,22 +39,16 @@ CREATE TABLE orders (
     -- The present phase: from one movement of the order's money to the next.  The sweep takes its ladder's steps (domain/ladder.py).
     phase            bigint NOT NULL DEFAULT 1,  -- the version at which it began
     phase_since      timestamptz NOT NULL,
-    due_at           timestamptz,  -- for 0.1.0, whose sweep looks here: never later than in due_orders
+    due_at           timestamptz,  -- for 0.1.0, whose sweep looks here: never later than in due_orders, and so mostly too soon
     ask_at           timestamptz,  -- a query is requested for then, whatever the ladder says
     held_until       timestamptz,  -- a person put it on hold until then
     closed_at        timestamptz,  -- no payment is expected any more
     -- Nobody's order shows paid for less than its amount.
     CONSTRAINT paid_means_covered CHECK (status <> 'paid' OR captured_minor + discount_minor >= amount_minor)
-) WITH (fillfactor = 80);  -- status changes stay on their page
+) WITH (fillfactor = 50);  -- a batch may change each order of a page, and the new rows find room there
+-- No index names a column that events change: so an update by events touches no index (HOT), and what lists of open orders
+-- are read by stands in due_orders.
 CREATE INDEX orders_due ON orders (due_at) WHERE due_at IS NOT NULL;  -- for 0.1.0
--- What a gap in an account's webhooks may have missed: orders whose money may move at any time, however old they are, and
--- those that could be paid within it.
-CREATE INDEX orders_moving ON orders (phase_since)
-WHERE closed_at IS NULL AND status IN ('processing', 'partially_paid', 'refunding');
-CREATE INDEX orders_payable ON orders (coalesce(expires_at, phase_since))
-WHERE closed_at IS NULL AND status IN ('unpaid', 'failed');
--- For lists of stuck and held orders, which do not read finished ones.
-CREATE INDEX orders_failed ON orders (phase_since) WHERE closed_at IS NULL AND status = 'failed';
 CREATE INDEX orders_held ON orders (held_until) WHERE held_until IS NOT NULL;
 -- For search (store/search/): references by their last characters, contacts, and the day of registration.  Ends are kept
 -- backwards and in the order of bytes, so that one index answers for a whole reference as for its last digits.
@@ -66,28 +60,50 @@ WHERE terms -> 'payer' ->> 'phone' IS NOT NULL;
 CREATE INDEX orders_registered ON orders
 USING brin (registered_at timestamptz_minmax_multi_ops) WITH (pages_per_range = 64, autosummarize = on);
 
--- When the sweep advances an order next: one narrow row for each that it will look at again.  It looks at each order many
--- times, and most looks change nothing else: in `orders`, each would write a wide row and an entry in every index of it.
+-- When the sweep advances an order next, and where the order stands while its money may move: one narrow row for each order
+-- that is looked at again or is open.  The sweep looks at each order many times, and most looks change nothing else: in
+-- `orders`, each would write a wide row and an entry in every index of it.
 CREATE TABLE due_orders (
     order_id      bigint PRIMARY KEY REFERENCES orders,
-    due_at        timestamptz NOT NULL,
-    accounts_key  text NOT NULL  -- the order's accounts with blanks between, for an account that is left alone meanwhile
+    due_at        timestamptz,  -- null: it is open, and no step of its ladder is left
+    accounts_key  text NOT NULL,  -- the order's accounts with blanks between, for an account that is left alone meanwhile
+    status        text,  -- as in orders while it is open, else null: unpaid, processing, failed, partially_paid, refunding
+    phase_since   timestamptz,  -- likewise
+    expires_at    timestamptz,
+    CONSTRAINT due_or_open CHECK (num_nonnulls(due_at, status) > 0),
+    CONSTRAINT open_since CHECK ((status IS NULL) = (phase_since IS NULL))
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
 CREATE INDEX due_orders_due ON due_orders (due_at);
+-- What a gap in an account's webhooks may have missed: orders whose money may move at any time, however old they are, and
+-- those that could be paid within it.
+CREATE INDEX due_orders_moving ON due_orders (phase_since)
+WHERE status IN ('processing', 'partially_paid', 'refunding');
+CREATE INDEX due_orders_payable ON due_orders (coalesce(expires_at, phase_since))
+WHERE status IN ('unpaid', 'failed');
+-- With the first one, for lists of stuck orders.
+CREATE INDEX due_orders_failed ON due_orders (phase_since) WHERE status = 'failed';
 -- What 0.1.0 writes comes here, too; later programs say that they write both.  This goes with the release after 0.2.0.
 CREATE FUNCTION follow_orders_due_at() RETURNS trigger LANGUAGE plpgsql
 SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    is_open boolean := NEW.closed_at IS NULL
+                       AND NEW.status IN ('unpaid', 'processing', 'failed', 'partially_paid', 'refunding');
 BEGIN
-    IF NEW.due_at IS NULL THEN
+    IF NEW.due_at IS NULL AND NOT is_open THEN
         EXECUTE format('DELETE FROM %I.due_orders WHERE order_id = $1', TG_TABLE_SCHEMA) USING NEW.id;
     ELSE
-        EXECUTE format('INSERT INTO %I.due_orders (order_id, due_at, accounts_key) VALUES ($1, $2, $3)
-                        ON CONFLICT (order_id) DO UPDATE SET due_at = excluded.due_at', TG_TABLE_SCHEMA)
-        USING NEW.id, NEW.due_at, array_to_string(NEW.accounts, ' ');
+        EXECUTE format('INSERT INTO %I.due_orders (order_id, due_at, accounts_key, status, phase_since, expires_at)
+                        VALUES ($1, $2, $3, $4, $5, $6)
+                        ON CONFLICT (order_id) DO UPDATE
+                        SET due_at = excluded.due_at, status = excluded.status, phase_since = excluded.phase_since',
+                       TG_TABLE_SCHEMA)
+        USING NEW.id, NEW.due_at, array_to_string(NEW.accounts, ' '), CASE WHEN is_open THEN NEW.status END,
+              CASE WHEN is_open THEN NEW.phase_since END, NEW.expires_at;
     END IF;
     RETURN NULL;
 END $$;
-CREATE TRIGGER orders_due_at_followed AFTER INSERT OR UPDATE OF due_at ON orders FOR EACH ROW
+CREATE TRIGGER orders_due_at_followed AFTER INSERT OR UPDATE OF due_at, status, phase_since, closed_at ON orders
+FOR EACH ROW
 WHEN (current_setting('tillkeeper.due_orders', true) IS DISTINCT FROM 'written') EXECUTE FUNCTION follow_orders_due_at();
 
 -- One request of a gateway: what dedupe and audit need of it for ever.  (run, number) is given by the receiver process and
@@ -633,13 +649,18 @@ CREATE TABLE people (
     id             bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     name           text NOT NULL UNIQUE CHECK (length(name) BETWEEN 1 AND 64),  -- folded (domain/people.py): one for each spelling
     display_name   text NOT NULL CHECK (length(display_name) BETWEEN 1 AND 100),
-    role           text NOT NULL CHECK (role IN ('viewer', 'support', 'operator', 'admin')),
+    -- What they may who sign in with a password, and their tokens at most.  The desk can add people, and none with another.
+    role           text NOT NULL DEFAULT 'viewer' CHECK (role IN ('viewer', 'support', 'operator', 'admin')),
     locale         text NOT NULL CHECK (locale IN ('en', 'zh')),
     password_hash  text,  -- Argon2id with its parameters; null: none is set yet
     created_at     timestamptz NOT NULL,
     created_by     text NOT NULL,
-    disabled_at    timestamptz
+    disabled_at    timestamptz,
+    issuer         text,  -- who signs them in with their company's account, and under which number that knows them; null: nobody
+    subject        text,
+    CONSTRAINT known_at_issuer CHECK ((issuer IS NULL) = (subject IS NULL))
 );
+CREATE UNIQUE INDEX people_by_subject ON people (issuer, subject);
 
 -- Browsers that are signed in.  The token stands in their cookie alone; whoever reads this table cannot use a row of it.
 CREATE TABLE sessions (
@@ -649,10 +670,15 @@ CREATE TABLE sessions (
     created_at  timestamptz NOT NULL,
     seen_at     timestamptz NOT NULL,  -- to a minute: a request must not cost a write
     expires_at  timestamptz NOT NULL,  -- however busy it is
-    CONSTRAINT session_ends CHECK (expires_at > created_at)
+    role        text,  -- that the company's account gave; null: the person's own
+    flow        bytea,  -- the sign-in at the company's provider: each opens one session
+    CONSTRAINT session_ends CHECK (expires_at > created_at),
+    CONSTRAINT role_known CHECK (role IN ('viewer', 'support', 'operator', 'admin')),
+    CONSTRAINT role_of_flow CHECK ((role IS NULL) = (flow IS NULL))
 );
 CREATE INDEX sessions_of_person ON sessions (person_id);
 CREATE INDEX sessions_seen ON sessions (seen_at);
+CREATE UNIQUE INDEX sessions_by_flow ON sessions (flow);
 
 -- Tokens for programs, which may what their role and their person's both allow.
 CREATE TABLE api_tokens (
@@ -772,6 +798,8 @@ INSERT INTO schema_versions (version, name, oldest_program, finished_at) VALUES
     (9, 'fewer_foreign_keys', 2, now()),
     (10, 'traces', 2, now()),
     (11, 'audits', 2, now()),
-    (12, 'acts_of_people', 2, now());
+    (12, 'acts_of_people', 2, now()),
+    (13, 'company_accounts', 2, now()),
+    (14, 'open_orders', 2, now());
 
 COMMIT;

@@ -48,13 +48,13 @@ WITH registered AS (
     SELECT 'bench-' || lpad(n::text, 8, '0'), $2, $3, $4::text[],
            jsonb_build_object('order_ref', 'bench-' || lpad(n::text, 8, '0'), 'amount', $2::bigint,
                               'currency', $3::text, 'accounts', $4::text[]),
-           now(), now(), now(), now() + interval '10 minutes'
+           now(), now(), now(), now()
     FROM generate_series(0, $1::int - 1) AS n
     WHERE (SELECT set_config('tillkeeper.due_orders', 'written', true)) = 'written'
     RETURNING id, due_at, accounts
 )
-INSERT INTO due_orders (order_id, due_at, accounts_key)
-SELECT id, due_at, array_to_string(accounts, ' ') FROM registered
+INSERT INTO due_orders (order_id, due_at, accounts_key, status, phase_since)
+SELECT id, due_at + interval '10 minutes', array_to_string(accounts, ' '), 'unpaid', due_at FROM registered
 """
 
 

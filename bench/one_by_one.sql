@@ -45,8 +45,10 @@ SET status = excluded.status, facts = excluded.facts, amount_minor = excluded.am
 UPDATE orders SET status = 'processing', version = version + 1, changed_at = now(), phase = version + 1,
     phase_since = now()
 WHERE id = :order_id;
-INSERT INTO due_orders (order_id, due_at, accounts_key) VALUES (:order_id, now() + interval '2 minutes', 'stripe-main')
-ON CONFLICT (order_id) DO UPDATE SET due_at = excluded.due_at;
+INSERT INTO due_orders (order_id, due_at, accounts_key, status, phase_since)
+VALUES (:order_id, now() + interval '2 minutes', 'stripe-main', 'processing', now())
+ON CONFLICT (order_id) DO UPDATE
+SET due_at = excluded.due_at, status = excluded.status, phase_since = excluded.phase_since;
 \endif
 INSERT INTO outbox (key, order_id, version, audience, topic, payload, created_at, due_at)
 VALUES ('order/' || :order_id || '/' || :version + 1 || '/order.status_changed', :order_id, :version + 1, 'merchant',

@@ -33,7 +33,10 @@ SELECT 'open-' || n, 12900, $2, '{stripe-main}',
        now() + CASE WHEN n % ($1 / $3) = 0 THEN interval '-1 minute' ELSE interval '1 hour' * (1 + n % 240) END
 FROM generate_series(1, $1::bigint) AS n
 """
-INSERT_DUE: Final = "INSERT INTO due_orders SELECT id, due_at, 'stripe-main' FROM orders ORDER BY id"
+INSERT_DUE: Final = """
+INSERT INTO due_orders (order_id, due_at, accounts_key, status, phase_since)
+SELECT id, due_at, 'stripe-main', status, phase_since FROM orders ORDER BY id
+"""
 INSERT_PAYMENTS: Final = """
 INSERT INTO payments (account, payment_ref, order_id, status, facts, amount_minor, currency, captured_minor)
 SELECT 'stripe-main', 'pi_open' || id, id, 'pending',

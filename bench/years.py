@@ -29,7 +29,12 @@ FROM (
     FROM generate_series(1, $1::bigint) AS n
 ) AS made
 """
-DUE: Final = "INSERT INTO due_orders SELECT id, due_at, 'stripe-main' FROM orders WHERE due_at IS NOT NULL ORDER BY id"
+DUE: Final = """
+INSERT INTO due_orders (order_id, due_at, accounts_key, status, phase_since)
+SELECT id, due_at, 'stripe-main', CASE WHEN is_open THEN status END, CASE WHEN is_open THEN phase_since END
+FROM (SELECT *, closed_at IS NULL AND status IN ('unpaid', 'processing', 'failed') AS is_open FROM orders) AS o
+WHERE due_at IS NOT NULL OR is_open ORDER BY id
+"""
 DELIVERIES: Final = """
 INSERT INTO deliveries (run, number, account, received_at, key, headers, events)
 SELECT ('00000000-0000-4000-8000-' || lpad(((m - 1) / $1)::text, 12, '0'))::uuid, (m - 1) % $1 + 1, 'stripe-main',

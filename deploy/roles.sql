@@ -15,7 +15,7 @@
 --     tillkeeper_notify   tillkeeper notify                           change orders, payments or refunds
 --     tillkeeper_run      tillkeeper run (all five in one tree)       change the schema, make people or links
 --     tillkeeper_ops      commands of people: order, cases, parked    take from the spool, send
---     tillkeeper_desk     tillkeeper desk                             make people or links, change roles, rewrite what was logged
+--     tillkeeper_desk     tillkeeper desk                             give roles that last, make links, rewrite what was logged
 --     tillkeeper_people   tillkeeper user                             read or change anything but people
 --     tillkeeper_erase    tillkeeper erase                            change amounts, statuses, events, or anything that makes them
 --     tillkeeper_read     show, list, reports, a read-only desk       change anything
@@ -147,11 +147,13 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON one_time_links TO tillkeeper_people;
 GRANT SELECT, DELETE ON sessions TO tillkeeper_people;
 GRANT SELECT, INSERT ON access_log TO tillkeeper_people;
 
--- The desk does what people do at a terminal, and signs them in.  Whom it lets do what is desk/access/roles.py; who they are and
--- which roles they have is beyond it: it can neither make a person or a link nor change a role.
+-- The desk does what people do at a terminal, and signs them in.  Whom it lets do what is desk/access/roles.py; which roles they
+-- have is beyond it: it can neither make a link nor change a role.  Whom the company's provider names it may add, as a viewer:
+-- the role that the provider gives stands in the session, and ends with it.
 GRANT tillkeeper_ops TO tillkeeper_desk;
 GRANT tillkeeper_desk TO tillkeeper_run;
 GRANT SELECT ON people, api_tokens, one_time_links TO tillkeeper_desk;
+GRANT INSERT (name, display_name, locale, created_at, created_by, issuer, subject) ON people TO tillkeeper_desk;
 GRANT UPDATE (password_hash, locale) ON people TO tillkeeper_desk;
 GRANT UPDATE (last_used_at) ON api_tokens TO tillkeeper_desk;
 GRANT UPDATE (used_at) ON one_time_links TO tillkeeper_desk;

@@ -13,6 +13,7 @@ from tillkeeper.desk.live.feed import Feed
 from tillkeeper.domain.policy import Policy
 from tillkeeper.gateways.base import Gateway
 from tillkeeper.lanes.queue_depth import QueueDepth
+from tillkeeper.oidc.provider import Provider
 from tillkeeper.settings import Settings
 
 
@@ -27,6 +28,7 @@ class Desk(msgspec.Struct, frozen=True, kw_only=True):
     feed: Feed
     depth: QueueDepth | None  # None: there is no broker
     gateways: Callable[[], Mapping[str, Gateway]]  # with the keys that stand in the files now
+    provider: Provider | None = None  # of the company's accounts; None: people have passwords alone
 
 
 DESK: Final = web.AppKey("DESK", Desk)

@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 from zoneinfo import ZoneInfo
 
+import msgspec
 import structlog
 from aiohttp import web
 
@@ -23,6 +24,7 @@ from tillkeeper.desk.live.snapshot import Snapshot, read_snapshot
 from tillkeeper.lanes.queue_depth import QueueDepth
 from tillkeeper.lanes.topology import Topology
 from tillkeeper.loops import keep_running, start
+from tillkeeper.oidc.provider import Provider, open_provider
 from tillkeeper.policy import PolicyFile
 from tillkeeper.schema_watch import SchemaWatch
 from tillkeeper.settings import DeskSettings, Settings
@@ -63,7 +65,8 @@ async def desk_server(settings: Settings) -> AsyncIterator[int]:
         depth = _depth(settings)
         if depth is not None:
             stack.push_async_callback(depth.close)
-        desk = _desk(settings, pool, policy, accounts, depth)
+        provider = await _open_provider(settings.desk, stack)
+        desk = msgspec.structs.replace(_desk(settings, pool, policy, accounts, depth), provider=provider)
         stop = asyncio.Event()
         loops = [
             start(desk.feed.run(stop), name="feed"),
@@ -90,6 +93,13 @@ async def _open_pool(settings: Settings) -> Pool:
         command_timeout_s=STATEMENT_S,
         statement_timeout_s=STATEMENT_S,
     )
+
+
+async def _open_provider(settings: DeskSettings, stack: AsyncExitStack) -> Provider | None:
+    if settings.oidc is None:
+        return None
+    assert settings.public_url is not None  # the settings ask for it
+    return await stack.enter_async_context(open_provider(settings.oidc, settings.public_url))
 
 
 def _depth(settings: Settings) -> QueueDepth | None:

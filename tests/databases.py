@@ -7,40 +7,47 @@ import asyncpg
 
 from tillkeeper.sandbox.servers import Postgres
 
-# What a test may have changed besides rows: then the database is not handed out again.
+# What a test may have changed besides rows: then the database is not handed out again.  A copy has the rows of its
+# template's catalogs, with the numbers of the transactions that wrote them: what is new has a later number, and what is
+# gone is not counted.  Objects of our own have numbers from 16384 on.
 SHAPE: Final = """
-SELECT md5(string_agg(part, E'\n' ORDER BY part)) FROM (
-    SELECT concat_ws(' ', 'column', attrelid::regclass, attname, atttypid, attnotnull) AS part
-    FROM pg_attribute JOIN pg_class c ON c.oid = attrelid WHERE c.relnamespace = 'public'::regnamespace
-    UNION ALL
-    SELECT concat_ws(' ', 'constraint', conrelid::regclass, pg_get_constraintdef(oid))
-    FROM pg_constraint WHERE conrelid > 0
-    UNION ALL SELECT concat_ws(' ', 'trigger', tgrelid::regclass, tgname, tgenabled) FROM pg_trigger
-    UNION ALL SELECT concat_ws(' ', 'function', proname) FROM pg_proc WHERE pronamespace = 'public'::regnamespace
-    UNION ALL SELECT concat_ws(' ', 'schema', nspname) FROM pg_namespace WHERE nspname !~ '^pg_'
-    UNION ALL SELECT concat_ws(' ', 'version', version, oldest_program, finished_at IS NULL) FROM schema_versions
-    UNION ALL
-    SELECT concat_ws(' ', 'setting', setconfig::text)
-    FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase WHERE d.datname = current_database()
+SELECT array_agg((changed, rows)::text ORDER BY catalog) FROM (
+    SELECT 'column' AS catalog, count(*) FILTER (WHERE age(xmin) < age($1::text::xid)) AS changed, count(*) AS rows
+    FROM pg_attribute WHERE attrelid >= 16384
+    UNION ALL SELECT 'constraint', count(*) FILTER (WHERE age(xmin) < age($1::text::xid)), count(*)
+    FROM pg_constraint WHERE oid >= 16384
+    UNION ALL SELECT 'trigger', count(*) FILTER (WHERE age(xmin) < age($1::text::xid)), count(*)
+    FROM pg_trigger WHERE oid >= 16384
+    UNION ALL SELECT 'function', count(*) FILTER (WHERE age(xmin) < age($1::text::xid)), count(*)
+    FROM pg_proc WHERE oid >= 16384
+    UNION ALL SELECT 'schema', count(*) FILTER (WHERE age(xmin) < age($1::text::xid)), count(*)
+    FROM pg_namespace WHERE nspname !~ '^pg_'
+    UNION ALL SELECT 'version', count(*) FILTER (WHERE age(xmin) < age($1::text::xid)), count(*) FROM schema_versions
+    UNION ALL SELECT 'setting', count(*), 0 FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase
+    WHERE d.datname = current_database()
 ) parts
 """
 HANG_UP: Final = """
-SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()
+SELECT pg_terminate_backend(pid) FROM pg_stat_get_activity(NULL)
+WHERE datid = (SELECT oid FROM pg_database WHERE datname = current_database()) AND pid <> pg_backend_pid()
 """
-# All but the versions of the schema, which stay as they are.
-TABLES: Final = """
-SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'schema_versions' ORDER BY tablename
+# All but the versions of the schema, which stay as they are.  A table that nothing was written to has no page.
+FILLED: Final = """
+SELECT relname FROM pg_class
+WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace AND relname <> 'schema_versions'
+  AND pg_relation_size(oid) > 0
+ORDER BY relname
 """
 
 
 class Databases:
     """A template, and copies of it that nobody uses just now."""
 
-    def __init__(self, server: Postgres, template: str, *, shape: str, tables: list[str]) -> None:
+    def __init__(self, server: Postgres, template: str, *, made_by: str, shape: list[str]) -> None:
         self._server = server
         self._template = template
+        self._made_by = made_by  # the number of a transaction: what is in the template was written before
         self._shape = shape
-        self._tables = tables
         self._free: list[str] = []
 
     @classmethod
@@ -49,10 +56,10 @@ class Databases:
         name = "template_tillkeeper"
         connection = await asyncpg.connect(await server.create_database(name))
         await connection.execute(schema)
-        shape = await connection.fetchval(SHAPE)
-        tables = [row["tablename"] for row in await connection.fetch(TABLES)]
+        made_by = await connection.fetchval("SELECT pg_current_xact_id()::xid::text")
+        shape = await connection.fetchval(SHAPE, made_by)
         await connection.close()
-        return cls(server, name, shape=shape, tables=tables)
+        return cls(server, name, made_by=made_by, shape=shape)
 
     async def take(self) -> str:
         """The name of an empty one."""
@@ -68,8 +75,8 @@ class Databases:
         try:
             await connection.execute(HANG_UP)
             is_reusable = await self._has_its_shape(connection)
-            if is_reusable:
-                await self._empty(connection)
+            if is_reusable and (filled := [row[0] for row in await connection.fetch(FILLED)]):
+                await connection.execute(f"TRUNCATE {', '.join(filled)} RESTART IDENTITY CASCADE")
         finally:
             await connection.close()
         if is_reusable:
@@ -79,12 +86,6 @@ class Databases:
 
     async def _has_its_shape(self, connection: asyncpg.Connection) -> bool:
         try:
-            return bool(await connection.fetchval(SHAPE) == self._shape)
+            return bool(await connection.fetchval(SHAPE, self._made_by) == self._shape)
         except asyncpg.UndefinedTableError:
             return False
-
-    async def _empty(self, connection: asyncpg.Connection) -> None:
-        looks = " UNION ALL ".join(f"SELECT '{name}' WHERE EXISTS (SELECT FROM {name})" for name in self._tables)
-        filled = [row[0] for row in await connection.fetch(looks)]
-        if filled:
-            await connection.execute(f"TRUNCATE {', '.join(filled)} RESTART IDENTITY CASCADE")

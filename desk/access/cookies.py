@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network, ip_address
-from typing import Final
+from typing import Final, Literal
 
 from aiohttp import web
 
@@ -14,8 +14,9 @@ SESSION_COOKIE: Final = "tk_session"
 VISITOR_COOKIE: Final = "tk_visitor"  # of who is not signed in: what the token of their forms follows from
 KNOWN_COOKIE: Final = "tk_known"  # that somebody has signed in here before
 KNOWN_LIVES: Final = timedelta(days=180)
+FLOW_COOKIE: Final = "tk_flow"  # of who signs in at their company's provider just now
 HOST_ONLY: Final = "__Host-"  # browsers take such a cookie over https alone, and from this very host
-_VALUE: Final = re.compile(r"[A-Za-z0-9_.-]{1,200}")
+_VALUE: Final = re.compile(r"[A-Za-z0-9_.-]{1,3000}")
 
 HTTPS: Final = web.RequestKey("https", bool)
 
@@ -40,9 +41,18 @@ def cookie_of(request: web.Request, name: str) -> str | None:
 
 
 def set_cookie(
-    request: web.Request, response: web.StreamResponse, name: str, value: str, *, lives: timedelta | None = None
+    request: web.Request,
+    response: web.StreamResponse,
+    name: str,
+    value: str,
+    *,
+    lives: timedelta | None = None,
+    samesite: Literal["Strict", "Lax"] = "Strict",
 ) -> None:
-    """Sets a cookie; without `lives` it goes when the browser is closed."""
+    """Sets a cookie; without `lives` it goes when the browser is closed.
+
+    Browsers send one that is Lax along when another site sends them to a page here, too.
+    """
     response.set_cookie(
         _named(request, name),
         value,
@@ -50,7 +60,7 @@ def set_cookie(
         path="/",
         secure=request[HTTPS],
         httponly=True,
-        samesite="Strict",
+        samesite=samesite,
     )
 
 

@@ -9,7 +9,7 @@ from tillkeeper.desk.access.cookies import KNOWN_COOKIE, KNOWN_LIVES, SESSION_CO
 from tillkeeper.desk.access.forms import field_of, see_other
 from tillkeeper.desk.access.identity import SESSION, entry_of
 from tillkeeper.desk.access.known_browser import new_known_cookie
-from tillkeeper.desk.access.sign_in import BAD, BUSY, TOO_MANY, new_hash
+from tillkeeper.desk.access.sign_in import BAD, BUSY, TOO_MANY, new_hash, takes_passwords
 from tillkeeper.desk.context import desk_of
 from tillkeeper.desk.person import Person, person_of
 from tillkeeper.desk.render import page
@@ -37,6 +37,7 @@ async def _me(request: web.Request, *, status: int = 200, problem: str = "") -> 
     async with desk.pool.acquire() as conn:
         sessions = await list_sessions(conn, person.id, now=desk.now())
         tokens = [token for token in await list_tokens(conn, person.name) if token.ended_at is None]
+        account = await account_of(conn, person.name)
     return page(
         request,
         "me.html",
@@ -44,6 +45,7 @@ async def _me(request: web.Request, *, status: int = 200, problem: str = "") -> 
         sessions=sessions,
         current=request.get(SESSION),
         tokens=tokens,
+        has_password=takes_passwords(request) and account is not None and account.password_hash is not None,
         problem=problem,
     )
 
@@ -75,6 +77,8 @@ async def choose_language(request: web.Request) -> web.StreamResponse:
 async def change_password(request: web.Request) -> web.StreamResponse:
     """Answers POST /me/password: all sessions end, and this browser gets a new one."""
     desk, person = desk_of(request), _in_person(request)
+    if not takes_passwords(request):
+        raise web.HTTPForbidden
     buckets = Buckets.of_browser(person.name, "changing the password")  # a session that was left open lets nobody guess
     try:
         await repeat_on_conflict(desk.pool, lambda conn: begin_try(conn, buckets, now=desk.now()))

@@ -2,17 +2,20 @@
 
 from typing import Final
 
-from tillkeeper.desk.access import me, sign_in
+from tillkeeper.desk.access import company, me, sign_in
 from tillkeeper.desk.access.middleware import SIGN_IN_PATH
 from tillkeeper.desk.person import Role
 from tillkeeper.desk.route import Route
 from tillkeeper.domain.people import LINK_PATH
+from tillkeeper.oidc.paths import BACK_PATH, BEGIN_PATH
 
 LINK: Final = f"{LINK_PATH}/{{token}}"
 
 ACCESS_ROUTES: Final = (
     Route(method="GET", path=SIGN_IN_PATH, role="anyone", handler=sign_in.show_sign_in),
     Route(method="POST", path=SIGN_IN_PATH, role="anyone", handler=sign_in.sign_in),
+    Route(method="GET", path=BEGIN_PATH, role="anyone", handler=company.begin),
+    Route(method="GET", path=BACK_PATH, role="anyone", handler=company.come_back),
     Route(method="GET", path=LINK, role="anyone", handler=sign_in.show_link),
     Route(method="POST", path=LINK, role="anyone", handler=sign_in.use_the_link),
     Route(method="POST", path="/sign-out", role=Role.VIEWER, handler=sign_in.sign_out),

@@ -23,6 +23,7 @@ from tillkeeper.desk.context import desk_of
 from tillkeeper.desk.person import person_of
 from tillkeeper.desk.render import page
 from tillkeeper.domain.people import BadPassword, Person, folded, refuse_bad_password
+from tillkeeper.oidc.paths import BEGIN_PATH
 from tillkeeper.store.people.attempts import Buckets, TooManyTries, begin_try, forget_tries
 from tillkeeper.store.people.links import LinkOver, use_link, whose_link
 from tillkeeper.store.people.log import Entry, write_log
@@ -35,6 +36,7 @@ log = structlog.get_logger()
 
 NAME_CHARS_READ: Final = 200  # no name is as long
 WRONG: Final = 401  # a name or password that is not right
+FORBIDDEN: Final = 403
 TOO_MANY: Final = 429
 BUSY: Final = 503
 OVER: Final = 410
@@ -44,11 +46,13 @@ BUSY_RETRY_S: Final = 3
 
 async def show_sign_in(request: web.Request) -> web.Response:
     """Answers GET /sign-in."""
-    return page(request, "sign_in.html", name="", wanted=local_path(request.query.get("next", FIRST_PAGE)), problem="")
+    return _form(request, name="", wanted=local_path(request.query.get("next", FIRST_PAGE)))
 
 
 async def sign_in(request: web.Request) -> web.StreamResponse:
     """Answers POST /sign-in."""
+    if not takes_passwords(request):
+        return await _again(request, "", "passwords_off", status=FORBIDDEN)
     name = folded((await field_of(request, "name"))[:NAME_CHARS_READ])
     password = await field_of(request, "password")
     desk = desk_of(request)
@@ -99,12 +103,35 @@ async def _again(
 ) -> web.Response:
     """Shows the form again, with what was wrong: never whether it was the name or the password."""
     wanted = local_path(await field_of(request, "next"))
-    response = page(
-        request, "sign_in.html", status=status, name=name, wanted=wanted, problem=problem, wait_s=wait_s or 0
-    )
+    response = _form(request, status=status, name=name, wanted=wanted, problem=problem, wait_s=wait_s or 0)
     if wait_s is not None:
         response.headers["Retry-After"] = str(wait_s)
     return response
+
+
+def _form(
+    request: web.Request, *, status: int = 200, name: str, wanted: str, problem: str = "", wait_s: int = 0
+) -> web.Response:
+    """Shows the ways to sign in that there are."""
+    provider = desk_of(request).provider
+    return page(
+        request,
+        "sign_in.html",
+        status=status,
+        name=name,
+        wanted=wanted,
+        problem=problem,
+        wait_s=wait_s,
+        takes_passwords=takes_passwords(request),
+        label=provider.settings.shown if provider is not None else "",
+        begin_path=BEGIN_PATH,
+    )
+
+
+def takes_passwords(request: web.Request) -> bool:
+    """Returns whether people may sign in with passwords here."""
+    provider = desk_of(request).provider
+    return provider is None or provider.settings.passwords
 
 
 async def sign_out(request: web.Request) -> web.StreamResponse:
@@ -126,6 +153,8 @@ async def sign_out(request: web.Request) -> web.StreamResponse:
 
 async def show_link(request: web.Request) -> web.Response:
     """Answers GET /welcome/{token}, and leaves the link to be used: chats open links to show what is behind them."""
+    if not takes_passwords(request):
+        return _no_passwords(request)
     desk = desk_of(request)
     try:
         async with desk.pool.acquire() as conn:
@@ -137,6 +166,8 @@ async def show_link(request: web.Request) -> web.Response:
 
 async def use_the_link(request: web.Request) -> web.StreamResponse:
     """Answers POST /welcome/{token}: sets the password, and signs its person in."""
+    if not takes_passwords(request):
+        return _no_passwords(request)
     desk, token = desk_of(request), request.match_info["token"]
     try:
         async with desk.pool.acquire() as conn:
@@ -155,6 +186,11 @@ async def use_the_link(request: web.Request) -> web.StreamResponse:
     set_cookie(request, response, SESSION_COOKIE, session)
     set_cookie(request, response, KNOWN_COOKIE, new_known_cookie(password_hash), lives=KNOWN_LIVES)
     return response
+
+
+def _no_passwords(request: web.Request) -> web.Response:
+    """Says that a link signs nobody in where people sign in with their company's account alone."""
+    return page(request, "no_passwords.html", status=FORBIDDEN)
 
 
 async def _use(conn: Conn, request: web.Request, token: str, *, password_hash: str) -> str:

@@ -6,7 +6,10 @@ from uuid import UUID
 from aiohttp import web
 
 from tillkeeper.desk.access.identity import note_look
+from tillkeeper.desk.access.roles import role_for
+from tillkeeper.desk.acting import actor
 from tillkeeper.desk.context import Desk, desk_of
+from tillkeeper.desk.pages.acting_on_orders.offers import acts_for
 from tillkeeper.desk.pages.order_answer import OrderAnswer, answer_of
 from tillkeeper.desk.pages.order_timeline import lines_of
 from tillkeeper.desk.paths import order_ref_in
@@ -20,6 +23,7 @@ from tillkeeper.domain.order.state import OrderState
 from tillkeeper.domain.order.status import rule_that_holds
 from tillkeeper.domain.order.sums import add_up
 from tillkeeper.gateways.registry import GATEWAYS
+from tillkeeper.store.orders.closing_in_two import proposal_to_close
 from tillkeeper.store.reports.whole_order import WholeOrder, read_delivery, read_whole_order
 
 EVENTS: Final = 50  # of the history on one page
@@ -36,7 +40,9 @@ async def show(request: web.Request) -> web.Response:
     state = whole.state
     rule = rule_that_holds(add_up(state.order, state.facts))
     answer = answer_of(whole.shown, rule, whole.timeline, now=shower.now)
-    return page(
+    async with desk.pool.acquire() as conn:
+        proposal = await proposal_to_close(conn, order_ref, now=shower.now)
+    response = page(
         request,
         "order.html",
         shower=shower,
@@ -55,7 +61,15 @@ async def show(request: web.Request) -> web.Response:
         coming=what_comes_next(state, policy=desk.policy(), now=shower.now),
         gateway=lambda account: gateway_title(desk, shower, account),
         may_see_raw=_may(request, Role.SUPPORT),
+        acts=acts_for(request, state, shower.now),
+        is_asking=state.ask_at is not None,
+        proposal=proposal,
+        may_decide=_may(request, role_for("close_in_doubt")),
+        name=actor(request).name,
     )
+    if "HX-Request" in request.headers and state.ask_at is None:
+        response.headers["HX-Refresh"] = "true"  # the answer has come
+    return response
 
 
 async def show_raw(request: web.Request) -> web.Response:

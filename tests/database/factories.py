@@ -13,6 +13,19 @@ RUN = UUID("00000000-0000-4000-8000-000000000001")
 _numbers = count(1)
 
 
+# Open orders whose row for the lists says otherwise than their own, or that are listed and not open.
+STANDING_OTHERWISE = """
+SELECT count(*) FROM (
+    SELECT id, status, phase_since, expires_at,
+           closed_at IS NULL AND status IN ('unpaid', 'processing', 'failed', 'partially_paid', 'refunding') AS is_open
+    FROM orders
+) AS o LEFT JOIN due_orders d ON d.order_id = o.id
+WHERE (d.status, d.phase_since) IS DISTINCT FROM (CASE WHEN o.is_open THEN o.status END,
+                                                  CASE WHEN o.is_open THEN o.phase_since END)
+   OR o.is_open AND d.expires_at IS DISTINCT FROM o.expires_at
+"""
+
+
 def an_event(kind=Kind.PAYMENT_SUCCEEDED, second=0, **fields):
     defaults = {
         "event_id": f"evt-{next(_numbers)}",

@@ -100,7 +100,7 @@ async def test_nothing_is_asked_about_what_is_unknown_settled_closed_held_or_wai
     await pool.execute("UPDATE orders SET held_until = $1 WHERE order_ref = 'held'", NOON + MINUTE)
     await pool.execute("UPDATE orders SET ask_at = $1 WHERE order_ref = 'waiting'", NOON)
     await pool.execute(
-        "INSERT INTO due_orders SELECT id, $1, 'stripe-main' FROM orders WHERE order_ref = 'waiting'", NOON
+        "UPDATE due_orders SET due_at = $1 FROM orders o WHERE o.id = order_id AND o.order_ref = 'waiting'", NOON
     )
     for ref in ("paid", "closed", "held", "waiting", "unknown"):
         await hinted(hints, gateway, order_ref=ref)

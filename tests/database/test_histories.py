@@ -12,7 +12,7 @@ import asyncpg
 import msgspec
 import pytest
 
-from tests.database.factories import NOON, a_delivery, a_registration
+from tests.database.factories import NOON, STANDING_OTHERWISE, a_delivery, a_registration
 from tests.database.sweeps import Gateways, a_sweep
 from tests.pure.domain.histories import END, ORDER, History, answer_at, ends_of, history_of, truth_of
 from tests.virtual_time import Clock
@@ -207,6 +207,7 @@ async def test_a_sweep_that_dies_between_any_two_steps_still_finds_the_success_t
     order = await show(pool, f"{telling.prefix}A1")
     truth = truth_of(history.happened)
     assert (order["status"], order["paid"], order["refunded"]) == (truth.status, truth.captured, truth.refunded)
+    assert await pool.fetchval(STANDING_OTHERWISE) == 0
     if truth.status is Status.PROCESSING:
         assert "stuck" in {case["kind"] for case in order["cases"]}
 

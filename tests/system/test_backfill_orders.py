@@ -170,7 +170,7 @@ async def test_a_person_waits_for_what_came_of_asking(pool, gateways, configured
     stories = paid_stories(gateways, ALIPAY, 3)
     for story in stories:
         await registered(pool, story, clock.now() - HOUR)
-    await pool.execute("DELETE FROM due_orders")  # nothing is left of their ladders
+    await pool.execute("UPDATE due_orders SET due_at = NULL")  # nothing is left of their ladders
     gateways.at_minute(60)
     async with gateways.open() as bases:
         config = configured(bases)

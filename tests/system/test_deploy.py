@@ -13,8 +13,10 @@ from pydantic.fields import FieldInfo
 
 from tests.system.deploying import EXAMPLE, loaded, make_secrets, secrets_named_in
 from tillkeeper.api_client.settings import ApiClientSettings
+from tillkeeper.domain.people import Role
 from tillkeeper.gateways.registry import GATEWAYS
 from tillkeeper.notices.settings import NotifySettings, SmtpSettings, WebhookSettings
+from tillkeeper.oidc.settings import OidcSettings
 from tillkeeper.settings import (
     BadSettings,
     DeskSettings,
@@ -61,13 +63,16 @@ def test_the_notices_of_the_example_hold_once_they_are_uncommented(secrets):
     for name, text in {
         "smtp_password": "a password",
         "shop_webhook_secret": "whsec_" + "QUFB" * 8,
+        "desk_oidc_secret": "a secret of the desk",
         "ops_chat_url": "slack://TokenAAAA/TokenBBBB/TokenCCCCCCCCCCCCCCCCCC/#alarms",
         "manager_mail_url": "mailtos://me:secret@mail.shop.example?to=night@shop.example",
     }.items():
         (secrets / name).write_text(f"{text}\n")
     before, notify, after = re.split(r"^(?=\[notify\]|# --- accounts)", EXAMPLE, flags=re.MULTILINE)
     notify = re.sub(r"^#(?=\[|[a-z0-9_]+ = )", "", notify, flags=re.MULTILINE)
-    settings = loaded(before + notify + after, secrets).notify
+    all_of_it = loaded(before + notify + after, secrets)
+    assert all_of_it.desk.oidc.roles == {Role.OPERATOR: ("till-operators",), Role.SUPPORT: ("shop-support",)}
+    settings = all_of_it.notify
     assert settings.smtp.password == "a password"
     assert list(settings.webhooks) == ["shop"]
     assert {level: len(urls) for level, urls in settings.ops.items()} == {1: 1, 2: 2}
@@ -85,7 +90,7 @@ class Line(NamedTuple):
     in_optional_table: bool = False
 
 
-OWN_NAMES = {("notify", "ops")}  # tables in which the names are the user's
+OWN_NAMES = {("notify", "ops"), ("desk", "oidc", "roles")}  # tables in which the names are the user's
 
 
 def lines_of(text: str) -> Iterator[Line]:
@@ -114,6 +119,7 @@ def models() -> dict[tuple[str, ...], type[BaseModel]]:
         ("work",): WorkSettings,
         ("sweep",): SweepSettings,
         ("desk",): DeskSettings,
+        ("desk", "oidc"): OidcSettings,
         ("api_client",): ApiClientSettings,
         ("retention",): RetentionSettings,
         ("tracing",): TracingSettings,
@@ -127,6 +133,8 @@ def models() -> dict[tuple[str, ...], type[BaseModel]]:
 LINES = list(lines_of(EXAMPLE))
 TABLES = {
     (): {"ingest", "work", "sweep", "desk", "api_client", "retention", "notify", "tracing", "accounts"},
+    ("desk",): {"oidc"},
+    ("desk", "oidc"): {"roles"},
     ("notify",): {"smtp", "webhooks", "ops"},
 }
 

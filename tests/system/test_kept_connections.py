@@ -104,25 +104,31 @@ async def test_what_arrives_while_one_is_made_durable_is_answered_in_order(kept,
     assert len(await deliveries_in(connection)) == 3
 
 
+def forged():
+    return wire(a_delivery(secret="whsec_of_somebody_else"))
+
+
+# What is signed is signed when it is sent: for a test that begins much later a signature would be too old.
 REFUSED = {
-    "forged": (wire(a_delivery(secret="whsec_of_somebody_else")), 401),
-    "unreadable": (wire(stripe_signed("whsec_of_the_system_tests", clock.now(), b'{"id": NaN}')), 400),
-    "of nobody's account": (wire(a_delivery(), path="/webhooks/nobody"), 404),
-    "compressed": (wire(a_delivery(), extra=b"Content-Encoding: gzip\r\n"), 415),
-    "malformed": (b"POST /webhooks/stripe-main HTTP/1.1\r\nHost: t\r\nContent-Length: -1\r\n\r\n", 400),
-    "empty": (b"POST /webhooks/stripe-main HTTP/1.1\r\nHost: t\r\n\r\n", 401),
+    "forged": (forged, 401),
+    "unreadable": (lambda: wire(stripe_signed("whsec_of_the_system_tests", clock.now(), b'{"id": NaN}')), 400),
+    "of nobody's account": (lambda: wire(a_delivery(), path="/webhooks/nobody"), 404),
+    "compressed": (lambda: wire(a_delivery(), extra=b"Content-Encoding: gzip\r\n"), 415),
+    "malformed": (lambda: b"POST /webhooks/stripe-main HTTP/1.1\r\nHost: t\r\nContent-Length: -1\r\n\r\n", 400),
+    "empty": (lambda: b"POST /webhooks/stripe-main HTTP/1.1\r\nHost: t\r\n\r\n", 401),
 }
 
 
-@pytest.mark.parametrize(("sent", "status"), REFUSED.values(), ids=REFUSED)
-async def test_what_is_refused_is_refused_as_ever(kept, connection, received, sent, status):
-    assert status_of(await kept.post(sent)) == status
+@pytest.mark.parametrize("what", REFUSED)
+async def test_what_is_refused_is_refused_as_ever(kept, connection, received, what):
+    sent, status = REFUSED[what]
+    assert status_of(await kept.post(sent())) == status
     assert len(await deliveries_in(connection)) == 1
-    assert len(received) == (status != 404 and sent is not REFUSED["malformed"][0])
+    assert len(received) == (status != 404 and what != "malformed")
 
 
 async def test_after_a_refusal_the_connection_goes_on(kept, received):
-    assert status_of(await kept.post(REFUSED["forged"][0])) == 401
+    assert status_of(await kept.post(forged())) == 401
     assert status_of(await kept.post(wire(a_delivery("evt_second")))) == 200
     assert len(received) == 1
 

@@ -4,6 +4,7 @@ import ast
 import re
 from collections import defaultdict
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -14,7 +15,13 @@ import pytest
 from tests.browsing import PASSWORD, Browser
 from tests.system.commands import serving, tillkeeper, toml, written
 from tests.system.receiving import AUTHORIZED, PATH, a_delivery, until
+from tillkeeper import clock
+from tillkeeper.domain.company_account import Member
+from tillkeeper.domain.people import Role
 from tillkeeper.sandbox.servers.child import free_ports
+from tillkeeper.store.people.members import keep_out, let_in
+from tillkeeper.store.people.sessions import session_of
+from tillkeeper.store.postgres.transactions import repeat_on_conflict
 
 ROOT = Path(__file__).parents[2]
 ROLES = (ROOT / "deploy" / "roles.sql").read_text()
@@ -77,7 +84,6 @@ NEVER_RUN = {
     "notify": {table: {"INSERT", "UPDATE", "DELETE"} for table in ("payments", "refunds", "disputes")},
     # What `tillkeeper user` does.
     "desk": {
-        "people": {"INSERT"},
         "one_time_links": {"INSERT", "DELETE"},
         "api_tokens": {"INSERT"},
         # Beside what it reads of accounts, what it puts onto the lane and what it replays.
@@ -146,6 +152,7 @@ def needed(modules):
 COLUMNS_ALONE = {
     *(("notify", "orders", "UPDATE"), ("sweep", "outbox", "UPDATE"), ("sweep", "spool", "SELECT")),
     *(("desk", table, "UPDATE") for table in ("people", "one_time_links", "api_tokens", "outbox")),
+    ("desk", "people", "INSERT"),
 }
 
 
@@ -220,8 +227,10 @@ REFUSED = {
     ),
     "desk": (
         *("DELETE FROM spool", UNSAYS, REWRITES),
-        "INSERT INTO people (name) VALUES ('x')",
+        "INSERT INTO people (name, role) VALUES ('x', 'admin')",
+        "INSERT INTO people (name, password_hash) VALUES ('x', 'y')",
         "UPDATE people SET role = 'admin'",
+        "UPDATE people SET issuer = 'https://x', subject = 'y'",
         "UPDATE people SET disabled_at = NULL",
         "INSERT INTO one_time_links (person_id) VALUES (1)",
         "UPDATE one_time_links SET expires_at = 'infinity'",
@@ -400,6 +409,18 @@ async def test_the_desk_signs_people_in_under_its_own_role(tmp_path, urls):
         process.child.terminate()
         assert await process.ended() == 0
     assert refusals(process) == []
+
+
+async def test_the_desk_lets_in_whom_a_provider_names_and_gives_no_role_that_lasts(urls):
+    member = Member(issuer="https://id.example", subject="1", name="lin", display_name="Lin", role=Role.ADMIN)
+    async with asyncpg.create_pool(urls["desk"], min_size=0, max_size=1) as pool:
+        work = partial(let_in, member=member, role=Role.ADMIN, flow=b"1", locale="en", now=clock.now())
+        token = await repeat_on_conflict(pool, work)
+        session = await repeat_on_conflict(pool, partial(session_of, token=token, now=clock.now()))
+        assert session.person.role == Role.ADMIN
+        assert await pool.fetchval("SELECT role FROM people WHERE name = 'lin'") == Role.VIEWER
+        await repeat_on_conflict(pool, partial(keep_out, member=member, why="no_role", now=clock.now()))
+        assert await repeat_on_conflict(pool, partial(session_of, token=token, now=clock.now())) is None
 
 
 @pytest.mark.timeout(400)

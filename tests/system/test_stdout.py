@@ -9,6 +9,7 @@ from asyncio.subprocess import PIPE
 import pytest
 import typer
 
+from tests.company_provider import desk_toml
 from tests.database.factories import NOON, a_delivery, a_registration, an_event
 from tests.system.commands import ENVIRON, SERVE, tillkeeper, toml, written
 from tillkeeper import clock
@@ -97,6 +98,8 @@ PRINTING = [
     "user list",
     "user role mei operator",
     "user reset mei",
+    "user link mei 00u1",
+    "user unlink mei",
     "user tokens add mei exports",
     "user tokens list",
     "user tokens end mei exports",
@@ -152,7 +155,7 @@ SELECT id, phase, 'query', now(), now(), 'unpaid' FROM orders
 @pytest.fixture
 async def furnished(tmp_path, database, pool):
     """A configuration with orders, a case, money that waits, parked events and a refused delivery."""
-    config = written(tmp_path, toml(database))
+    config = written(tmp_path, toml(database, desk=desk_toml("https://id.shop.example")))
     for number in range(1, 6):
         registration = a_registration(f"A-{number}", accounts=("stripe-main",), payer=Payer(email="a@example.com"))
         await register(pool, registration, policy=Policy(), now=NOON)

@@ -35,6 +35,7 @@ from tillkeeper.cli import (
     run,
     stuck,
     user,
+    user_account,
     waiting,
     words,
 )
@@ -58,7 +59,8 @@ app = typer.Typer(
 SUBJECTS = (
     *(init, check, run, roles),
     *(find, claim, db, order, events, stuck, cases, case_acts, handover, backfill),
-    *(user, waiting, parked, refused, outbox, keys, words, policy, broker, inspection, retention, erase, audit),
+    *(user, user_account, waiting, parked, refused, outbox),
+    *(keys, words, policy, broker, inspection, retention, erase, audit),
 )
 for subject in SUBJECTS:
     app.add_typer(subject.app)

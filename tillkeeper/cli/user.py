@@ -1,25 +1,19 @@
 """Implements `tillkeeper user`: who may use the desk, in which role, and with which links and tokens."""
 
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
 from datetime import datetime, timedelta
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, TypeVar
+from typing import TYPE_CHECKING, Annotated, Final
 
 import msgspec
 import typer
 
+from tillkeeper.cli.changing_people import change, in_transaction, known
 from tillkeeper.cli.errors import NO, CommandError, reported
-from tillkeeper.cli.options import AsJson, By, Config, exits, person, reason, seconds, settings_from, unicode
+from tillkeeper.cli.options import AsJson, By, Config, exits, person, reason, seconds, unicode
 from tillkeeper.domain.people import DISPLAY_NAME_CHARS_MAX, LINK_PATH, BadName, Locale, Role, folded, name_of
 
 if TYPE_CHECKING:
-    from asyncpg import Pool
-
     from tillkeeper.settings import Settings
     from tillkeeper.store.postgres.pool import Conn
-
-Result = TypeVar("Result")
 
 app = typer.Typer()
 commands = typer.Typer(
@@ -91,7 +85,7 @@ def add_command(
             return await make_link(conn, new, by=doer, now=now)
 
         try:
-            settings, token = _run(config, work)
+            settings, token = in_transaction(config, work)
         except NameTaken:
             raise CommandError(
                 f"there is a person named {new} already; `user list` shows them, `user reset {new}` makes a link",
@@ -107,16 +101,16 @@ def list_command(config: Config = None, as_json: AsJson = False) -> None:
         from tillkeeper.cli.output import print_json, print_table
         from tillkeeper.store.people.people import list_people
 
-        _, found = _run(config, lambda conn, now: list_people(conn, now=now))
+        _, found = in_transaction(config, lambda conn, now: list_people(conn, now=now))
         rows = [msgspec.structs.asdict(each) for each in found]
         if as_json:
             print_json({"people": rows})
             return
-        columns = ("name", "display_name", "role", "locale", "has_password", "last_seen_at", "tokens", "disabled_at")
+        columns = ("name", "display_name", "role", "locale", "has_password", "has_account", "last_seen_at", "tokens")
         print_table(
             "People",
-            ("name", "shown as", "role", "language", "password", "seen last", ">tokens", "disabled"),
-            ([_said(row[column]) for column in columns] for row in rows),
+            ("name", "shown as", "role", "language", "password", "account", "seen last", ">tokens", "disabled"),
+            ([_said(row[column]) for column in (*columns, "disabled_at")] for row in rows),
         )
         print(f"{len(rows)} in all." if rows else "There is nobody: tillkeeper user add NAME --role admin")
 
@@ -129,7 +123,7 @@ def role_command(
     from tillkeeper.store.people.people import set_role
 
     who, doer = folded(name), person(by)
-    _change(
+    change(
         who,
         lambda conn, now: set_role(conn, who, role, by=doer, why=note.strip(), now=now),
         config,
@@ -147,7 +141,7 @@ def disable_command(name: Name, note: Why, by: By = None, config: Config = None,
     from tillkeeper.store.people.people import disable
 
     who, doer, why = folded(name), person(by), reason(note)
-    _change(
+    change(
         who,
         lambda conn, now: disable(conn, who, by=doer, why=why, now=now),
         config,
@@ -165,7 +159,7 @@ def enable_command(name: Name, note: Why, by: By = None, config: Config = None, 
     from tillkeeper.store.people.people import enable
 
     who, doer, why = folded(name), person(by), reason(note)
-    _change(
+    change(
         who,
         lambda conn, now: enable(conn, who, by=doer, why=why, now=now),
         config,
@@ -187,8 +181,8 @@ def reset_command(name: Name, by: By = None, config: Config = None, as_json: AsJ
         from tillkeeper.store.people.links import make_link
 
         who, doer = folded(name), person(by)
-        with _known(who):
-            settings, token = _run(config, lambda conn, now: make_link(conn, who, by=doer, now=now))
+        with known(who):
+            settings, token = in_transaction(config, lambda conn, now: make_link(conn, who, by=doer, now=now))
         _print_link(settings, who, token, as_json=as_json)
 
 
@@ -202,7 +196,7 @@ def log_command(
         from tillkeeper.store.people.log import read_log
 
         name = folded(who) if who is not None else None
-        _, found = _run(config, lambda conn, _: read_log(conn, person=name, subject=about, limit=limit))
+        _, found = in_transaction(config, lambda conn, _: read_log(conn, person=name, subject=about, limit=limit))
         rows = [msgspec.structs.asdict(each) for each in found]
         if as_json:
             print_json({"log": rows})
@@ -223,7 +217,7 @@ def tokens_command(whose: Whose = None, config: Config = None, as_json: AsJson =
         from tillkeeper.store.people.tokens import list_tokens
 
         name = folded(whose) if whose is not None else None
-        _, found = _run(config, lambda conn, _: list_tokens(conn, name))
+        _, found = in_transaction(config, lambda conn, _: list_tokens(conn, name))
         rows = [msgspec.structs.asdict(each) for each in found]
         if as_json:
             print_json({"tokens": rows})
@@ -275,8 +269,8 @@ def add_token_command(
             )
 
         try:
-            with _known(who):
-                _, made = _run(config, work)
+            with known(who):
+                _, made = in_transaction(config, work)
         except TokenNameTaken:
             raise CommandError(f"{who} has or had a token named {label}; choose another name", code=NO) from None
         except TooManyTokens:
@@ -300,58 +294,13 @@ def end_token_command(
         from tillkeeper.store.people.tokens import end_token
 
         who, doer, label = folded(name), person(by), token.strip()
-        _, done = _run(config, lambda conn, now: end_token(conn, who, label, by=doer, now=now))
+        _, done = in_transaction(config, lambda conn, now: end_token(conn, who, label, by=doer, now=now))
         if not done:
             raise CommandError(f"{who} has no token {label} that goes on; `user tokens list` shows all", code=NO)
         if as_json:
             print_json({"person": who, "name": label, "ended": True})
         else:
             print(f"{label} of {who} is over")
-
-
-def _run(config: Path | None, work: "Callable[[Conn, datetime], Awaitable[Result]]") -> "tuple[Settings, Result]":
-    """Runs work in a transaction of its own, and returns the settings with what it returned."""
-    settings = settings_from(config)
-    from tillkeeper import clock
-    from tillkeeper.cli.database import ask
-    from tillkeeper.store.postgres.transactions import repeat_on_conflict
-
-    async def query(pool: "Pool") -> Result:
-        return await repeat_on_conflict(pool, lambda conn: work(conn, clock.now()))
-
-    return settings, ask(settings, query)
-
-
-@contextmanager
-def _known(name: str) -> Iterator[None]:
-    """Raises CommandError where there is nobody of this name."""
-    from tillkeeper.store.people.people import NoSuchPerson
-
-    try:
-        yield
-    except NoSuchPerson:
-        raise CommandError(f"there is nobody named {name} who may sign in; `user list` shows all", code=NO) from None
-
-
-def _change(
-    name: str,
-    work: "Callable[[Conn, datetime], Awaitable[bool]]",
-    config: Path | None,
-    *,
-    done: str,
-    already: str,
-    as_json: bool,
-) -> None:
-    """Changes a person, and says whether that was new."""
-    with reported(as_json=as_json):
-        from tillkeeper.cli.output import print_json, shown
-
-        with _known(name):
-            _, is_new = _run(config, work)
-        if as_json:
-            print_json({"person": name, "changed": is_new})
-        else:
-            print(f"{shown(name)} {done if is_new else already}")
 
 
 def _print_link(settings: "Settings", name: str, token: str, *, as_json: bool) -> None:

@@ -6,7 +6,7 @@ from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, PrivateAttr
+from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, PrivateAttr, model_validator
 
 from tillkeeper.api_client.settings import ApiClientSettings
 from tillkeeper.domain.retention import Days, Kind
@@ -15,6 +15,7 @@ from tillkeeper.gateways.base import Gateway
 from tillkeeper.gateways.kit.secret_checks import is_guessable
 from tillkeeper.gateways.registry import AccountSettings, build
 from tillkeeper.notices.settings import NotifySettings
+from tillkeeper.oidc.settings import OidcSettings, is_private_address
 from tillkeeper.settings.fields import AccountName, EnvelopeKey, KeptDays, Port, Processes, Token, url_of
 from tillkeeper.settings.old_names import RENAMED
 from tillkeeper.tracing.settings import TracingSettings
@@ -77,6 +78,20 @@ class DeskSettings(BaseModel):
     trusted_proxies: Annotated[tuple[IPvAnyNetwork, ...], Field(max_length=100)] = LOOPBACK
     metrics_host: str = "127.0.0.1"  # not `host`: who may look at orders need not read the metrics
     metrics_port: Port = 9510
+    oidc: OidcSettings | None = None  # signing in with a company's account
+
+    @model_validator(mode="after")
+    def _comes_back(self) -> Self:
+        if self.oidc is not None and (self.public_url is None or not is_private_address(self.public_url)):
+            raise ValueError(
+                "with desk.oidc, public_url must be the desk's https:// address, to which people come back"
+            )
+        return self
+
+    @property
+    def takes_passwords(self) -> bool:
+        """Returns whether people may sign in with passwords."""
+        return self.oidc is None or self.oidc.passwords
 
     @property
     def is_private(self) -> bool:

@@ -1,7 +1,9 @@
-"""Writes when the sweep advances each order next: one narrow row for each order that it will look at again.
+"""Writes when the sweep advances each order next, and where an open one stands: one narrow row for each such order.
 
 Whoever writes a row holds the lock of its order.  So a sweep that only looks changes these rows and no order, whose
-rows are wide and have many indexes (docs/decisions/028-due-times-apart.md).
+rows are wide and have many indexes (docs/decisions/028-due-times-apart.md).  The row of an open order has its status
+and phase besides, for lists of open orders (docs/decisions/042-lists-of-open-orders-apart.md); what moves an order
+writes these (store/orders/writing.py).
 
 0.1.0 reads and writes `orders.due_at`.  While it may serve, that column is never later than the row here: 0.1.0 then
 looks too soon, finds nothing due, and goes on.  What 0.1.0 writes there comes here by a trigger, which stands back
@@ -22,7 +24,7 @@ def accounts_key(accounts: Collection[str]) -> str:
 
 
 class DueOrder(msgspec.Struct, frozen=True):
-    """A row: an order, when it is due, and its accounts as a key."""
+    """What a look changes of a row: when the order is due; its accounts as a key are written with a new row."""
 
     order_id: int
     due_at: datetime
@@ -33,7 +35,7 @@ SET_DUE = """
 INSERT INTO due_orders AS d (order_id, due_at, accounts_key)
 SELECT * FROM unnest($1::bigint[], $2::timestamptz[], $3::text[]) AS w (order_id, due_at, accounts_key)
 ORDER BY order_id
-ON CONFLICT (order_id) DO UPDATE SET due_at = excluded.due_at WHERE d.due_at <> excluded.due_at
+ON CONFLICT (order_id) DO UPDATE SET due_at = excluded.due_at WHERE d.due_at IS DISTINCT FROM excluded.due_at
 """
 
 
@@ -44,7 +46,11 @@ async def set_due(conn: Conn, due: Collection[DueOrder]) -> None:
         await conn.execute(SET_DUE, *columns)
 
 
-DROP_DUE = "DELETE FROM due_orders WHERE order_id = ANY($1::bigint[])"
+# The row of an open order stays, for it is listed.
+DROP_DUE = """
+WITH finished AS (DELETE FROM due_orders WHERE order_id = ANY($1::bigint[]) AND status IS NULL)
+UPDATE due_orders SET due_at = NULL WHERE order_id = ANY($1::bigint[]) AND status IS NOT NULL
+"""
 
 
 async def drop_due(conn: Conn, ids: Collection[int]) -> None:
@@ -58,7 +64,8 @@ INSERT INTO due_orders AS d (order_id, due_at, accounts_key)
 SELECT o.id, w.at, array_to_string(o.accounts, ' ')
 FROM unnest($1::bigint[], $2::timestamptz[]) AS w (id, at) JOIN orders o ON o.id = w.id
 ORDER BY o.id
-ON CONFLICT (order_id) DO UPDATE SET due_at = excluded.due_at WHERE d.due_at > excluded.due_at
+ON CONFLICT (order_id) DO UPDATE SET due_at = excluded.due_at
+WHERE d.due_at IS NULL OR d.due_at > excluded.due_at
 """
 
 

@@ -9,17 +9,20 @@ from tillkeeper.desk.access.roles import role_for
 from tillkeeper.desk.acting import actor
 from tillkeeper.desk.context import desk_of
 from tillkeeper.desk.navigation import is_open_to
+from tillkeeper.desk.pages.acting_on_orders.offers import acts_for
 from tillkeeper.desk.paths import order_ref_in
 from tillkeeper.desk.person import is_enough
 from tillkeeper.desk.render import page, shower_for
 from tillkeeper.domain.claim_words import HEADLINES, SIGN_WORDS, say
 from tillkeeper.domain.likely_orders import LIKENESS_WORDS, Likeness
+from tillkeeper.domain.order.acts import What
 from tillkeeper.domain.payment_claim import Act, Known, PossibleMoney, Verdict, answer
 from tillkeeper.gateways.askable import unaskable_by_order
 from tillkeeper.store.people.approvals import Approval, open_approvals
 from tillkeeper.store.search.claim import read_claim
 
 BINDING: Final = "bind waiting money"  # the act that a second person confirms
+OFFERED: Final = (What.CLAIM, What.REMIND, What.HOLD, What.RELEASE)  # beside asking and binding
 APPROVALS_READ: Final = 200  # that are open at once: more are not waited for by anybody
 TONES: Final = {
     Verdict.PAID_HERE: "calm",
@@ -70,6 +73,7 @@ async def show_claim(
         proposals=proposals,
         may_bind=may_bind,
         name=person.name,
+        others=acts_for(request, known.order, shower.now, only=OFFERED, suffix="?from=claim"),
         parked=known.parked if is_open_to(request.app, person, "/parked/{id}") else (),
     )
     if "HX-Request" in request.headers and not is_asking(known):

@@ -14,8 +14,10 @@ from tillkeeper.domain.events import Evidence, Kind
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.domain.key_rotation import KeyVerdict
 from tillkeeper.domain.ladder import Action
+from tillkeeper.domain.order.acts import Refusal, What
 from tillkeeper.domain.order.case_kinds import CaseKind
 from tillkeeper.domain.order.changes import ActKind
+from tillkeeper.domain.order.doubts import DoubtKind
 from tillkeeper.domain.order.explaining import NoChange
 from tillkeeper.domain.order.mismatch import Mismatch
 from tillkeeper.domain.order.notices import Audience
@@ -31,11 +33,17 @@ TEMPLATES = sorted((DESK / "templates").rglob("*.html"))
 SOURCES = TEMPLATES + sorted(DESK.rglob("*.py"))
 
 PARKED_REASONS = {*REASONS, OTHER}
+# How signing in with the company's account ends.
+COMPANY = {
+    *("again", "misfit", "away"),
+    *("no_role", "disabled", "name_taken", "unverified", "no_name", "no_subject"),
+}
 KINDS = {*EXPLAINED.values(), "database", "ours"}
 # Keys that are put together: what begins so ends with a word of ours, and of these each must be there.
 FAMILIES = {
     "status.": set(Status),
     "problem.": KINDS | {f"{kind}_do" for kind in KINDS},
+    "company.": COMPANY | {f"{kind}_do" for kind in COMPANY},
     "frame.role_": set(Role),
     "time.": {"seconds", "minutes", "hours", "days"},
     "tone.": {"calm", "look", "act"},
@@ -101,6 +109,12 @@ FAMILIES = {
         *("due", "paid", "discount", "refunding", "refunded", "charged_back", "kept"),
         *("refund", "refunds", "dispute", "disputes"),
     },
+    "doing.title_": set(What),
+    "doing.means_": set(What),
+    "doing.short_": set(What),
+    "doing.do_": set(What),
+    "doing.refused_": set(Refusal) - {Refusal.IN_DOUBT},
+    "doubt.": set(DoubtKind),
     "stuck.": {*WAITS_FOR.values(), "for_person", "for_hold"},
     "now.": {*Truth, *Concern, *(f"{concern}_do" for concern in Concern), "received", "lane", "applied", "told"},
 }

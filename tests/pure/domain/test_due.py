@@ -33,17 +33,17 @@ def test_only_an_earlier_moment_is_sooner(before, after, is_sooner):
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "is_otherwise", "is_no_more"),
+    ("before", "after", "is_otherwise"),
     [
-        (None, None, False, False),
-        (None, NOON, True, False),
-        (NOON, NOON, False, False),
-        (NOON, NOON + MINUTE, True, False),
-        (NOON, None, True, True),
+        (None, None, False),
+        (None, NOON, True),
+        (NOON, NOON, False),
+        (NOON, NOON + MINUTE, True),
+        (NOON, None, True),
     ],
 )
-def test_a_stored_moment_changes_or_goes(before, after, is_otherwise, is_no_more):
+def test_a_stored_moment_changes_or_goes(before, after, is_otherwise):
     order = an_order(due_at=before)
     changes = Changes.of(order)
     changes.after = msgspec.structs.replace(order, due_at=after)
-    assert (changes.is_due_otherwise, changes.is_due_no_more) == (is_otherwise, is_no_more)
+    assert changes.is_due_otherwise == is_otherwise

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 
-from tillkeeper.cli.readiness import accounts, broker, configuration, database, notices, public_url, tracing
+from tillkeeper.cli.readiness import accounts, broker, company, configuration, database, notices, public_url, tracing
 from tillkeeper.cli.readiness.finding import Finding
 from tillkeeper.settings import Look, Settings, look_at_settings
 
@@ -26,6 +26,7 @@ async def _rest(settings: Settings, look: Look, *, live: bool, management: str |
     async for finding in accounts.accounts(settings, live=live):
         yield finding
     yield await public_url.public_url(settings)
+    yield await company.company(settings.desk)
     async for finding in notices.mail(settings.notify):
         yield finding
     yield notices.webhooks(settings.notify)

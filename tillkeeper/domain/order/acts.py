@@ -4,7 +4,7 @@ Each but the last is an act in the order's history; a case has a history of its 
 """
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import assert_never
 
@@ -92,7 +92,7 @@ def hold(order: OrderState, *, until: datetime, by: str, note: str, now: datetim
     """Puts the order on hold until then: the sweep skips it, but events are applied.  Raises ActRefused."""
     changes = _begin(order)
     changes.set(held_until=until, due_at=until)
-    _say(changes, ActKind.HOLD, by, f"until {until:%Y-%m-%d %H:%M:%S}Z: {note}", now)
+    _say(changes, ActKind.HOLD, by, f"until {until.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z: {note}", now)
     return changes
 
 

@@ -92,11 +92,6 @@ class Changes(msgspec.Struct, kw_only=True, gc=False):
         return self.after.due_at != self.before.due_at
 
     @property
-    def is_due_no_more(self) -> bool:
-        """Returns True if the sweep would have looked at the order, and need not any more."""
-        return self.after.due_at is None and self.before.due_at is not None
-
-    @property
     def is_due_sooner(self) -> bool:
         """Returns True if the sweep must look at the order sooner than it would have."""
         before, after = self.before.due_at, self.after.due_at

@@ -13,17 +13,19 @@ from tillkeeper.store.apply.batch import load, write
 from tillkeeper.store.postgres.pool import Conn
 from tillkeeper.store.postgres.transactions import repeat_on_conflict, wait_for_standbys
 
+# orders.due_at, where 0.1.0 looks, is sooner than the order will ever be due: so it never changes, and no update of the
+# order touches its index.
 INSERT_ORDER = """
 WITH registered AS (
     INSERT INTO orders (order_ref, amount_minor, currency, accounts, terms, registered_at, changed_at, phase_since,
                         expires_at, instalments, due_at)
-    SELECT $1, $2, $3, $4::text[], $5::jsonb, $6::timestamptz, $6, $6, $7, $8::jsonb, $9::timestamptz
+    SELECT $1, $2, $3, $4::text[], $5::jsonb, $6::timestamptz, $6, $6, $7::timestamptz, $8::jsonb, $6
     WHERE (SELECT set_config('tillkeeper.due_orders', 'written', true)) = 'written'
     ON CONFLICT (order_ref) DO NOTHING
     RETURNING id
 ), due AS (
-    INSERT INTO due_orders (order_id, due_at, accounts_key)
-    SELECT id, $9, array_to_string($4, ' ') FROM registered WHERE $9 IS NOT NULL
+    INSERT INTO due_orders (order_id, due_at, accounts_key, status, phase_since, expires_at)
+    SELECT id, $9::timestamptz, array_to_string($4, ' '), 'unpaid', $6, $7 FROM registered
 )
 SELECT id FROM registered
 """

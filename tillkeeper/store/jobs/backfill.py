@@ -180,18 +180,17 @@ async def count_known(conn: Conn, events: Sequence[PaymentEvent]) -> int:
 # Each half begins with its index's condition.  Orders with a known payment come first, then the latest.
 OPEN_ORDERS = """
 SELECT o.id, o.ask_at IS NOT NULL AND d.due_at IS NOT NULL AND d.due_at <= greatest(o.ask_at, $5) AS waits FROM (
-    SELECT * FROM orders
-    WHERE closed_at IS NULL AND status IN ('processing', 'partially_paid', 'refunding')
+    SELECT * FROM due_orders WHERE status IN ('processing', 'partially_paid', 'refunding')
     UNION ALL
-    SELECT * FROM orders
-    WHERE closed_at IS NULL AND status IN ('unpaid', 'failed')
+    SELECT * FROM due_orders
+    WHERE status IN ('unpaid', 'failed')
       AND coalesce(expires_at, phase_since) >= $8 AND (expires_at IS NULL OR expires_at >= $2)
-) AS o LEFT JOIN due_orders d ON d.order_id = o.id
-WHERE o.phase_since <= $3 AND o.status = ANY($4::text[]) AND $1 = ANY(o.accounts)
+) AS d JOIN orders o ON o.id = d.order_id
+WHERE d.phase_since <= $3 AND d.status = ANY($4::text[]) AND $1 = ANY(string_to_array(d.accounts_key, ' '))
   AND (o.held_until IS NULL OR o.held_until <= $5)
   AND NOT EXISTS (SELECT FROM steps s WHERE s.order_id = o.id AND s.phase = o.phase AND s.action = 'query'
                   AND s.taken_at > $6)
-ORDER BY o.status NOT IN ('processing', 'refunding'), o.phase_since DESC, o.id DESC LIMIT $7
+ORDER BY d.status NOT IN ('processing', 'refunding'), d.phase_since DESC, o.id DESC LIMIT $7
 """
 
 
@@ -246,9 +245,9 @@ async def find_open_orders(
 
 COUNT_OPEN = """
 SELECT count(*) FROM (
-    SELECT FROM orders
-    WHERE closed_at IS NULL AND status IN ('unpaid', 'processing', 'failed', 'partially_paid', 'refunding')
-      AND phase_since <= $2 AND $1 = ANY(accounts) AND (held_until IS NULL OR held_until <= $3)
+    SELECT FROM due_orders d JOIN orders o ON o.id = d.order_id
+    WHERE d.status IS NOT NULL AND d.phase_since <= $2 AND $1 = ANY(string_to_array(d.accounts_key, ' '))
+      AND (o.held_until IS NULL OR o.held_until <= $3)
     LIMIT $4
 ) AS open
 """

@@ -39,7 +39,8 @@ SELECT 'case', order_id, kind, subject,
                           'refunded', details -> 'refunded')
 FROM cases WHERE order_id = ANY($1::bigint[])
 UNION ALL
-SELECT 'due', order_id, '', '', to_jsonb(due_at) FROM due_orders WHERE order_id = ANY($1::bigint[])
+SELECT 'due', order_id, '', '', to_jsonb(due_at) FROM due_orders
+WHERE order_id = ANY($1::bigint[]) AND due_at IS NOT NULL
 """
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -10,9 +11,10 @@ from tillkeeper.domain.order.changes import Changes
 from tillkeeper.domain.order.facts import ObjectKey, ObjectStatus, PaymentFacts, ReturnFacts, failure_of
 from tillkeeper.domain.order.progress import StepTaken
 from tillkeeper.domain.order.registration import Order
+from tillkeeper.domain.order.state import OrderState
 from tillkeeper.domain.order.sums import captured_of, held_of
 from tillkeeper.domain.policy import CasePolicy
-from tillkeeper.domain.statuses import Status
+from tillkeeper.domain.statuses import OPEN, Status
 from tillkeeper.store.cases.writing import write_cases
 from tillkeeper.store.due_orders import DueOrder, accounts_key, bring_forward, drop_due, set_due
 from tillkeeper.store.outbox.writing import write_notices
@@ -242,19 +244,24 @@ async def _write_acts(conn: Conn, changes: Iterable[Changes]) -> None:
 
 # --- orders -----------------------------------------------------------------------------------------------------------
 
-# The rows of orders, and of due_orders: those with an `accounts_key` are due at another time than before.  The ids are
-# given twice, so that the rows are found by index and not by a scan.
+# The rows of orders, and of due_orders: those with an `accounts_key`.  While an order is open, its status and phase
+# stand there, too.  The ids are given twice, so that the rows are found by index and not by a scan.
 UPDATE_ORDERS = """
 WITH w AS MATERIALIZED (
-    SELECT * FROM json_to_recordset($1::json) AS w (
+    SELECT *, closed_at IS NULL
+              AND status IN ('unpaid', 'processing', 'failed', 'partially_paid', 'refunding') AS is_open
+    FROM json_to_recordset($1::json) AS w (
         id bigint, status text, captured_minor bigint, refunding_minor bigint, refunded_minor bigint,
         discount_minor bigint, phase bigint, phase_since timestamptz, due_at timestamptz, ask_at timestamptz,
-        held_until timestamptz, closed_at timestamptz, version bigint, accounts_key text
+        held_until timestamptz, closed_at timestamptz, version bigint, accounts_key text, expires_at timestamptz
     )
 ), due AS (
-    INSERT INTO due_orders AS d (order_id, due_at, accounts_key)
-    SELECT id, due_at, accounts_key FROM w WHERE accounts_key IS NOT NULL ORDER BY id
-    ON CONFLICT (order_id) DO UPDATE SET due_at = excluded.due_at WHERE d.due_at <> excluded.due_at
+    INSERT INTO due_orders (order_id, due_at, accounts_key, status, phase_since, expires_at)
+    SELECT id, due_at, accounts_key, CASE WHEN is_open THEN status END, CASE WHEN is_open THEN phase_since END,
+           expires_at
+    FROM w WHERE accounts_key IS NOT NULL ORDER BY id
+    ON CONFLICT (order_id) DO UPDATE
+    SET due_at = excluded.due_at, status = excluded.status, phase_since = excluded.phase_since
 ), over AS (
     DELETE FROM due_orders WHERE order_id = ANY($4::bigint[])
 )
@@ -272,13 +279,29 @@ WHERE (SELECT set_config('tillkeeper.due_orders', 'written', true)) = 'written'
 
 
 async def _write_rows(conn: Conn, changes: Sequence[Changes], *, now: datetime) -> None:
-    """Writes the rows of the orders, and when each is due."""
-    changed = [change for change in changes if _is_another_row(change)]
-    if changed:
-        over = [change.after.id for change in changed if change.is_due_no_more]
-        rows = as_json([_order_row(change) for change in changed])
-        await conn.execute(UPDATE_ORDERS, rows, now, [change.after.id for change in changed], over)
+    """Writes the rows of the orders, when each is due, and where it stands while it is open."""
+    rows = [_order_row(change) for change in changes if _is_another_row(change)]
+    if rows:
+        over = [row.id for row in rows if row.is_over]
+        await conn.execute(UPDATE_ORDERS, as_json(rows), now, [row.id for row in rows], over)
     await _move_due(conn, [change for change in changes if change.is_due_otherwise and not _is_another_row(change)])
+
+
+class _Standing(NamedTuple):
+    """What changes of an order's row in due_orders: when it is due and, while it is open, its status and phase."""
+
+    due_at: datetime | None = None
+    status: Status | None = None
+    phase_since: datetime | None = None
+
+
+_NOWHERE: Final = _Standing()  # of an order without a row
+
+
+def _standing(order: OrderState, status: Status) -> _Standing:
+    if order.closed_at is None and status in OPEN:
+        return _Standing(order.due_at, status, order.phase_since)
+    return _Standing(order.due_at)
 
 
 async def _move_due(conn: Conn, moved: Sequence[Changes]) -> None:
@@ -312,7 +335,7 @@ def _is_another_row(change: Changes) -> bool:
 
 
 class _OrderRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """What changes of a row of orders, and its row of due_orders.  What is left out is null or 0."""
+    """What changes of a row of orders, and its row of due_orders.  What is left out is null, 0 or false."""
 
     id: int
     status: Status
@@ -327,12 +350,16 @@ class _OrderRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, g
     held_until: datetime | None = None
     closed_at: datetime | None = None
     version: int
-    accounts_key: str | None = None
+    accounts_key: str | None = None  # if the row of due_orders changes
+    expires_at: datetime | None = None  # likewise
+    is_over: bool = False  # its row of due_orders goes
 
 
 def _order_row(changes: Changes) -> _OrderRow:
-    order = changes.after
+    order, known = changes.after, changes.before
     summary = order.summary if changes.has_new_facts else order.stored  # time alone decides no case
+    stands, stood = _standing(order, summary.status), _standing(known, known.stored.status)
+    is_written = stands not in (stood, _NOWHERE)
     return _OrderRow(
         id=order.id,
         status=summary.status,
@@ -347,5 +374,7 @@ def _order_row(changes: Changes) -> _OrderRow:
         held_until=order.held_until,
         closed_at=order.closed_at,
         version=order.version,
-        accounts_key=accounts_key(order.order.accounts) if changes.is_due_otherwise and order.due_at else None,
+        accounts_key=accounts_key(order.order.accounts) if is_written else None,
+        expires_at=order.expires_at if is_written else None,
+        is_over=stands == _NOWHERE != stood,
     )

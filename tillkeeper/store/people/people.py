@@ -34,6 +34,7 @@ class Listed(msgspec.Struct, frozen=True, kw_only=True):
     role: str
     locale: str
     has_password: bool
+    has_account: bool  # of the company
     created_at: datetime
     created_by: str
     disabled_at: datetime | None
@@ -82,7 +83,8 @@ def person_in(row: asyncpg.Record) -> Person:
 
 
 LIST = """
-SELECT p.name, p.display_name, p.role, p.locale, p.password_hash IS NOT NULL AS has_password, p.created_at,
+SELECT p.name, p.display_name, p.role, p.locale, p.password_hash IS NOT NULL AS has_password,
+       p.issuer IS NOT NULL AS has_account, p.created_at,
        p.created_by, p.disabled_at, (SELECT max(s.seen_at) FROM sessions s WHERE s.person_id = p.id) AS last_seen_at,
        (SELECT count(*) FROM sessions s WHERE s.person_id = p.id AND s.expires_at > $1) AS sessions,
        (SELECT count(*) FROM api_tokens t WHERE t.person_id = p.id AND t.ended_at IS NULL AND t.expires_at > $1)

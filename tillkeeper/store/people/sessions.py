@@ -4,7 +4,7 @@ from datetime import datetime
 
 import msgspec
 
-from tillkeeper.domain.people import Person
+from tillkeeper.domain.people import Person, Role
 from tillkeeper.domain.sign_in import SEEN_EVERY, SESSION_IDLE, SESSION_LONGEST, SESSIONS_MAX
 from tillkeeper.store.people.people import person_in
 from tillkeeper.store.people.random_tokens import hash_of, new_token
@@ -34,7 +34,8 @@ DELETE FROM sessions WHERE person_id = $1 AND (expires_at <= $2 OR seen_at <= $3
 ))
 """
 OPEN = """
-INSERT INTO sessions (token_hash, person_id, created_at, seen_at, expires_at) VALUES ($1, $2, $3, $3, $4)
+INSERT INTO sessions (token_hash, person_id, created_at, seen_at, expires_at, role, flow)
+VALUES ($1, $2, $3, $3, $4, $5, $6) ON CONFLICT (flow) DO NOTHING RETURNING id
 """
 LOCK_PERSON = "SELECT id FROM people WHERE id = $1 AND disabled_at IS NULL FOR NO KEY UPDATE"
 
@@ -43,18 +44,30 @@ class Disabled(Exception):
     """The person was disabled meanwhile."""
 
 
-async def open_session(conn: Conn, person_id: int, *, now: datetime) -> str:
-    """Opens a session and returns its token, which nobody can read again.  Raises Disabled."""
+class FlowUsed(Exception):
+    """The sign-in at the provider has opened a session already."""
+
+
+async def open_session(
+    conn: Conn, person_id: int, *, now: datetime, role: Role | None = None, flow: bytes | None = None
+) -> str:
+    """Opens a session and returns its token, which nobody can read again.
+
+    `role` is what the provider of the company's accounts gave, by the sign-in `flow`; None is the person's own.  Raises
+    Disabled or FlowUsed.
+    """
     if await conn.fetchval(LOCK_PERSON, person_id) is None:
         raise Disabled
     await conn.execute(MAKE_ROOM, person_id, now, now - SESSION_IDLE, SESSIONS_MAX - 1)
     token = new_token()
-    await conn.execute(OPEN, hash_of(token), person_id, now, now + SESSION_LONGEST)
+    opened = await conn.fetchval(OPEN, hash_of(token), person_id, now, now + SESSION_LONGEST, role, flow)
+    if opened is None:
+        raise FlowUsed
     return token
 
 
 WHOSE = """
-SELECT s.id AS session_id, s.seen_at, p.id, p.name, p.display_name, p.role, p.locale
+SELECT s.id AS session_id, s.seen_at, p.id, p.name, p.display_name, coalesce(s.role, p.role) AS role, p.locale
 FROM sessions s JOIN people p ON p.id = s.person_id
 WHERE s.token_hash = $1 AND s.expires_at > $2 AND s.seen_at > $3 AND p.disabled_at IS NULL
 """

@@ -214,9 +214,9 @@ async def explain_missing(pool: asyncpg.Pool, run: UUID, *, by: str, note: str, 
 
 
 ORDERS_PAGE = """
-SELECT id, order_ref, amount_minor, currency, accounts, status, captured_minor, refunding_minor, refunded_minor,
-       discount_minor, phase_since, d.due_at, closed_at
-FROM orders LEFT JOIN due_orders d ON d.order_id = id WHERE id > $1 ORDER BY id LIMIT $2
+SELECT o.id, o.order_ref, o.amount_minor, o.currency, o.accounts, o.status, o.captured_minor, o.refunding_minor,
+       o.refunded_minor, o.discount_minor, o.phase_since, d.due_at, o.closed_at
+FROM orders o LEFT JOIN due_orders d ON d.order_id = o.id WHERE o.id > $1 ORDER BY o.id LIMIT $2
 """
 
 

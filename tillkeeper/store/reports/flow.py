@@ -113,17 +113,18 @@ async def read_orders_by_status(conn: Conn) -> Orders:
 
 # In two parts, as the indexes of orders that may be stuck are.
 STUCK_BY_STEP = """
-SELECT coalesce(s.action, 'none') AS step, count(*), min(o.phase_since) AS oldest
+SELECT coalesce(s.action, 'none') AS step, count(*), min(d.phase_since) AS oldest
 FROM (
-    (SELECT id, phase, phase_since FROM orders
-     WHERE closed_at IS NULL AND status IN ('processing', 'partially_paid', 'refunding') AND phase_since <= $1
+    (SELECT order_id, phase_since FROM due_orders
+     WHERE status IN ('processing', 'partially_paid', 'refunding') AND phase_since <= $1
      ORDER BY phase_since LIMIT $2)
     UNION ALL
-    (SELECT id, phase, phase_since FROM orders WHERE closed_at IS NULL AND status = 'failed' AND phase_since <= $1
+    (SELECT order_id, phase_since FROM due_orders WHERE status = 'failed' AND phase_since <= $1
      ORDER BY phase_since LIMIT $2)
-) AS o
+) AS d
+JOIN orders o ON o.id = d.order_id
 LEFT JOIN LATERAL (
-    SELECT action FROM steps WHERE order_id = o.id AND phase = o.phase ORDER BY taken_at DESC LIMIT 1
+    SELECT action FROM steps WHERE order_id = o.id AND phase = o.phase ORDER BY taken_at DESC, at DESC LIMIT 1
 ) AS s ON true
 GROUP BY 1 ORDER BY 2 DESC, 1
 """

@@ -79,12 +79,10 @@ STUCK = """
 SELECT status, width_bucket(extract(epoch FROM $2::timestamptz - phase_since)::float8, $3::float8[]) AS age,
        count(*), min(phase_since) AS oldest
 FROM (
-    (SELECT status, phase_since FROM orders
-     WHERE closed_at IS NULL AND status IN ('processing', 'partially_paid', 'refunding')
+    (SELECT status, phase_since FROM due_orders WHERE status IN ('processing', 'partially_paid', 'refunding')
      ORDER BY phase_since LIMIT $1)
     UNION ALL
-    (SELECT status, phase_since FROM orders WHERE closed_at IS NULL AND status = 'failed'
-     ORDER BY phase_since LIMIT $1)
+    (SELECT status, phase_since FROM due_orders WHERE status = 'failed' ORDER BY phase_since LIMIT $1)
 ) AS stuck GROUP BY 1, 2
 """
 

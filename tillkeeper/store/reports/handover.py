@@ -90,10 +90,10 @@ STUCK_COUNTS = """
 SELECT status, count(*) AS orders, min(phase_since) AS longest_since,
        count(*) FILTER (WHERE $2::timestamptz IS NULL OR phase_since > $2) AS new
 FROM (
-    SELECT status, phase_since FROM orders
-    WHERE closed_at IS NULL AND status IN ('processing', 'partially_paid', 'refunding') AND phase_since <= $1
+    SELECT status, phase_since FROM due_orders
+    WHERE status IN ('processing', 'partially_paid', 'refunding') AND phase_since <= $1
     UNION ALL
-    SELECT 'failed', phase_since FROM orders WHERE closed_at IS NULL AND status = 'failed' AND phase_since <= $1
+    SELECT 'failed', phase_since FROM due_orders WHERE status = 'failed' AND phase_since <= $1
 ) AS stuck
 GROUP BY status ORDER BY status
 """

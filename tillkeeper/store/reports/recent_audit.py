@@ -131,10 +131,9 @@ ORDER BY s.run
 
 # However old they are: there are few of them, and the index on them holds no others.
 UNATTENDED = """
-SELECT o.order_ref, o.status, o.phase_since AS since FROM orders o
-WHERE o.closed_at IS NULL AND o.status IN ('processing', 'partially_paid', 'refunding')
-  AND o.status IN ('processing', 'refunding')
-  AND NOT EXISTS (SELECT FROM due_orders d WHERE d.order_id = o.id)
+SELECT o.order_ref, o.status, o.phase_since AS since FROM due_orders d JOIN orders o ON o.id = d.order_id
+WHERE d.status IN ('processing', 'partially_paid', 'refunding') AND d.status IN ('processing', 'refunding')
+  AND d.due_at IS NULL
   AND NOT EXISTS (SELECT FROM cases c WHERE c.order_id = o.id AND c.closed_at IS NULL)
 ORDER BY o.id LIMIT $1
 """
