@@ -30,7 +30,7 @@ from tillkeeper.desk.context import desk_of
 from tillkeeper.desk.json_problems import Problem, is_api
 from tillkeeper.desk.person import CSRF, MAY_LOOK_ON, PERSON, Needs, Role, is_enough
 from tillkeeper.desk.render import page
-from tillkeeper.desk.route import route_of
+from tillkeeper.desk.route import name_of_route, route_of
 from tillkeeper.store.people.random_tokens import new_token
 from tillkeeper.store.people.sessions import session_of
 from tillkeeper.store.people.tokens import token_of
@@ -74,7 +74,7 @@ async def _is_still_let_in(request: web.Request, needed: Needs) -> bool:
     """Looks again.  While the database is away nothing new is shown, so that whoever looks on sees nothing more."""
     try:
         await _let_in(request, needed)
-    except web.HTTPException:
+    except (web.HTTPException, Problem):
         return False
     except DATABASE_ERRORS:
         return True
@@ -131,7 +131,7 @@ async def _let_person_in(request: web.Request, needed: Needs) -> None:
         raise _to_sign_in(request)
     request[PERSON], request[CSRF], request[SESSION] = session.person, csrf_token(token), session.id
     if not is_enough(session.person.role, needed):
-        log.info("desk_role_refused", person=session.person.name, path=request.path)
+        log.info("desk_role_refused", person=session.person.name, route=name_of_route(request))
         why = f"this takes the role {needed}; you have {session.person.role}"
         raise Problem(web.HTTPForbidden.status_code, why) if is_api(request) else web.HTTPForbidden
     if request.method not in READING:
@@ -140,7 +140,7 @@ async def _let_person_in(request: web.Request, needed: Needs) -> None:
 
 async def _refuse_foreign(request: web.Request) -> None:
     if not is_from_here(request) or not await carries(request, request[CSRF]):
-        log.warning("desk_foreign_form_refused", path=request.path)
+        log.warning("desk_foreign_form_refused", route=name_of_route(request))
         if is_api(request):
             why = "a session's cookie alone changes nothing"
             raise Problem(

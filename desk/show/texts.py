@@ -36,6 +36,5 @@ def cut(text: str, chars: int = TEXT_CHARS) -> str:
 
 def cut_in_the_middle(reference: str) -> str:
     """Shortens a reference: its beginning says of what kind it is, its end is what people compare."""
-    if len(reference) <= REFERENCE_CHARS:
-        return visible(reference)
-    return f"{visible(reference[:_HEAD])}…{visible(reference[-_TAIL:])}"
+    shown = visible(reference)
+    return shown if len(shown) <= REFERENCE_CHARS else f"{shown[:_HEAD]}…{shown[-_TAIL:]}"
