@@ -30,6 +30,7 @@ ALSO = (
     "/orders?ref=..",
     f"/orders/{quote(EVIL[:200], safe='')}",
     "/orders/LIKE-1000/claim",
+    "/orders/LIKE-1000/remind",
     "/cases/many?act=resolve&id=1&id=2&id=3",
     "/parked/many?act=replay&id=1&id=2",
     "/parked/many?act=discard&id=1&id=2",
@@ -48,7 +49,7 @@ PATTERNS = [
 ]
 # Texts that lie over one another, or reach out of the window; those in a box that scrolls have their own place.
 AMISS = """() => {
-  const unseen = "script, style, select, pre, textarea, .hidden, .skip, dialog, thead, form > .acts"; // the last two stick
+  const unseen = "script, style, select, pre, textarea, .hidden, .skip, dialog, thead, form > .acts";  // sticky
   const texts = [], found = [];
   const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   while (walker.nextNode()) {
