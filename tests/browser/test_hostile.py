@@ -49,7 +49,8 @@ PATTERNS = [
 ]
 # Texts that lie over one another, or reach out of the window; those in a box that scrolls have their own place.
 AMISS = """() => {
-  const unseen = "script, style, select, pre, textarea, .hidden, .skip, dialog, thead, form > .acts";  // sticky
+  const scrolls = "pre, textarea, .rail nav", sticks = "thead, form > .acts";
+  const unseen = `script, style, select, .hidden, .skip, dialog, ${scrolls}, ${sticks}`;
   const texts = [], found = [];
   const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   while (walker.nextNode()) {
