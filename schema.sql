@@ -11,6 +11,7 @@
 --   activity, account_health, silences (each account's webhooks and answers, and when they stay away)
 --   backfills, hints (queries for other reasons)
 --   audits, audited_runs (what was proven, up to where)
+--   account_pauses ──< held_deliveries (accounts that wait for a person)      guard_counts, guard_usual (why)
 --   people ──< sessions, api_tokens, one_time_links      access_log, approvals (what they did, and what two of them decide)
 --
 -- Amounts are integers of the currency's minor unit.  Times are the gateway's own unless the name says otherwise.
@@ -774,6 +775,71 @@ CREATE TABLE audited_runs (
     number  bigint NOT NULL CHECK (number > 0)
 );
 
+-- Accounts whose changes went so far beyond the usual that a person must decide (docs/guard.md).  One a time for each
+-- account, until the last delivery that was held meanwhile went where the decision sent it.
+CREATE TABLE account_pauses (
+    id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    account     text NOT NULL,
+    sign        text NOT NULL CHECK (sign IN ('failed', 'taken_back', 'mismatched', 'far_off')),
+    finding     jsonb NOT NULL,  -- why, with its numbers
+    paused_at   timestamptz NOT NULL,
+    decision    text CHECK (decision IN ('go', 'park')),
+    decided_by  text,
+    decided_at  timestamptz,
+    note        text,
+    deaf_s      bigint CHECK (deaf_s >= 0),  -- for so long after it ended nothing pauses the account
+    ended_at    timestamptz,
+    deaf_until  timestamptz,
+    -- A person's act says who, when and why.
+    CONSTRAINT decided_whole CHECK (num_nulls(decision, decided_by, decided_at, note, deaf_s) IN (0, 5)),
+    CONSTRAINT ended_whole CHECK (num_nulls(ended_at, deaf_until) IN (0, 2)),
+    -- No time-out ends a pause.
+    CONSTRAINT ended_by_a_decision CHECK (ended_at IS NULL OR decision IS NOT NULL)
+);
+CREATE INDEX account_pauses_of_account ON account_pauses (account, id);
+CREATE UNIQUE INDEX account_pauses_once ON account_pauses (account) WHERE ended_at IS NULL;
+
+-- Deliveries of a paused account, each an envelope of its own as a lane brought it, sealed.
+CREATE TABLE held_deliveries (
+    position     bigint GENERATED ALWAYS AS IDENTITY,
+    pause_id     bigint NOT NULL REFERENCES account_pauses,
+    account      text NOT NULL,
+    run          uuid NOT NULL,
+    number       bigint NOT NULL,
+    received_at  timestamptz NOT NULL,
+    held_at      timestamptz NOT NULL,
+    events       bigint NOT NULL CHECK (events >= 0),
+    body         bytea NOT NULL,
+    -- A lane that delivers one again adds nothing.
+    PRIMARY KEY (run, number)
+) WITH (toast_tuple_target = 8160);
+ALTER TABLE held_deliveries ALTER COLUMN body SET STORAGE EXTERNAL;
+CREATE INDEX held_deliveries_in_order ON held_deliveries (pause_id, position);
+
+-- What events did to the orders of each account, by minutes of the last hours; each connection has rows of its own, as in
+-- activity.
+CREATE TABLE guard_counts (
+    account     text NOT NULL,
+    minute      timestamptz NOT NULL,
+    backend     bigint NOT NULL,
+    paid        bigint NOT NULL,
+    failed      bigint NOT NULL,
+    taken_back  bigint NOT NULL,
+    mismatched  bigint NOT NULL,
+    far_off     bigint NOT NULL,
+    PRIMARY KEY (account, minute, backend)
+) WITH (fillfactor = 50);
+-- Of each hour of the last four weeks, the most within five minutes: what is usual for the account.
+CREATE TABLE guard_usual (
+    account     text NOT NULL,
+    hour        timestamptz NOT NULL,
+    failed      bigint NOT NULL,
+    taken_back  bigint NOT NULL,
+    mismatched  bigint NOT NULL,
+    far_off     bigint NOT NULL,
+    PRIMARY KEY (account, hour)
+);
+
 -- What has been done to this schema, one row for each file of migrations/.  Processes look at it: which programs may serve it.
 CREATE TABLE schema_versions (
     version         integer PRIMARY KEY CHECK (version > 0),
@@ -800,6 +866,7 @@ INSERT INTO schema_versions (version, name, oldest_program, finished_at) VALUES
     (11, 'audits', 2, now()),
     (12, 'acts_of_people', 2, now()),
     (13, 'company_accounts', 2, now()),
-    (14, 'open_orders', 2, now());
+    (14, 'open_orders', 2, now()),
+    (15, 'guard', 2, now());
 
 COMMIT;

@@ -67,6 +67,12 @@ GRANT INSERT ON acts, case_entries TO tillkeeper_work;
 GRANT DELETE ON payments, refunds, disputes TO tillkeeper_work;
 GRANT SELECT, INSERT, UPDATE, DELETE ON spool, due_orders TO tillkeeper_work;
 GRANT INSERT ON delivery_bodies TO tillkeeper_work;
+GRANT SELECT, INSERT, DELETE ON held_deliveries TO tillkeeper_work;  -- of paused accounts
+GRANT SELECT, INSERT, UPDATE ON account_pauses TO tillkeeper_work;
+
+-- Whoever applies events counts what they change, and sees whether their account is paused.
+GRANT SELECT, INSERT, UPDATE ON guard_counts TO tillkeeper_ingest, tillkeeper_work, tillkeeper_sweep, tillkeeper_ops;
+GRANT SELECT ON guard_usual, account_pauses TO tillkeeper_ingest, tillkeeper_work, tillkeeper_sweep, tillkeeper_ops;
 
 -- The sweep asks gateways, and applies what they answer; it removes what was kept for long enough.
 GRANT SELECT, UPDATE ON orders, deliveries, parked TO tillkeeper_sweep;
@@ -81,6 +87,9 @@ GRANT SELECT, INSERT ON outbox, named_elsewhere TO tillkeeper_sweep;
 GRANT SELECT, DELETE ON refused, delivery_bodies, delivery_bodies_other TO tillkeeper_sweep;
 GRANT EXECUTE ON FUNCTION make_body_week(date), drop_body_week(date) TO tillkeeper_sweep;  -- bodies by weeks
 GRANT SELECT, INSERT, UPDATE, DELETE ON activity, due_orders TO tillkeeper_sweep;
+GRANT SELECT, INSERT, UPDATE, DELETE ON guard_usual TO tillkeeper_sweep;
+GRANT DELETE ON guard_counts TO tillkeeper_sweep;
+GRANT SELECT (pause_id, position) ON held_deliveries TO tillkeeper_sweep;
 GRANT SELECT (position, put_at) ON spool TO tillkeeper_sweep;  -- it counts what waits, for the gauges
 
 -- The sender reads what is to be told, and opens a case where nobody could be told.  To lock an order it needs the right to
@@ -102,6 +111,7 @@ GRANT DELETE ON payments, refunds, disputes TO tillkeeper_ops;
 GRANT INSERT ON spool TO tillkeeper_ops;  -- refused deliveries that are taken in after all
 GRANT DELETE ON refused TO tillkeeper_ops;
 GRANT UPDATE (state, channels, due_at, finished_at, leased_until) ON outbox TO tillkeeper_ops;  -- what was given up is tried again
+GRANT UPDATE (decision, decided_by, decided_at, note, deaf_s) ON account_pauses TO tillkeeper_ops;
 GRANT INSERT ON audits TO tillkeeper_ops;
 GRANT INSERT, UPDATE ON audited_runs TO tillkeeper_ops;
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO tillkeeper_ops;
@@ -126,6 +136,7 @@ GRANT SELECT, INSERT, UPDATE ON audited_runs TO tillkeeper_audit;
 GRANT SELECT (run, number, account, received_at, key, events, duplicates, fetches, dropped) ON deliveries TO tillkeeper_audit;
 GRANT SELECT (id, run, number, account, event_id, readable, reason, parked_at, outcome, closed_at) ON parked
 TO tillkeeper_audit;
+GRANT SELECT (run, number, received_at, events) ON held_deliveries TO tillkeeper_audit;
 GRANT SELECT (position, id, shard, put_at, attempts, leased_until) ON spool TO tillkeeper_audit;
 GRANT SELECT (key, id, order_id, version, audience, topic, created_at, due_at, attempts, leased_until, state, finished_at)
 ON outbox TO tillkeeper_audit;

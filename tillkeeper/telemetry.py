@@ -178,6 +178,10 @@ PARKED_EVENTS: Final = counter(
     "Events and messages parked; `tillkeeper_parked_open` tells how many are still open",
     reason=PARK_REASONS,
 )
+HELD_DELIVERIES: Final = counter(
+    "tillkeeper_held_deliveries",
+    "Deliveries that were held because the guard has their account paused",
+)
 DATABASE_WAITS: Final = counter("tillkeeper_database_waits", "Pauses because the database was unavailable")
 
 # --- queries to gateways ----------------------------------------------------------------------------------------------

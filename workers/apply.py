@@ -20,18 +20,21 @@ import structlog
 from tillkeeper import clock
 from tillkeeper.domain.batch import DeliveryKey
 from tillkeeper.domain.delivery import Delivery, Envelope, EnvelopeKeys, NotAuthentic
+from tillkeeper.domain.guard import RULES
 from tillkeeper.domain.policy import Policy
 from tillkeeper.lanes.base import LaneMessage, LaneUnavailable, Receiver
 from tillkeeper.lanes.tracing import processing
 from tillkeeper.outage import Outage, lane_outage
-from tillkeeper.store.apply.batch import Tally, apply_deliveries
+from tillkeeper.store.apply.batch import Tally
 from tillkeeper.store.deliveries.parked import NOT_AUTHENTIC, park_unreadable
+from tillkeeper.store.guard.checking import AccountsPaused
 from tillkeeper.store.jobs.spool import set_aside
 from tillkeeper.store.postgres.sqlstates import DATABASE_ERRORS, Fault, fault_of, is_contention
 from tillkeeper.store.postgres.transactions import LOCK_WAIT_S, answers, repeat_on_conflict
-from tillkeeper.telemetry import APPLIED_EVENTS, APPLY_BATCH_EVENTS, FETCHES, PARKED_EVENTS
+from tillkeeper.telemetry import APPLIED_EVENTS, APPLY_BATCH_EVENTS, FETCHES, HELD_DELIVERIES, PARKED_EVENTS
 from tillkeeper.workers.apply_or_park import apply_or_park
 from tillkeeper.workers.database_retry import DatabaseRetry, Stopped
+from tillkeeper.workers.hold_back import HoldBack
 from tillkeeper.workers.locked_orders import REST_S, LockedOrders
 
 log = structlog.get_logger()
@@ -67,6 +70,7 @@ class ApplyLoop:
         now: Callable[[], datetime],
         batch_events: int,
         keys: EnvelopeKeys | None = None,
+        hold_back: HoldBack | None = None,
         note: Callable[[Sequence[Delivery]], None] = lambda _: None,
         outage: Outage | None = None,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
@@ -79,6 +83,7 @@ class ApplyLoop:
         self._now = now
         self._batch_events = batch_events
         self._keys = keys or EnvelopeKeys()
+        self._hold_back = hold_back or HoldBack(RULES, self._keys, now=now)
         self._note = note
         self._outage = outage or lane_outage(lane.name)
         self._sleep = sleep
@@ -191,9 +196,12 @@ class ApplyLoop:
         try:
             tally = await repeat_on_conflict(
                 self._pool,
-                lambda conn: apply_deliveries(conn, free, void=void, policy=self._policy(), now=self._now()),
+                lambda conn: self._hold_back.apply(conn, free, void=void, policy=self._policy()),
                 lock_wait_s=lock_wait_s,
             )
+        except AccountsPaused as paused:
+            self._hold_back.note(paused)
+            return contended | await self._apply_or_split(free, void, lock_wait_s=lock_wait_s)
         except Exception as error:
             fault = await self._fault(error)
             if fault is Fault.OUTAGE:
@@ -252,6 +260,9 @@ class ApplyLoop:
             APPLIED_EVENTS.labels(outcome).inc(events)
         APPLIED_EVENTS.labels("duplicate").inc(tally.duplicates)
         self._note(deliveries)
+        HELD_DELIVERIES.inc(tally.held)
+        for account in tally.paused:
+            log.error("account_paused", account=account)
         for account, queries in tally.dropped.items():
             FETCHES.labels(account, "dropped").inc(queries)
             log.warning("fetches_dropped", account=account, queries=queries)

@@ -34,13 +34,14 @@ async def apply_or_park(pool: asyncpg.Pool, delivery: Delivery, *, policy: Polic
 
 async def park_delivery(pool: asyncpg.Pool, delivery: Delivery, *, reason: str, error: str, now: datetime) -> None:
     """Parks every event of a delivery untried, but requests its queries: these are harmless."""
+    await repeat_on_conflict(pool, lambda conn: park_in(conn, delivery, reason=reason, error=error, now=now))
 
-    async def park(conn: Conn) -> None:
-        if await _keep(conn, delivery, Tally(), now):
-            for event in delivery.events:
-                await _park_kept(conn, delivery, event, reason=reason, error=error, now=now)
 
-    await repeat_on_conflict(pool, park)
+async def park_in(conn: Conn, delivery: Delivery, *, reason: str, error: str, now: datetime) -> None:
+    """As `park_delivery`, in the caller's transaction."""
+    if await _keep(conn, delivery, Tally(), now):
+        for event in delivery.events:
+            await _park_kept(conn, delivery, event, reason=reason, error=error, now=now)
 
 
 async def _keep(conn: Conn, delivery: Delivery, total: Tally, now: datetime) -> bool:

@@ -27,8 +27,10 @@ from tillkeeper.tracing.process import traces
 from tillkeeper.workers.apply import MESSAGES_MAX, ApplyLoop
 from tillkeeper.workers.database_retry import DatabaseRetry, refuse_unfit
 from tillkeeper.workers.delivery_limit import ParkLoop
+from tillkeeper.workers.hold_back import HoldBack
 from tillkeeper.workers.key_uses import KeyUses
 from tillkeeper.workers.lane_gauges import DEPTH_EVERY_S, LAG_EVERY_S, LaneGauges
+from tillkeeper.workers.release import Release
 
 log = structlog.get_logger()
 
@@ -36,6 +38,7 @@ LOOPS_PER_LANE: Final = 3  # while PostgreSQL works on a batch, the next is prep
 PREFETCH_MESSAGES: Final = 2 * MESSAGES_MAX  # the next batch is ready; more would be redelivered after a crash
 IDLE_S: Final = 0.0  # `take` itself waits
 PARK_IDLE_S: Final = 5.0
+RELEASE_IDLE_S: Final = 1.0  # a person has decided, and looks on; a look costs a fraction of a millisecond
 KEYS_IDLE_S: Final = 10.0  # key uses matter by the day
 STOP_S: Final = 30.0  # a batch takes well under a second; what is not done in time comes again
 POOL_CONNECTIONS: Final = 8
@@ -105,6 +108,7 @@ def _loops(
         return name, keep_running(run_once, name=name, stop=stop, idle_s=idle_s)
 
     keys, envelope_keys = KeyUses(pool), EnvelopeKeys(settings.envelope_keys)
+    hold_back = HoldBack(settings.guard.rules(), envelope_keys, now=clock.now)
     outages = {lane.name: lane_outage(lane.name) for lane in lanes}
     apply = [
         ApplyLoop(
@@ -115,6 +119,7 @@ def _loops(
             now=clock.now,
             batch_events=settings.work.batch_events,
             keys=envelope_keys,
+            hold_back=hold_back,
             note=keys.note,
             outage=outages[lane.name],
         )
@@ -123,10 +128,12 @@ def _loops(
     parks = {
         lane.name: ParkLoop(lane=lane, pool=pool, retry=retry, now=clock.now, keys=envelope_keys) for lane in lanes
     }
+    release = Release(pool=pool, retry=retry, keys=envelope_keys, now=clock.now)
     gauges = LaneGauges(apply, lanes, now=clock.now)
     return [
         *(forever(loop.run_once, f"apply {lane.name}", IDLE_S) for loop, lane in zip(apply, lanes, strict=True)),
         *(forever(park.run_once, f"park {name}", PARK_IDLE_S) for name, park in parks.items()),
+        forever(release.run_once, "release", RELEASE_IDLE_S),
         forever(keys.run_once, "keys", KEYS_IDLE_S),
         forever(gauges.measure_lag, "lag", LAG_EVERY_S),
         forever(gauges.measure_depth, "depth", DEPTH_EVERY_S),

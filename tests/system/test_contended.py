@@ -107,7 +107,7 @@ async def test_events_of_a_held_order_wait_for_it_once_and_not_each_by_itself(po
         tries.append(len(deliveries))
         return await apply_deliveries(conn, deliveries, **how)
 
-    monkeypatch.setattr("tillkeeper.workers.apply.apply_deliveries", counted)
+    monkeypatch.setattr("tillkeeper.workers.hold_back.apply_deliveries", counted)
     somebody = await asyncpg.connect(database)
     async with somebody.transaction():
         await somebody.execute(LOCK_ORDER, "O3")
@@ -169,7 +169,7 @@ async def test_a_statement_that_takes_too_long_on_a_server_that_answers_is_tried
             raise TimeoutError
         return await apply_deliveries(conn, deliveries, **how)
 
-    monkeypatch.setattr("tillkeeper.workers.apply.apply_deliveries", slow)
+    monkeypatch.setattr("tillkeeper.workers.hold_back.apply_deliveries", slow)
     await loop.run_once()
     assert (await paid(pool), refused[0]) == (set(ORDERS), 8)
 

@@ -162,7 +162,7 @@ async def test_a_delivery_that_seems_to_meet_others_at_every_attempt_is_parked(p
     async def cannot(*_, **__):
         raise WriteConflict
 
-    monkeypatch.setattr("tillkeeper.workers.apply.apply_deliveries", cannot)
+    monkeypatch.setattr("tillkeeper.workers.hold_back.apply_deliveries", cannot)
     monkeypatch.setattr("tillkeeper.workers.apply_or_park.apply_event", raced)
     assert await loop.run_once() == 1
     assert [(await show(pool, ref))["status"] for ref in ("O0", "O1")] == ["unpaid", "paid"]

@@ -21,6 +21,7 @@ from tillkeeper.cli import (
     erase,
     events,
     find,
+    guarding,
     handover,
     init,
     inspection,
@@ -59,7 +60,7 @@ app = typer.Typer(
 SUBJECTS = (
     *(init, check, run, roles),
     *(find, claim, db, order, events, stuck, cases, case_acts, handover, backfill),
-    *(user, user_account, waiting, parked, refused, outbox),
+    *(user, user_account, waiting, parked, guarding, refused, outbox),
     *(keys, words, policy, broker, inspection, retention, erase, audit),
 )
 for subject in SUBJECTS:

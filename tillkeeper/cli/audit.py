@@ -62,10 +62,10 @@ def audit_command(
 ) -> None:
     """Prove that nothing vanished: every accepted event has one outcome, and every status follows from its facts.
 
-    The books: accepted = applied + no_change + waiting + mismatched + duplicates + parked.  Besides, no number that
-    a receiver gave out is missing, every order's status is derived anew and compared, no order whose money is on its
-    way is left to nobody, and no case is open whose cause is gone.  What is overdue by an hour is told, and is no fault
-    of the books.
+    The books: accepted = applied + no_change + waiting + mismatched + duplicates + parked + held.  Besides, no number
+    that a receiver gave out is missing, every order's status is derived anew and compared, no order whose money is on
+    its way is left to nobody, and no case is open whose cause is gone.  What is overdue by an hour is told, and is no
+    fault of the books.
 
     It goes on from the last audit that balanced: it reads what receivers numbered since then, the events recorded
     since, and the orders that these concern, so exit code 0 says that the books balance from the first delivery on.
@@ -134,6 +134,7 @@ def _print_sums(books: "Audit") -> None:
 
     outcomes = {name: books.outcomes.get(name, 0) for name in ("applied", "no_change", "waiting", "mismatched")}
     became = {**outcomes, **books.outcomes, "duplicates": books.duplicates, "parked": books.parked}
+    became |= {"held": books.held} if books.held else {}
     print_table("What became of accepted events", ("became", ">events"), became.items())
     print_facts(
         {

@@ -17,6 +17,7 @@ from tillkeeper.gateways.registry import AccountSettings, build
 from tillkeeper.notices.settings import NotifySettings
 from tillkeeper.oidc.settings import OidcSettings, is_private_address
 from tillkeeper.settings.fields import AccountName, EnvelopeKey, KeptDays, Port, Processes, Token, url_of
+from tillkeeper.settings.guard import GuardSettings
 from tillkeeper.settings.old_names import RENAMED
 from tillkeeper.tracing.settings import TracingSettings
 
@@ -139,6 +140,7 @@ class Settings(BaseModel):
     api_client: ApiClientSettings = ApiClientSettings()
     notify: NotifySettings = Field(default_factory=NotifySettings)
     retention: RetentionSettings = RetentionSettings()
+    guard: GuardSettings = GuardSettings()
     tracing: TracingSettings = TracingSettings()
     accounts: Accounts = Field(default_factory=dict, repr=False)
     _old_names: frozenset[str] = PrivateAttr(frozenset())

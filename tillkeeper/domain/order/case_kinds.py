@@ -10,6 +10,7 @@ from tillkeeper.domain.order.mismatch import Mismatch
 class CaseKind(StrEnum):
     """A kind of case; its word is stored, and stands in metrics and notices."""
 
+    ACCOUNT_PAUSED = "account_paused"
     ANSWER_NOT_APPLIED = "answer_not_applied"
     CLAIMED_PAID = "claimed_paid"
     CLOSE_IN_DOUBT = "close_in_doubt"

@@ -29,7 +29,9 @@ from tillkeeper.domain.batch import (
 )
 from tillkeeper.domain.delivery import Delivery, EnvelopeKeys
 from tillkeeper.domain.events import PaymentEvent
+from tillkeeper.domain.guard import Rules, count
 from tillkeeper.domain.order.case_reasons import CaseReason, event_subject
+from tillkeeper.domain.order.changes import Changes
 from tillkeeper.domain.order.state import OrderState
 from tillkeeper.domain.policy import Policy
 from tillkeeper.domain.references import Bindings, Reference, references_of
@@ -48,6 +50,7 @@ from tillkeeper.store.deliveries.inbox import (
 from tillkeeper.store.deliveries.parked import close_parked, count_siblings, supersede, take_message, take_parked
 from tillkeeper.store.deliveries.references import lock, take_waiting
 from tillkeeper.store.deliveries.unknown_words import note_words
+from tillkeeper.store.guard.checking import counted_rows, refuse_paused
 from tillkeeper.store.orders.loading import lock_orders
 from tillkeeper.store.orders.writing import write_orders, write_returns
 from tillkeeper.store.postgres import stages
@@ -63,6 +66,8 @@ class Tally(msgspec.Struct, kw_only=True):
     outcomes: Counter[str] = msgspec.field(default_factory=Counter)
     duplicates: int = 0
     dropped: Counter[str] = msgspec.field(default_factory=Counter)  # dropped queries, by account
+    held: int = 0  # deliveries of accounts that the guard has paused
+    paused: list[str] = msgspec.field(default_factory=list)  # accounts, with these deliveries
     redelivered: int = 0  # deliveries that a lane delivered a second time
     cases: list[str] = msgspec.field(default_factory=list)
 
@@ -77,11 +82,17 @@ class Loaded(msgspec.Struct, kw_only=True):
 
 
 async def apply_deliveries(
-    conn: Conn, deliveries: Sequence[Delivery], *, void: Iterable[DeliveryKey] = (), policy: Policy, now: datetime
+    conn: Conn,
+    deliveries: Sequence[Delivery],
+    *,
+    void: Iterable[DeliveryKey] = (),
+    policy: Policy,
+    guard: Rules | None = None,
+    now: datetime,
 ) -> Tally:
     """Applies every event of the deliveries, in the caller's transaction.
 
-    Raises WriteConflict, and what asyncpg raises.
+    Raises WriteConflict, AccountsPaused where there are rules of the guard, and what asyncpg raises.
     """
     stages.enter(Stage.LOAD)
     bindings = Bindings()
@@ -102,7 +113,7 @@ async def apply_deliveries(
     stages.enter(Stage.WRITE)
     erased = await erased_deliveries(conn, fresh, items, loaded.orders)
     await insert_deliveries(conn, fresh, loaded.batch.duplicates, without_content=erased)
-    tally = await write(conn, loaded, policy=policy, now=now)
+    tally = await write(conn, loaded, policy=policy, guard=guard, now=now)
     tally.dropped = await request_fetches(conn, fresh, now=now)
     await insert_void(conn, set(void))
     await note_words(conn, [(delivery.account, *told) for delivery in fresh for told in delivery.unknown], now=now)
@@ -119,8 +130,13 @@ async def apply_event(conn: Conn, delivery: Delivery, event: PaymentEvent, *, po
     return await write(conn, loaded, policy=policy, now=now)
 
 
-async def apply_found(conn: Conn, events: Iterable[PaymentEvent], *, policy: Policy, now: datetime) -> Tally:
-    """Applies events of queries, statements and the merchant, which no delivery brought."""
+async def apply_found(
+    conn: Conn, events: Iterable[PaymentEvent], *, policy: Policy, guard: Rules | None = None, now: datetime
+) -> Tally:
+    """Applies events of queries, statements and the merchant, which no delivery brought.
+
+    Raises AccountsPaused where there are rules of the guard.
+    """
     latest: dict[tuple[str, str], PaymentEvent] = {}
     for event in events:  # two queries of one batch may bring the same event
         key = (event.account, event.event_id)
@@ -128,7 +144,7 @@ async def apply_found(conn: Conn, events: Iterable[PaymentEvent], *, policy: Pol
             latest[key] = event
     stages.enter(Stage.LOAD)
     loaded = await load(conn, [Item(event=event) for event in latest.values()])
-    return await write(conn, loaded, policy=policy, now=now)
+    return await write(conn, loaded, policy=policy, guard=guard, now=now)
 
 
 async def keep_delivery(conn: Conn, delivery: Delivery) -> bool:
@@ -242,14 +258,14 @@ async def _known(
     return known, reused
 
 
-async def write(conn: Conn, loaded: Loaded, *, policy: Policy, now: datetime) -> Tally:
-    """Writes the changes.  Raises WriteConflict if another transaction was first."""
+async def write(conn: Conn, loaded: Loaded, *, policy: Policy, guard: Rules | None = None, now: datetime) -> Tally:
+    """Writes the changes.  Raises WriteConflict if another transaction was first, or AccountsPaused."""
     batch, settled = loaded.batch, loaded.settled
     stages.enter(Stage.DECIDE)
     changes = hand_over(batch, loaded.orders, placed_facts=settled.facts, found=loaded.found, policy=policy, now=now)
     stages.enter(Stage.WRITE)
     await write_returns(conn, changes)
-    await record(conn, batch.new, changes, now=now)
+    await _record(conn, batch, changes, guard, now)
     await settle_waiting(conn, batch.waited, now=now)
     await write_ambiguous(conn, settled, now=now)
     await reaffirm(conn, [item.event for item in batch.repeated])
@@ -266,3 +282,14 @@ async def write(conn: Conn, loaded: Loaded, *, policy: Policy, now: datetime) ->
         duplicates=batch.duplicates.total(),
         cases=cases,
     )
+
+
+async def _record(conn: Conn, batch: Batch, changes: Sequence[Changes], rules: Rules | None, now: datetime) -> None:
+    """Records the batch's events, unless the guard has an account paused; without rules nobody is counted."""
+    if rules is None:
+        await record(conn, batch.new, changes, now=now)
+        return
+    counted = count(changes, batch.by_order())
+    accounts = {item.event.account for item in batch.new}
+    standings = await record(conn, batch.new, changes, counted=counted_rows(accounts, counted), now=now)
+    await refuse_paused(conn, standings, counted, rules, now=now)

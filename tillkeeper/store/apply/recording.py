@@ -1,4 +1,5 @@
-"""Records what a batch's events told, in one statement: the events, payments' facts and notices.
+"""Records what a batch's events told, in one statement: the events, payments' facts, notices, and
+counts for the guard.
 
 A statement of its own for each costs a round trip more, and a batch has a few dozen events.  Deliveries have one of
 their own, for a receiver that registers orders may not keep any (deploy/roles.sql).
@@ -12,6 +13,7 @@ import asyncpg
 from tillkeeper.domain.batch import Item
 from tillkeeper.domain.order.changes import Changes
 from tillkeeper.store.deliveries.inbox import event_rows
+from tillkeeper.store.guard.checking import CountedRow, Standing, standings_in
 from tillkeeper.store.orders.writing import payment_rows
 from tillkeeper.store.outbox.writing import notice_rows
 from tillkeeper.store.postgres.pool import Conn, as_json
@@ -42,6 +44,16 @@ WITH events AS (
         failure = excluded.failure, method = excluded.method
     WHERE p.order_id = excluded.order_id
     RETURNING 1
+), counted AS (
+    INSERT INTO guard_counts AS g (account, minute, backend, paid, failed, taken_back, mismatched, far_off)
+    SELECT account, date_trunc('minute', $2::timestamptz, 'UTC'), pg_backend_pid(), paid, failed, taken_back,
+           mismatched, far_off
+    FROM json_populate_recordset(NULL::guard_counts, $5::json)
+    WHERE paid + failed + taken_back + mismatched + far_off > 0
+    ON CONFLICT (account, minute, backend) DO UPDATE
+    SET paid = g.paid + excluded.paid, failed = g.failed + excluded.failed,
+        taken_back = g.taken_back + excluded.taken_back, mismatched = g.mismatched + excluded.mismatched,
+        far_off = g.far_off + excluded.far_off
 ), told AS (
     INSERT INTO outbox (key, order_id, version, audience, topic, payload, created_at, due_at)
     SELECT key, order_id, version, audience, topic, payload, $2, $2 FROM json_to_recordset($4::json) AS w (
@@ -49,22 +61,49 @@ WITH events AS (
     )
     ON CONFLICT (key) DO NOTHING
 )
-SELECT count(*) FROM paid
+SELECT (SELECT count(*) FROM paid) AS paid, (
+    SELECT json_agg(s) FROM (
+        SELECT w.account, p.is_paused, p.is_deaf, c.paid, c.failed, c.taken_back, c.mismatched, c.far_off
+        FROM json_to_recordset($5::json) AS w (account text)
+        LEFT JOIN LATERAL (
+            SELECT decision IS NULL AS is_paused, ended_at IS NULL OR deaf_until > $2 AS is_deaf, deaf_until
+            FROM account_pauses WHERE account = w.account ORDER BY id DESC LIMIT 1
+        ) p ON true
+        CROSS JOIN LATERAL (
+            SELECT coalesce(sum(paid), 0) AS paid, coalesce(sum(failed), 0) AS failed,
+                   coalesce(sum(taken_back), 0) AS taken_back, coalesce(sum(mismatched), 0) AS mismatched,
+                   coalesce(sum(far_off), 0) AS far_off
+            FROM guard_counts
+            WHERE account = w.account AND minute > greatest($2::timestamptz - interval '5 minutes', p.deaf_until)
+        ) c
+    ) s
+) AS standings
 """
 
 
-async def record(conn: Conn, events: Iterable[Item], changes: Sequence[Changes], *, now: datetime) -> None:
+async def record(
+    conn: Conn,
+    events: Iterable[Item],
+    changes: Sequence[Changes],
+    *,
+    counted: Sequence[CountedRow] = (),
+    now: datetime,
+) -> list[Standing]:
     """Writes new events with their outcomes, and the payments and notices of the changes.
 
-    Raises WriteConflict if another transaction was first with any of it.
+    Returns how each account in `counted` stood before.  Raises WriteConflict if another transaction was first with any
+    of it.
     """
     rows, payments = event_rows(events), payment_rows(changes)
     notices = notice_rows(notice for change in changes for notice in change.notices)
     if not (rows or payments or notices):
-        return
+        return []
+    told = as_json(rows), now, as_json(payments), as_json(notices), as_json(counted)
     try:
-        paid = await conn.fetchval(RECORD, as_json(rows), now, as_json(payments), as_json(notices))
+        written = await conn.fetchrow(RECORD, *told)
     except asyncpg.UniqueViolationError:
         raise WriteConflict from None
-    if paid != len(payments):
+    assert written is not None, "it counts"
+    if written["paid"] != len(payments):
         raise WriteConflict
+    return standings_in(written["standings"])

@@ -34,6 +34,7 @@ class Audit(msgspec.Struct, kw_only=True):
     outcomes: dict[str, int]
     duplicates: int
     parked: int
+    held: int  # events of deliveries whose account the guard has paused
     unreadable: int
     spooled: int
     in_flight: int
@@ -62,7 +63,7 @@ class Audit(msgspec.Struct, kw_only=True):
     @property
     def accounted(self) -> int:
         """Returns the number of accepted events that have an outcome."""
-        return sum(self.outcomes.values()) + self.duplicates + self.parked
+        return sum(self.outcomes.values()) + self.duplicates + self.parked + self.held
 
     @property
     def balances(self) -> bool:
@@ -73,17 +74,24 @@ class Audit(msgspec.Struct, kw_only=True):
         return self.accepted == self.accounted and not (broken or self.stray or stands_over)
 
 
+# What is held is stored nowhere else, but for what a lane delivered again after it was applied.
 TOTALS = """
+WITH held AS (
+    SELECT coalesce(sum(h.events), 0)::bigint AS events FROM held_deliveries h
+    WHERE NOT EXISTS (SELECT FROM deliveries d WHERE d.run = h.run AND d.number = h.number)
+)
 SELECT (SELECT count(*) FROM deliveries) AS deliveries,
        (SELECT coalesce(sum(events), 0)::bigint FROM deliveries)
        -- a parked event whose delivery could not even be kept was accepted all the same
        + (SELECT count(*) FROM parked k WHERE readable
-          AND NOT EXISTS (SELECT FROM deliveries d WHERE d.run = k.run AND d.number = k.number)) AS accepted,
+          AND NOT EXISTS (SELECT FROM deliveries d WHERE d.run = k.run AND d.number = k.number))
+       + (SELECT events FROM held) AS accepted,
        (SELECT coalesce(sum(duplicates), 0)::bigint FROM deliveries) AS duplicates,
        -- the queries of a delivery that is stored by now are no event of it
        (SELECT count(*) FROM parked k WHERE readable AND outcome IS DISTINCT FROM 'replayed'
         AND NOT (event_id = 'to be fetched'
                  AND EXISTS (SELECT FROM deliveries d WHERE d.run = k.run AND d.number = k.number))) AS parked,
+       (SELECT events FROM held) AS held,
        (SELECT count(*) FROM parked WHERE NOT readable AND outcome IS NULL) AS unreadable,
        (SELECT count(*) FROM spool) AS spooled
 """
@@ -137,6 +145,8 @@ FROM (
             SELECT run, number, false FROM void_numbers
             UNION ALL
             SELECT run, number, parked_at <= $1 FROM parked WHERE number IS NOT NULL
+            UNION ALL
+            SELECT run, number, received_at <= $1 FROM held_deliveries
         ) seen GROUP BY run, number
     ) numbers
 ) numbered
@@ -199,6 +209,7 @@ SELECT $1, n, $2, $3, $4
 FROM generate_series(1, (SELECT max(number) FROM deliveries WHERE run = $1)) AS n
 WHERE NOT EXISTS (SELECT FROM deliveries d WHERE d.run = $1 AND d.number = n)
   AND NOT EXISTS (SELECT FROM parked k WHERE k.run = $1 AND k.number = n)
+  AND NOT EXISTS (SELECT FROM held_deliveries h WHERE h.run = $1 AND h.number = n)
 ON CONFLICT (run, number) DO NOTHING
 RETURNING 1
 """

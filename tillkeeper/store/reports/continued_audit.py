@@ -77,6 +77,8 @@ FROM (
     FROM runs r WHERE r.run IS NOT NULL
     UNION ALL
     SELECT run, number FROM parked WHERE number IS NOT NULL
+    UNION ALL
+    SELECT run, number FROM held_deliveries
 ) AS n LEFT JOIN audited_runs a ON a.run = n.run
 WHERE n.number > coalesce(a.number, 0) GROUP BY 1, 2
 """
@@ -116,13 +118,19 @@ FROM (
 """
 
 
+# What is held is applied or parked later, under numbers that the next audit must read.
+HELD_FROM = "SELECT run, min(number) AS number FROM held_deliveries GROUP BY run"
+
+
 async def _ends(conn: Conn, part: Part | None, settled_until: datetime) -> dict[object, int]:
     """Returns the last number of each run below which none can be on its way any more."""
     if part is None:
         rows = await conn.fetch(ENDS, settled_until)
     else:
         rows = await conn.fetch(ENDS_OF_PART, *part.columns, settled_until)
-    return {row["run"]: row["number"] for row in rows}
+    held_from = {row["run"]: row["number"] for row in await conn.fetch(HELD_FROM)}
+    ends = {row["run"]: min(row["number"], held_from.get(row["run"], row["number"] + 1) - 1) for row in rows}
+    return {run: number for run, number in ends.items() if number > 0}
 
 
 REMEMBER = """

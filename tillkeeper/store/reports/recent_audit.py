@@ -50,14 +50,20 @@ parking AS MATERIALIZED (
            AND NOT EXISTS (SELECT FROM deliveries d WHERE d.run = k.run AND d.number = k.number) AS is_recent_and_alone
     FROM parked k LEFT JOIN recent r ON r.run = k.run AND r.number = k.number
     WHERE k.readable AND (r.number IS NOT NULL OR k.parked_at >= $4)
+),
+held AS (
+    SELECT coalesce(sum(h.events), 0)::bigint AS events FROM held_deliveries h
+    WHERE NOT EXISTS (SELECT FROM deliveries d WHERE d.run = h.run AND d.number = h.number)
 )
 SELECT (SELECT count(*) FROM recent) AS deliveries,
        (SELECT coalesce(sum(events), 0)::bigint FROM recent)
-       + (SELECT count(*) FROM parking WHERE is_recent_and_alone) AS accepted,
+       + (SELECT count(*) FROM parking WHERE is_recent_and_alone)
+       + (SELECT events FROM held) AS accepted,
        (SELECT coalesce(sum(duplicates), 0)::bigint FROM recent) AS duplicates,
        (SELECT count(*) FROM parking
         WHERE outcome IS DISTINCT FROM 'replayed'
           AND (is_recent_and_alone OR (is_recent AND event_id IS DISTINCT FROM 'to be fetched'))) AS parked,
+       (SELECT events FROM held) AS held,
        (SELECT count(*) FROM parked WHERE NOT readable AND outcome IS NULL) AS unreadable,
        (SELECT count(*) FROM spool) AS spooled
 """
@@ -114,6 +120,10 @@ FROM (
         SELECT w.run, w.above, k.number, k.parked_at
         FROM unnest($1::uuid[], $2::bigint[], $3::bigint[]) AS w (run, above, last)
         JOIN parked k ON k.run = w.run AND k.number BETWEEN w.above + 1 AND w.last
+        UNION ALL
+        SELECT w.run, w.above, h.number, h.received_at
+        FROM unnest($1::uuid[], $2::bigint[], $3::bigint[]) AS w (run, above, last)
+        JOIN held_deliveries h ON h.run = w.run AND h.number BETWEEN w.above + 1 AND w.last
     ) AS recent GROUP BY run, above
 ) AS s
 CROSS JOIN LATERAL (
@@ -122,6 +132,8 @@ CROSS JOIN LATERAL (
     SELECT number FROM void_numbers WHERE run = s.run AND number BETWEEN s.above + 1 AND s.last
     UNION ALL
     SELECT number FROM parked WHERE run = s.run AND number BETWEEN s.above + 1 AND s.last
+    UNION ALL
+    SELECT number FROM held_deliveries WHERE run = s.run AND number BETWEEN s.above + 1 AND s.last
 ) AS n
 WHERE s.last IS NOT NULL
 GROUP BY s.run, s.above, s.last
@@ -193,6 +205,8 @@ FROM (
     SELECT run, number FROM deliveries WHERE received_at >= $1
     UNION ALL
     SELECT run, number FROM parked WHERE number IS NOT NULL AND parked_at >= $1
+    UNION ALL
+    SELECT run, number FROM held_deliveries WHERE received_at >= $1
 ) AS recent GROUP BY run
 """
 
