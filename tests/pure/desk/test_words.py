@@ -38,7 +38,7 @@ PARKED_REASONS = {*REASONS, OTHER}
 # How signing in with the company's account ends.
 COMPANY = {
     *("again", "misfit", "away"),
-    *("no_role", "disabled", "name_taken", "unverified", "no_name", "no_subject"),
+    *("no_role", "disabled", "name_taken", "not_added", "unverified", "no_name", "no_subject"),
 }
 KINDS = {*EXPLAINED.values(), "database", "ours"}
 # Keys that are put together: what begins so ends with a word of ours, and of these each must be there.
