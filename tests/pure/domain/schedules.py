@@ -207,10 +207,14 @@ class Life:
         """The sweeper settles its step by what came of the query."""
         outcome = self.flights[place].outcome if place < len(self.flights) else None
         if outcome is None:
-            return
+            return None
         changes = self._decide(lambda order: settle(order, outcome, policy=self.policy, now=self.now))
         if changes.has_closed:
-            must_close_rightly(changes, answered=outcome.answered)
+            return must_close_rightly(changes, answered=outcome.answered)
+        before, after = changes.before.ask_at, changes.after.ask_at
+        if before is not None and before != outcome.query.leased_until:
+            assert after == before, "a request was taken for answered by a query that left before it"
+        return None
 
     def _answered(self, due: DueQuery) -> tuple[list[PaymentEvent], QueryOutcome]:
         first = queries_for(due.order, abilities={}, now=self.now)
