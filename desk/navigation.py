@@ -22,6 +22,7 @@ NAVIGATION: Final = (
     Destination(path="/", word="nav.now", key="n"),
     Destination(path="/stuck", word="nav.stuck", key="s"),
     Destination(path="/cases", word="nav.cases", key="c"),
+    Destination(path="/waiting", word="nav.waiting", key="w"),
     Destination(path="/parked", word="nav.parked", key="p"),
     Destination(path="/refused", word="nav.refused", key="r"),
     Destination(path="/outbox", word="nav.outbox", key="o"),

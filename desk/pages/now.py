@@ -22,6 +22,7 @@ RETRY_MS: Final = 300  # how soon it comes again
 # Where what wants a look is seen.
 LINKS: Final[Mapping[Concern, str]] = {
     Concern.PARKED: "/parked",
+    Concern.WAITING: "/waiting",
     Concern.QUIET_ACCOUNTS: "/accounts",
     Concern.NOTICES: "/outbox",
     Concern.NOTICES_DEAD: "/outbox",

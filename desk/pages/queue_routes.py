@@ -12,6 +12,7 @@ from tillkeeper.desk.pages.outbox import unsent
 from tillkeeper.desk.pages.parked import all_parked, one_parked
 from tillkeeper.desk.pages.parked import many as many_parked
 from tillkeeper.desk.pages.refused import all_refused, one_refused, retrying
+from tillkeeper.desk.pages.waiting import all_waiting, one_waiting
 from tillkeeper.desk.route import Route
 
 CASE: Final = "/cases/{id:[0-9]+}"
@@ -41,6 +42,11 @@ PARKED_ROUTES: Final = (
     Route(method="POST", path="/parked/many/replay", role=role_for("replay"), handler=many_parked.do_replay),
     Route(method="POST", path="/parked/many/discard", role=role_for("replay"), handler=many_parked.do_discard),
 )
+WAITING_ROUTES: Final = (
+    Route(method="GET", path="/waiting", role=role_for("look"), handler=all_waiting.show),
+    Route(method="GET", path="/waiting/payment", role=role_for("look"), handler=one_waiting.show),
+    Route(method="POST", path="/waiting/bind", role=role_for("bind"), handler=one_waiting.propose),
+)
 REFUSED_ROUTES: Final = (
     Route(method="GET", path="/refused", role=role_for("look"), handler=all_refused.show),
     Route(method="GET", path="/refused/{id:[0-9]+}", role=role_for("look"), handler=one_refused.show),
@@ -66,6 +72,7 @@ ACCOUNT_ROUTES: Final = (
 QUEUE_ROUTES: Final = (
     *CASE_ROUTES,
     *PARKED_ROUTES,
+    *WAITING_ROUTES,
     *REFUSED_ROUTES,
     *OUTBOX_ROUTES,
     *ACCOUNT_ROUTES,

@@ -20,6 +20,8 @@ PAGES = {
     "accounts": "/accounts",
     "account": "/accounts/alipay-main",
     "handover": "/handover",
+    "waiting": "/waiting",
+    "closing": "/orders/ORD-1042/close",
     "missing": "/no-such-page",
 }
 PRESENT = tuple(name for name in PAGES if name != "missing")

@@ -8,14 +8,15 @@ from aiohttp import web
 from tillkeeper.desk.acting import Deed, act, actor
 from tillkeeper.desk.context import desk_of
 from tillkeeper.desk.form import BadField, form_of, id_in
-from tillkeeper.desk.pages.claim.one_claim import BINDING, show_claim
+from tillkeeper.desk.pages.claim.binding import BINDING, propose_to_bind
+from tillkeeper.desk.pages.claim.one_claim import show_claim
 from tillkeeper.desk.paths import order_path, order_ref_in
 from tillkeeper.desk.render import shower_for
 from tillkeeper.domain.order.acts import ActRefused
-from tillkeeper.store.apply.bind_waiting import Binding, BindingRefused, bind_in
+from tillkeeper.store.apply.bind_waiting import BindingRefused, bind_as_approved
 from tillkeeper.store.orders import acts as order_acts
 from tillkeeper.store.orders.acts import NoSuchOrder
-from tillkeeper.store.people.approvals import AlreadyProposed, NotOpen, SamePerson, confirm, propose, refuse
+from tillkeeper.store.people.approvals import AlreadyProposed, NotOpen, SamePerson, confirm, refuse
 from tillkeeper.store.postgres.pool import Conn
 
 CONFLICT: Final = 409
@@ -42,15 +43,11 @@ async def propose_binding(request: web.Request) -> web.Response:
         why = form.needed("reason", "claim.needs_why")
     except BadField as bad:
         return await show_claim(request, order_ref, message=shower.say(bad.word), status=BAD)
-    content = {"account": form.text("account"), "payment_ref": form.text("payment"), "order_ref": order_ref}
-    subject = f"payment {content['account']}/{content['payment_ref']}"
-
-    async def work(conn: Conn) -> None:
-        by, now = actor(request).name, desk_of(request).now()
-        await propose(conn, act=BINDING, subject=subject, content=content, reason=why, by=by, now=now)
-
+    money = {"account": form.text("account"), "payment_ref": form.text("payment")}
     try:
-        await act(request, Deed(what="propose to bind", subject=subject, why=why), work)
+        await propose_to_bind(request, **money, order_ref=order_ref, why=why)
+    except NoSuchOrder:
+        raise web.HTTPNotFound from None
     except AlreadyProposed:
         message = shower.say("proposal.already")
         return await show_claim(request, order_ref, message=message, status=CONFLICT)
@@ -80,8 +77,7 @@ async def _confirm(conn: Conn, *, request: web.Request, approval_id: int) -> Non
     approval = await confirm(conn, approval_id, by=person.name, now=now)
     if approval.act != BINDING or approval.content["order_ref"] != order_ref_in(request):
         raise NotOpen
-    binding = Binding(**approval.content, by=approval.proposed_by, confirmed_by=person.name, note=approval.reason)
-    await bind_in(conn, binding, policy=desk.policy(), now=now)
+    await bind_as_approved(conn, approval, confirmed_by=person.name, policy=desk.policy(), now=now)
 
 
 async def refuse_binding(request: web.Request) -> web.Response:

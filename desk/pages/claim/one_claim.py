@@ -10,6 +10,7 @@ from tillkeeper.desk.acting import actor
 from tillkeeper.desk.context import desk_of
 from tillkeeper.desk.navigation import is_open_to
 from tillkeeper.desk.pages.acting_on_orders.offers import acts_for
+from tillkeeper.desk.pages.claim.binding import BINDING
 from tillkeeper.desk.paths import order_ref_in
 from tillkeeper.desk.person import is_enough
 from tillkeeper.desk.render import page, shower_for
@@ -21,7 +22,6 @@ from tillkeeper.gateways.askable import unaskable_by_order
 from tillkeeper.store.people.approvals import Approval, open_approvals
 from tillkeeper.store.search.claim import read_claim
 
-BINDING: Final = "bind waiting money"  # the act that a second person confirms
 OFFERED: Final = (What.CLAIM, What.REMIND, What.HOLD, What.RELEASE)  # beside asking and binding
 APPROVALS_READ: Final = 200  # that are open at once: more are not waited for by anybody
 TONES: Final = {

@@ -114,6 +114,7 @@ FAMILIES = {
     "doing.do_": set(What),
     "doing.refused_": set(Refusal) - {Refusal.IN_DOUBT},
     "doubt.": set(DoubtKind),
+    "waiting.tab_": {"all", "came", "on_its_way", "mismatched"},
     "stuck.": {*WAITS_FOR.values(), "for_person", "for_hold"},
     "now.": {*Truth, *Concern, *(f"{concern}_do" for concern in Concern), "received", "lane", "applied", "told"},
 }

@@ -55,7 +55,8 @@ _CASES: Final = CasePolicy()
 ORDER_BY_REF = "SELECT id FROM orders WHERE order_ref = $1"
 
 
-async def _id_of(conn: Conn, order_ref: str) -> int:
+async def id_of(conn: Conn, order_ref: str) -> int:
+    """Returns the number of an order.  Raises NoSuchOrder."""
     order_id: int | None = await conn.fetchval(ORDER_BY_REF, order_ref)
     if order_id is None:
         raise NoSuchOrder
@@ -64,7 +65,7 @@ async def _id_of(conn: Conn, order_ref: str) -> int:
 
 async def plan(conn: Conn, order_ref: str, wanted: Wanted, *, by: str, now: datetime) -> Plan:
     """Decides an act as it would be decided now, and changes nothing.  Raises NoSuchOrder."""
-    order_id = await _id_of(conn, order_ref)
+    order_id = await id_of(conn, order_ref)
     order = (await read_whole_orders(conn, [order_id]))[order_id]
     seen = await _seen(conn, order)
     try:
@@ -89,7 +90,7 @@ async def carry_out(
 
     Raises NoSuchOrder, ActRefused, or OrderMovedOn where something happened that the person had not `seen`.
     """
-    order_id = await _id_of(conn, order_ref)
+    order_id = await id_of(conn, order_ref)
     order = (await lock_whole_orders(conn, [order_id]))[order_id]
     if seen is not None:
         await _refuse_unseen(conn, order, wanted, seen)

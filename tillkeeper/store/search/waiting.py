@@ -75,9 +75,17 @@ WAITING = """
 SELECT account, payment_ref, order_ref, kind, amount_minor AS amount, currency, recorded_at, seq
 FROM inbox
 WHERE outcome = 'waiting' AND payment_ref IS NOT NULL
-  AND kind IN ('payment.succeeded', 'payment.authorized', 'payment.pending')
+  AND kind = ANY($5::text[]) AND ($4::text IS NULL OR account = $4)
   AND ($2::timestamptz IS NULL OR (recorded_at, seq) < ($2, $3))
 ORDER BY recorded_at DESC, seq DESC LIMIT $1
+"""
+WAITING_LONGEST = """
+SELECT account, payment_ref, order_ref, kind, amount_minor AS amount, currency, recorded_at, seq
+FROM inbox
+WHERE outcome = 'waiting' AND payment_ref IS NOT NULL
+  AND kind = ANY($5::text[]) AND ($4::text IS NULL OR account = $4)
+  AND ($2::timestamptz IS NULL OR (recorded_at, seq) > ($2, $3))
+ORDER BY recorded_at, seq LIMIT $1
 """
 WAITING_OF = """
 SELECT account, payment_ref, order_ref, kind, amount_minor AS amount, currency, recorded_at
@@ -92,19 +100,94 @@ async def list_waiting(conn: Conn, *, limit: int) -> list[WaitingPayment]:
     return (await waiting_part(conn, limit=limit)).payments
 
 
-async def waiting_part(conn: Conn, *, limit: int, after: Place | None = None) -> WaitingPart:
-    """Reads a part of the payments that wait: those of the `limit` latest events behind that place.
+class WaitingFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which payments that wait are read, and which come first."""
+
+    account: str | None = None
+    kinds: tuple[str, ...] = _TELLING
+    longest_first: bool = False
+
+
+EVERYTHING: Final = WaitingFilter()
+
+
+async def waiting_part(
+    conn: Conn, *, limit: int, after: Place | None = None, wanted: WaitingFilter = EVERYTHING
+) -> WaitingPart:
+    """Reads a part of the payments that wait: those of the next `limit` events behind that place, the latest first.
 
     A payment whose events lie apart may stand in two parts.
     """
     place = (None, None) if after is None else (after.at, after.seq)
-    rows = await conn.fetch(WAITING, limit + 1, *place)
+    statement = WAITING_LONGEST if wanted.longest_first else WAITING
+    rows = await conn.fetch(statement, limit + 1, *place, wanted.account, list(wanted.kinds))
     events, goes_on = rows[:limit], len(rows) > limit
     payments = [
         msgspec.structs.replace(each, likely=await _likely(conn, each, by_amount=False)) for each in _payments(events)
     ]
     last = Place(at=events[-1]["recorded_at"], seq=events[-1]["seq"]) if goes_on else None
     return WaitingPart(payments=payments, ends_at=last)
+
+
+class Waits(msgspec.Struct, frozen=True, kw_only=True):
+    """How many payments wait, of the events that were counted, and since when the first does."""
+
+    payments: int
+    oldest: datetime | None
+    is_cut: bool  # there are more events than were counted
+
+
+COUNT_WAITING = """
+SELECT count(DISTINCT (account, payment_ref)) AS payments, count(*) AS events, min(recorded_at) AS oldest FROM (
+    SELECT account, payment_ref, recorded_at FROM inbox
+    WHERE outcome = 'waiting' AND payment_ref IS NOT NULL
+      AND kind IN ('payment.succeeded', 'payment.authorized', 'payment.pending')
+    ORDER BY recorded_at LIMIT $1
+) AS waiting
+"""
+COUNTED_MAX: Final = 10_000  # events: nobody reads a greater number otherwise
+
+
+async def count_waiting(conn: Conn) -> Waits:
+    """Counts the payments that wait."""
+    row = await conn.fetchrow(COUNT_WAITING, COUNTED_MAX)
+    assert row is not None
+    return Waits(payments=row["payments"], oldest=row["oldest"], is_cut=row["events"] >= COUNTED_MAX)
+
+
+class Mismatched(msgspec.Struct, frozen=True, kw_only=True):
+    """Money that was reported for an order and counts for nothing, by the case that says so."""
+
+    case_id: int
+    kind: str
+    account: str | None
+    opened_at: datetime
+    order_ref: str
+    status: str
+    due: int
+    due_currency: str
+    payment_ref: str | None
+    amount: int | None
+    currency: str | None
+
+
+MISMATCHED = """
+SELECT c.id AS case_id, c.kind, c.account, c.opened_at, o.order_ref, o.status, o.amount_minor AS due,
+       o.currency AS due_currency, p.payment_ref, p.amount_minor AS amount, p.currency
+FROM cases c JOIN orders o ON o.id = c.order_id
+LEFT JOIN payments p ON p.order_id = o.id AND c.subject = 'payment:' || p.account || '/' || p.payment_ref
+WHERE c.follow_up_at IS NOT NULL AND c.kind = ANY($1::text[]) AND ($2::text IS NULL OR c.account = $2)
+  AND ($3::bigint IS NULL OR c.id < $3)
+ORDER BY c.id DESC LIMIT $4
+"""
+
+
+async def list_mismatched(
+    conn: Conn, kinds: Iterable[str], *, account: str | None, before: int | None, limit: int
+) -> list[Mismatched]:
+    """Reads money that counts for nothing, of open cases of these kinds, the latest first."""
+    rows = await conn.fetch(MISMATCHED, sorted(kinds), account, before, limit)
+    return [Mismatched(**dict(row)) for row in rows]
 
 
 async def show_waiting(conn: Conn, account: str, payment_ref: str) -> WaitingPayment | None:
