@@ -12,6 +12,7 @@ from tillkeeper.desk.acting import actor
 from tillkeeper.desk.context import Desk, desk_of
 from tillkeeper.desk.live.snapshot import Snapshot
 from tillkeeper.desk.pages.order import gateway_title
+from tillkeeper.desk.person import may_look_on
 from tillkeeper.desk.render import fragment, page, shower_for
 from tillkeeper.desk.show.shower import Shower
 from tillkeeper.domain.statuses import Status
@@ -52,6 +53,8 @@ async def stream(request: web.Request) -> web.StreamResponse:
         await response.write(f"retry: {RETRY_MS}\n\n".encode())
         async with asyncio.timeout(STREAM_S):
             async for _ in desk.feed.follow():
+                if not await may_look_on(request):
+                    break
                 if desk.feed.latest is not None:
                     await response.write(shared_event(request, shower, desk.feed.latest))
     except (TimeoutError, ConnectionError):

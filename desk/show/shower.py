@@ -32,6 +32,20 @@ class Shower(msgspec.Struct, frozen=True, kw_only=True):
         name = f"{subject}.{key}"
         return self.say(name) if name in catalogue() else Markup('<code class="plain">{}</code>').format(self.cut(key))
 
+    def answered(self, result: str) -> Markup:
+        """Writes what came of asking a gateway: kinds of events or a phrase in words, anything else as it is."""
+        return Markup(", ").join(self._answer(part) for part in result.split(", "))
+
+    def _answer(self, part: str) -> Markup:
+        phrase, colon, rest = part.partition(": ")
+        key = phrase.replace(".", "_").replace(" ", "_")
+        if f"kind.{key}" in catalogue():
+            return self.word("kind", key)
+        if f"answer.{key}" not in catalogue():
+            return self.text(part)
+        word = self.word("answer", key)
+        return Markup("{}: {}").format(word, self._answer(rest)) if colon else word
+
     def status(self, status: str) -> Markup:
         """Writes a status: the word, with a shape and a colour for what it means."""
         return Markup('<span class="status {0}"><i aria-hidden="true"></i>{1}</span>').format(

@@ -53,6 +53,7 @@ FAMILIES = {
     "outcome.": {"applied", "no_change", "waiting", "mismatched"},
     "mismatch.": set(Mismatch),
     "evidence.": set(Evidence),
+    "answer.": {"nothing_new", "not_found", "no_answer", "cannot_be_applied", "cannot_ask"},
     "step.": set(Action),
     "next.": {*Action, "query_again", "close_again", "hold_ends", "asked_for", "nothing"},
     "act.": {*ActKind, "bind", "erase"},
