@@ -277,7 +277,7 @@ class Life:
         self._tell([*(self.history.heard[place] for place in places), *self.history.in_the_end], set())
         self._must_wait_rightly()
         order, truth = self.kept.load(), truth_of(self.history.happened)
-        assert order.stored == truth, f"{order.stored} instead of {truth}"
+        assert order.stored == truth, f"it is not as its gateways know it: {order.stored} instead of {truth}"
         self.done["schedules"] += 1
         self.done["steps of schedules"] += self.length
         self._must_end_alike()
@@ -380,16 +380,22 @@ def _must_be_as_sorted(kept: Kept) -> None:
 
 def shortened(seed: int, schedule: list[Step], error: Exception, policy: Policy = POLICY) -> list[Step]:
     """The schedule without the steps that its failure does not need, as far as dropping one after the other shows."""
-    place = 0
+    place, told = 0, _what_of(error)
     while place < len(schedule):
         fewer = schedule[:place] + schedule[place + 1 :]
         try:
             ends_well(seed, fewer, policy)
-        except type(error):
-            schedule = fewer
-        else:
-            place += 1
+        except type(error) as other:
+            if _what_of(other) == told:
+                schedule = fewer
+                continue
+        place += 1
     return schedule
+
+
+def _what_of(error: Exception) -> str:
+    """What is wrong, without the values in which it shows."""
+    return str(error).partition("\n")[0].partition(":")[0]
 
 
 def shown(history: History, schedule: Iterable[Step]) -> str:
