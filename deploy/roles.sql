@@ -170,3 +170,4 @@ GRANT UPDATE (last_used_at) ON api_tokens TO tillkeeper_desk;
 GRANT UPDATE (used_at) ON one_time_links TO tillkeeper_desk;
 GRANT SELECT, INSERT, UPDATE, DELETE ON sessions TO tillkeeper_desk;
 GRANT SELECT, INSERT, UPDATE ON sign_in_attempts TO tillkeeper_desk;
+GRANT SELECT, INSERT, UPDATE, DELETE ON idempotency_keys TO tillkeeper_desk;
