@@ -694,6 +694,7 @@ CREATE TABLE api_tokens (
     expires_at    timestamptz NOT NULL,
     last_used_at  timestamptz,  -- to a minute
     ended_at      timestamptz,
+    scope         text CHECK (scope IN ('health')),  -- it is for this alone; null: for all that its role may
     UNIQUE (person_id, name)
 );
 CREATE INDEX api_tokens_over ON api_tokens (least(expires_at, ended_at));
@@ -754,6 +755,21 @@ CREATE TABLE approvals (
 );
 -- The same is proposed once at a time.
 CREATE UNIQUE INDEX approvals_open ON approvals (act, subject) WHERE decision IS NULL;
+
+-- What programs' acts were answered with, by the idempotency key that they sent: a repeated request is answered again, and
+-- done no more.  A row is written in the transaction of its act, and kept for a day (store/people/idempotency.py).
+CREATE TABLE idempotency_keys (
+    person_id  bigint NOT NULL REFERENCES people,
+    token      text NOT NULL,  -- the name of the API token; empty where a browser sent it
+    key        text NOT NULL CHECK (length(key) BETWEEN 1 AND 255),
+    at         timestamptz NOT NULL,
+    request    bytea NOT NULL CHECK (octet_length(request) = 32),  -- a hash of all of it: the key stands for no other
+    status     integer,
+    answer     bytea CHECK (octet_length(answer) <= 65536),
+    PRIMARY KEY (person_id, token, key)
+);
+CREATE INDEX idempotency_keys_in_time ON idempotency_keys (at);
+CREATE INDEX idempotency_keys_of_token ON idempotency_keys (person_id, token, at);
 
 -- Each audit of the books, and where it ended: the next one goes on from the last that balanced
 -- (docs/decisions/035-audits-go-on.md).
@@ -867,6 +883,7 @@ INSERT INTO schema_versions (version, name, oldest_program, finished_at) VALUES
     (12, 'acts_of_people', 2, now()),
     (13, 'company_accounts', 2, now()),
     (14, 'open_orders', 2, now()),
-    (15, 'guard', 2, now());
+    (15, 'guard', 2, now()),
+    (16, 'api', 2, now());
 
 COMMIT;
