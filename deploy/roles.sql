@@ -56,6 +56,7 @@ GRANT SELECT ON steps, case_entries TO tillkeeper_ingest;  -- an order's history
 GRANT SELECT, INSERT, UPDATE, DELETE ON due_orders TO tillkeeper_ingest;
 GRANT DELETE ON payments, refunds, disputes TO tillkeeper_ingest;  -- what turns out to be another order's moves
 GRANT SELECT, INSERT, DELETE ON refused TO tillkeeper_ingest;
+GRANT SELECT, INSERT, UPDATE, DELETE ON answers_given TO tillkeeper_ingest;  -- how many of each account it answered with what
 GRANT SELECT, INSERT, UPDATE, DELETE ON learnt_keys, hints TO tillkeeper_ingest;
 
 -- The workers apply deliveries to orders, or park them.
