@@ -289,7 +289,7 @@ async def play(port, owner_url):
             except aiohttp.ClientError:
                 return False
 
-        await until(is_up, within_s=60)
+        await until(is_up)
         early, body = a_delivery("evt_1")
         for headers, sent in ((early, body), (early, body), a_delivery("evt_2", secret="whsec_of_somebody_else")):
             async with client.post(PATH, headers=headers, data=sent) as answer:
@@ -298,7 +298,7 @@ async def play(port, owner_url):
         async def waits():
             return await pool.fetchval("SELECT count(*) FROM inbox WHERE outcome = 'waiting'") == 1
 
-        await until(waits, within_s=30)
+        await until(waits)
         for path, told in (("/orders/ORDER-1", order), ("/orders/ORDER-1/refunds/re_1", refund)):
             async with client.put(path, json=told, headers=AUTHORIZED) as answer:
                 assert answer.status == 201, await answer.text()
@@ -312,7 +312,7 @@ async def play(port, owner_url):
             paid = await pool.fetchval("SELECT status = 'paid' FROM orders")
             return paid and await pool.fetchval("SELECT count(*) FROM outbox WHERE due_at IS NOT NULL") == 0
 
-        await until(is_told, within_s=60)
+        await until(is_told)
 
 
 async def look(tmp_path, urls, process):
