@@ -11,6 +11,7 @@
 --   activity, account_health, silences (each account's webhooks and answers, and when they stay away)
 --   backfills, hints (queries for other reasons)
 --   audits, audited_runs (what was proven, up to where)
+--   answers_given (what receivers answer just now)
 --   account_pauses ──< held_deliveries (accounts that wait for a person)      guard_counts, guard_usual (why)
 --   people ──< sessions, api_tokens, one_time_links      access_log, approvals (what they did, and what two of them decide)
 --
@@ -856,6 +857,19 @@ CREATE TABLE guard_usual (
     PRIMARY KEY (account, hour)
 );
 
+-- What receivers answered to deliveries, by spans of ten seconds: the first page shows what comes in also while applying
+-- lags behind.  Counts of every receiver add up; rows go after two hours.
+CREATE TABLE answers_given (
+    since       timestamptz NOT NULL,  -- when the span began
+    account     text NOT NULL,
+    accepted    bigint NOT NULL,  -- 2xx
+    refused     bigint NOT NULL,  -- 4xx
+    put_off     bigint NOT NULL,  -- 5xx: the gateway sends it again
+    accepted_at timestamptz,  -- the last one
+    PRIMARY KEY (since, account),
+    CONSTRAINT some_were_given CHECK (accepted + refused + put_off > 0)
+);
+
 -- What has been done to this schema, one row for each file of migrations/.  Processes look at it: which programs may serve it.
 CREATE TABLE schema_versions (
     version         integer PRIMARY KEY CHECK (version > 0),
@@ -884,6 +898,7 @@ INSERT INTO schema_versions (version, name, oldest_program, finished_at) VALUES
     (13, 'company_accounts', 2, now()),
     (14, 'open_orders', 2, now()),
     (15, 'guard', 2, now()),
-    (16, 'api', 2, now());
+    (16, 'api', 2, now()),
+    (17, 'answers_given', 2, now());
 
 COMMIT;

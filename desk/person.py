@@ -1,18 +1,39 @@
 """Says who sent a request to the desk, and whether their role is enough."""
 
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, Protocol, TypeAlias
 
 from aiohttp import web
 
 from tillkeeper.domain.people import Locale, Person, Role
 
-__all__ = ["CSRF", "PERSON", "Locale", "Needs", "Person", "Role", "csrf_of", "is_enough", "person_of"]
+__all__ = [
+    "CSRF",
+    "MAY_LOOK_ON",
+    "PERSON",
+    "Locale",
+    "Needs",
+    "Person",
+    "Role",
+    "csrf_of",
+    "is_enough",
+    "may_look_on",
+    "person_of",
+]
 
 Needs: TypeAlias = Role | Literal["anyone"]  # "anyone": also who has not signed in
 
 # What the middleware of desk/access/ leaves in each request of somebody who is signed in.
 PERSON: Final = web.RequestKey("person", Person)
 CSRF: Final = web.RequestKey("csrf", str)  # the token of the session, for the hidden field of forms
+
+
+class Looks(Protocol):
+    """Says whether the request would be let in now: what is live goes on for longer than the look at its sender."""
+
+    async def __call__(self) -> bool: ...
+
+
+MAY_LOOK_ON: Final = web.RequestKey("may_look_on", Looks)
 
 
 def person_of(request: web.Request) -> Person | None:
@@ -29,3 +50,8 @@ def csrf_of(request: web.Request) -> str:
 def is_enough(role: Role, needed: Needs) -> bool:
     """Returns whether a person of this role may use what needs that one."""
     return needed == "anyone" or role.allows(needed)
+
+
+async def may_look_on(request: web.Request) -> bool:
+    """Returns whether whoever sent the request is still signed in, with a role that is enough."""
+    return await request[MAY_LOOK_ON]()

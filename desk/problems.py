@@ -10,7 +10,7 @@ from aiohttp import web
 
 from tillkeeper.desk.json_problems import RETRY_AFTER_S, Problem, is_api, problem_of, problem_response
 from tillkeeper.desk.render import page
-from tillkeeper.desk.route import route_of
+from tillkeeper.desk.route import name_of_route, route_of
 from tillkeeper.store.postgres.sqlstates import DATABASE_ERRORS
 
 log = structlog.get_logger()
@@ -39,7 +39,7 @@ async def show_problems(
         log.warning("desk_without_database", error=repr(error))
         return page(request, "problem.html", status=503, kind="database")
     except Exception:
-        log.exception("desk_failed", path=request.path)
+        log.exception("desk_failed", route=name_of_route(request))
         return page(request, "problem.html", status=500, kind="ours")
 
 
@@ -57,5 +57,5 @@ async def _answer_program(
         log.warning("desk_without_database", error=repr(error))
         return problem_response(Problem(503, "the database does not answer, or is busy", retry_after_s=RETRY_AFTER_S))
     except Exception:
-        log.exception("desk_failed", path=request.path)
+        log.exception("desk_failed", route=name_of_route(request))
         return problem_response(Problem(500, "the request met an error that nobody foresaw"))

@@ -43,3 +43,9 @@ def route_of(request: web.Request) -> Route | None:
     if resource is None:
         return None
     return request.app[ROUTE_BY_PLACE].get((request.method, resource.canonical))
+
+
+def name_of_route(request: web.Request) -> str:
+    """Returns the pattern of the request's route, for logs: a path itself may hold a one-time link's token."""
+    route = route_of(request)
+    return "none" if route is None else route.path

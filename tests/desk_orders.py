@@ -86,35 +86,33 @@ async def a_refunded_order(pool: asyncpg.Pool):
     )
 
 
-async def a_hostile_order(pool: asyncpg.Pool, order_ref: str = HOSTILE):
+async def a_hostile_order(pool: asyncpg.Pool, order_ref: str = HOSTILE, text: str = HOSTILE):
     """Each text that a stranger decides is hostile."""
     await an_order(pool, order_ref)
-    of = {"order_ref": order_ref, "payment_ref": f"P{HOSTILE}"}
+    of = {"order_ref": order_ref, "payment_ref": f"P{text}"}
     await tell(
         pool,
         of_alipay(
             Kind.PAYMENT_FAILED,
             failure=FailureClass.UNKNOWN,
-            failure_code=HOSTILE,
-            method=HOSTILE,
-            event_id=f"E{HOSTILE}",
+            failure_code=text,
+            method=text,
+            event_id=f"E{text}",
             **of,
         ),
-        body=HOSTILE.encode() * 100,
-        headers=((HOSTILE, HOSTILE),),
-        query=HOSTILE,
+        body=text.encode() * 100,
+        headers=((text, text),),
+        query=text,
     )
-    await tell(pool, of_alipay(amount=12_900, second=5, method=HOSTILE, **of), at=NOON + 5 * SECOND)
-    await tell(pool, of_alipay(Kind.REFUND_FAILED, 10, refund_ref=f"R{HOSTILE}", amount=5, **of), at=NOON + 10 * SECOND)
-    await tell(
-        pool, of_alipay(Kind.DISPUTE_OPENED, 20, dispute_ref=f"D{HOSTILE}", amount=5, **of), at=NOON + 20 * SECOND
-    )
+    await tell(pool, of_alipay(amount=12_900, second=5, method=text, **of), at=NOON + 5 * SECOND)
+    await tell(pool, of_alipay(Kind.REFUND_FAILED, 10, refund_ref=f"R{text}", amount=5, **of), at=NOON + 10 * SECOND)
+    await tell(pool, of_alipay(Kind.DISPUTE_OPENED, 20, dispute_ref=f"D{text}", amount=5, **of), at=NOON + 20 * SECOND)
     await repeat_on_conflict(
-        pool, lambda conn: order_acts.ask_gateway(conn, order_ref, by=HOSTILE, note=HOSTILE * 40, now=NOON + MINUTE)
+        pool, lambda conn: order_acts.ask_gateway(conn, order_ref, by=text, note=text * 40, now=NOON + MINUTE)
     )
     for row in await pool.fetch("SELECT id FROM cases WHERE closed_at IS NULL"):
         await repeat_on_conflict(
-            pool, lambda conn, row=row: case_acts.assign(conn, row["id"], owner=HOSTILE, by=HOSTILE, now=NOON)
+            pool, lambda conn, row=row: case_acts.assign(conn, row["id"], owner=text, by=text, now=NOON)
         )
 
 

@@ -11,16 +11,16 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from aiohttp.typedefs import Handler, Middleware
 
+from tests.signers import signers_at
 from tillkeeper import clock
 from tillkeeper.desk.app import build_app
 from tillkeeper.desk.context import Desk
 from tillkeeper.desk.live.feed import Feed
 from tillkeeper.desk.live.snapshot import read_snapshot
-from tillkeeper.desk.person import CSRF, PERSON, Locale, Person, Role
+from tillkeeper.desk.person import CSRF, MAY_LOOK_ON, PERSON, Locale, Person, Role
 from tillkeeper.desk.route import route_of
 from tillkeeper.loops import start
 from tillkeeper.policy.reading import load_policy
-from tillkeeper.sandbox.accounts import new_signers
 from tillkeeper.sandbox.simulators.registry import simulator_of
 from tillkeeper.settings import Settings
 
@@ -37,6 +37,11 @@ def a_person(role: Role = Role.VIEWER, locale: Locale = "en", name: str = "Ada")
     return Person(id=1, name=name, role=role, locale=locale)
 
 
+async def for_ever() -> bool:
+    """Whoever the test has signed in stays so."""
+    return True
+
+
 def signed_in(person: Person) -> Middleware:
     """Stands where desk/access stands: names this person in each request, whatever the route needs."""
 
@@ -44,7 +49,7 @@ def signed_in(person: Person) -> Middleware:
     async def name_person(request: web.Request, handler: Handler) -> web.StreamResponse:
         route = route_of(request)
         if route is None or route.role != "anyone":
-            request[PERSON], request[CSRF] = person, TOKEN
+            request[PERSON], request[CSRF], request[MAY_LOOK_ON] = person, TOKEN, for_ever
         return await handler(request)
 
     return name_person
@@ -55,14 +60,20 @@ def accounts() -> dict[str, object]:
     """Accounts at gateways, as the configuration has them; their keys take a while to make."""
     return {
         name: {"gateway": signer.gateway, **simulator_of(signer.gateway).settings(signer)}
-        for name, signer in new_signers().items()
+        for name, signer in signers_at().items()
     }
+
+
+@cache
+def settings() -> Settings:
+    """Settings with these accounts; they cannot be changed, and to check all their keys takes a while, too."""
+    return Settings(database_url="postgresql://localhost/unused", accounts=accounts())
 
 
 def a_desk(pool: asyncpg.Pool, **changes: object) -> Desk:
     policy = load_policy()
     fields = {
-        "settings": Settings(database_url="postgresql://localhost/unused", accounts=accounts()),
+        "settings": settings(),
         "pool": pool,
         "policy": lambda: policy,
         "now": clock.now,

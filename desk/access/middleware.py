@@ -7,6 +7,7 @@ cookie           ──> a session ─> a person ─> their role is enough ─> 
 
 import json
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 from urllib.parse import quote
 
@@ -27,12 +28,13 @@ from tillkeeper.desk.access.csrf import READING, carries, csrf_token, is_from_he
 from tillkeeper.desk.access.identity import API_TOKEN, SESSION
 from tillkeeper.desk.context import desk_of
 from tillkeeper.desk.json_problems import Problem, is_api
-from tillkeeper.desk.person import CSRF, PERSON, Needs, Role, is_enough
+from tillkeeper.desk.person import CSRF, MAY_LOOK_ON, PERSON, Needs, Role, is_enough
 from tillkeeper.desk.render import page
-from tillkeeper.desk.route import route_of
+from tillkeeper.desk.route import name_of_route, route_of
 from tillkeeper.store.people.random_tokens import new_token
 from tillkeeper.store.people.sessions import session_of
 from tillkeeper.store.people.tokens import token_of
+from tillkeeper.store.postgres.sqlstates import DATABASE_ERRORS
 
 log = structlog.get_logger()
 
@@ -53,14 +55,30 @@ def access(trusted_proxies: Sequence[Network]) -> Middleware:
             return await _serve_visitor(request, handler)
         if _comes_by_a_link_from_elsewhere(request) and not is_api(request):
             return page(request, "once_more.html")
-        authorization = request.headers.get(hdrs.AUTHORIZATION)
-        if authorization is not None:
-            await _let_program_in(request, authorization, needed)
-        else:
-            await _let_person_in(request, needed)
+        await _let_in(request, needed)
+        request[MAY_LOOK_ON] = partial(_is_still_let_in, request, needed)
         return await handler(request)
 
     return let_in
+
+
+async def _let_in(request: web.Request, needed: Needs) -> None:
+    authorization = request.headers.get(hdrs.AUTHORIZATION)
+    if authorization is not None:
+        await _let_program_in(request, authorization, needed)
+    else:
+        await _let_person_in(request, needed)
+
+
+async def _is_still_let_in(request: web.Request, needed: Needs) -> bool:
+    """Looks again.  While the database is away nothing new is shown, so that whoever looks on sees nothing more."""
+    try:
+        await _let_in(request, needed)
+    except (web.HTTPException, Problem):
+        return False
+    except DATABASE_ERRORS:
+        return True
+    return True
 
 
 def _needed(request: web.Request) -> Needs:
@@ -115,7 +133,7 @@ async def _let_person_in(request: web.Request, needed: Needs) -> None:
         raise _to_sign_in(request)
     request[PERSON], request[CSRF], request[SESSION] = session.person, csrf_token(token), session.id
     if not is_enough(session.person.role, needed):
-        log.info("desk_role_refused", person=session.person.name, path=request.path)
+        log.info("desk_role_refused", person=session.person.name, route=name_of_route(request))
         why = f"this takes the role {needed}; you have {session.person.role}"
         raise Problem(web.HTTPForbidden.status_code, why) if is_api(request) else web.HTTPForbidden
     if request.method not in READING:
@@ -124,7 +142,7 @@ async def _let_person_in(request: web.Request, needed: Needs) -> None:
 
 async def _refuse_foreign(request: web.Request) -> None:
     if not is_from_here(request) or not await carries(request, request[CSRF]):
-        log.warning("desk_foreign_form_refused", path=request.path)
+        log.warning("desk_foreign_form_refused", route=name_of_route(request))
         if is_api(request):
             why = "a session's cookie alone changes nothing"
             raise Problem(

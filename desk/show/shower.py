@@ -13,6 +13,7 @@ from markupsafe import Markup
 from tillkeeper.desk.person import Locale
 from tillkeeper.desk.show import money, numbers, texts, times
 from tillkeeper.desk.words import catalogue, say
+from tillkeeper.domain.order.case_texts import NOW, state_in, subject_in
 from tillkeeper.domain.statuses import Status
 
 
@@ -31,6 +32,20 @@ class Shower(msgspec.Struct, frozen=True, kw_only=True):
         """Writes the word for a key of the domain; the key itself, marked as such, where there is no word yet."""
         name = f"{subject}.{key}"
         return self.say(name) if name in catalogue() else Markup('<code class="plain">{}</code>').format(self.cut(key))
+
+    def answered(self, result: str) -> Markup:
+        """Writes what came of asking a gateway: kinds of events or a phrase in words, anything else as it is."""
+        return Markup(", ").join(self._answer(part) for part in result.split(", "))
+
+    def _answer(self, part: str) -> Markup:
+        phrase, colon, rest = part.partition(": ")
+        key = phrase.replace(".", "_").replace(" ", "_")
+        if f"kind.{key}" in catalogue():
+            return self.word("kind", key)
+        if f"answer.{key}" not in catalogue():
+            return self.text(part)
+        word = self.word("answer", key)
+        return Markup("{}: {}").format(word, self._answer(rest)) if colon else word
 
     def status(self, status: str) -> Markup:
         """Writes a status: the word, with a shape and a colour for what it means."""
@@ -94,6 +109,22 @@ class Shower(msgspec.Struct, frozen=True, kw_only=True):
         return Markup('<bdi class="ref" data-copy="{0}" title="{0}">{1}</bdi>').format(
             texts.visible(reference), texts.cut_in_the_middle(reference)
         )
+
+    def subject(self, text: str) -> Markup:
+        """Writes what a case is about, in words, with the reference."""
+        found = subject_in(text)
+        if found is None:
+            return self.ref(text)
+        account = Markup("") if found.account is None else Markup(" <small>{}</small>").format(self.cut(found.account))
+        return Markup("{} {}{}").format(self.say(f"subject.{found.word}"), self.ref(found.ref), account)
+
+    def state(self, text: str) -> Markup:
+        """Writes the state that a case's reason is in, with its amounts in major units."""
+        found = state_in(text.removeprefix(NOW))
+        if found is None or f"object.{found.word}" not in catalogue():
+            return self.text(text)
+        sums = [Markup(" {}").format(self.money(minor, currency)) for minor, currency in found.sums]
+        return Markup("").join([self.say(f"object.{found.word}"), *sums])
 
     def short(self, reference: str) -> str:
         """Returns a reference, cut in the middle, for who isolates it."""

@@ -52,10 +52,10 @@
     print.addEventListener("click", () => window.print());
   }
 
-  // A click on a reference, or on a button beside a text, copies all of it.
+  // A click on a reference, or on a button beside a text, copies all of it; on one that is a link it follows that.
   document.addEventListener("click", async (event) => {
     const target = event.target.closest("[data-copy]");
-    if (!target || !navigator.clipboard || String(getSelection())) return;
+    if (!target || target.closest("a") || !navigator.clipboard || String(getSelection())) return;
     event.preventDefault();
     await navigator.clipboard.writeText(target.dataset.copy);
     target.dataset.told = words.copied;

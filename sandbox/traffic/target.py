@@ -25,8 +25,10 @@ from tillkeeper.sandbox.servers.child import Child, free_ports
 from tillkeeper.sandbox.signer import Signer
 from tillkeeper.sandbox.simulators.apis import api_handlers
 from tillkeeper.sandbox.simulators.registry import ledger_of
-from tillkeeper.sandbox.traffic.first_admin import link_of_first_admin
-from tillkeeper.settings import PREFIX, IngestSettings, Settings
+from tillkeeper.sandbox.traffic.first_look import ACCOUNT, leave_first_look
+from tillkeeper.sandbox.traffic.newcomers import FIRST, SECOND, link_of
+from tillkeeper.settings import PREFIX, IngestSettings, Settings, load_settings
+from tillkeeper.store.postgres.pool import open_pool
 
 READY_WITHIN_S: Final = 60.0  # it takes two or three
 STOP_WITHIN_S: Final = 75.0  # `tillkeeper run` gives each of its children up to 60 s; all is done in one or two
@@ -105,9 +107,27 @@ async def own_target(
         stack.push_async_callback(child.stop, signal.SIGTERM, within_s=STOP_WITHIN_S)
         await _until_ready(child, target.url, stop)
         await _until_ready(child, target.desk_url, stop, path="/sign-in")
-        link = await link_of_first_admin(database_url, target.desk_url)
-        say(f"pages for people, signed in once by this address: {link}")
+        await _open_desk(target, say, stop)
+        _go_on(stop)
         yield msgspec.structs.replace(target, own=child)
+
+
+async def _open_desk(target: Target, say: Callable[[str], None], stop: asyncio.Event) -> None:
+    """Has something to be seen to at the desk, and says how people come in."""
+    if ACCOUNT in target.signers:
+        gateway = load_settings(target.config).build_gateways()[ACCOUNT]
+        async with await open_pool(target.database_url, max_size=1) as pool:
+            await leave_first_look(
+                pool,
+                signer=target.signers[ACCOUNT],
+                gateway=gateway,
+                ledger=target.ledger,
+                stop=stop,
+            )
+    link = await link_of(FIRST, target.database_url, target.desk_url)
+    say(f"pages for people, signed in once by this address: {link}")
+    link = await link_of(SECOND, target.database_url, target.desk_url)
+    say(f"a second person, for what takes two: {link}")
 
 
 @asynccontextmanager

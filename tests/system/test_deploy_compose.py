@@ -1,6 +1,7 @@
 """Compose: what it starts is started here as plain processes, behind a real nginx with TLS, and an order is paid."""
 
 import asyncio
+import json
 import os
 import re
 import shlex
@@ -16,6 +17,7 @@ import aiohttp
 import pytest
 import yaml
 from typer.testing import CliRunner
+from yarl import URL
 
 from tests.system.checking import Authority, an_authority
 from tests.system.commands import ENVIRON, Serving, in_process
@@ -210,19 +212,23 @@ def nginx() -> str:
 
 
 @asynccontextmanager
-async def proxied(nginx: str, directory: Path, authority: Authority, *, to_port: int) -> AsyncIterator[str]:
-    """deploy/nginx.conf, with another port, certificate and upstream."""
+async def proxied(
+    nginx: str, directory: Path, authority: Authority, *, to_port: int, to_desk: int
+) -> AsyncIterator[str]:
+    """deploy/nginx.conf, with another port, other certificates, upstreams and people."""
     [port] = free_ports(1)
     pem = authority.certificate()
     site = (DEPLOY / "nginx.conf").read_text()
-    for shipped, here in {
-        "listen 443 ssl;": f"listen 127.0.0.1:{port} ssl;",
-        "listen [::]:443 ssl;": "",
-        "server 127.0.0.1:8080;": f"server 127.0.0.1:{to_port};",
-        "/etc/ssl/pay.example.com/fullchain.pem": str(pem),
-        "/etc/ssl/pay.example.com/privkey.pem": str(pem),
-    }.items():
-        assert site.count(shipped) == 1
+    for shipped, here, times in (
+        ("listen 443 ssl;", f"listen 127.0.0.1:{port} ssl;", 2),
+        ("listen [::]:443 ssl;", "", 2),
+        ("server 127.0.0.1:8080;", f"server 127.0.0.1:{to_port};", 1),
+        ("server 127.0.0.1:8090;", f"server 127.0.0.1:{to_desk};", 1),
+        ("allow 10.0.0.0/8; # people", "allow 127.0.0.1;", 1),
+        *((f"/etc/ssl/{name}.example.com/fullchain.pem", str(pem), 1) for name in ("pay", "desk")),
+        *((f"/etc/ssl/{name}.example.com/privkey.pem", str(pem), 1) for name in ("pay", "desk")),
+    ):
+        assert site.count(shipped) == times
         site = site.replace(shipped, here)
     (directory / "site.conf").write_text(site)
     (directory / "nginx.conf").write_text(NGINX.format(directory=directory))
@@ -254,9 +260,12 @@ async def test_what_compose_starts_takes_an_order_from_webhook_to_paid(
         for role in ROLES:
             await inside.enter_async_context(stack.running(role))
         port = stack.ports["INGEST__PORT"]
-        url = await inside.enter_async_context(proxied(nginx, tmp_path, authority, to_port=port))
+        to_desk = stack.ports["DESK__PORT"]
+        proxy = proxied(nginx, tmp_path, authority, to_port=port, to_desk=to_desk)
+        url = await inside.enter_async_context(proxy)
         trusting = aiohttp.TCPConnector(ssl=ssl.create_default_context(cafile=authority.path))
-        outside = await inside.enter_async_context(aiohttp.ClientSession(url, connector=trusting))
+        jar = aiohttp.CookieJar(unsafe=True)
+        outside = await inside.enter_async_context(aiohttp.ClientSession(url, connector=trusting, cookie_jar=jar))
         own = {"Authorization": f"Bearer {stack.token}"}
         within = await inside.enter_async_context(aiohttp.ClientSession(f"http://127.0.0.1:{port}", headers=own))
         await until(lambda: answers(outside), within_s=120)
@@ -264,6 +273,7 @@ async def test_what_compose_starts_takes_an_order_from_webhook_to_paid(
         for role in ROLES:
             await until(lambda role=role: stack.is_healthy(role), within_s=60)
         await only_webhooks_are_public(outside)
+        await people_come_by_https(stack, outside)
         await a_new_secret_counts_once_its_file_is_there(stack, outside)
 
 
@@ -299,6 +309,27 @@ async def only_webhooks_are_public(outside: aiohttp.ClientSession) -> None:
     for path, status in {"/orders/ORDER-1": 403, "/readyz": 404, "/metrics": 404, "/": 404}.items():
         async with outside.get(path) as answer:
             assert answer.status == status, path
+
+
+async def people_come_by_https(stack: Stack, outside: aiohttp.ClientSession) -> None:
+    """Cookies are for https alone whatever a browser claims, and what is live is not held back."""
+    add = {**OURS["desk"], "command": ["user", "add", "mei", "--role", "viewer", "--json"]}
+    added = await asyncio.create_subprocess_exec(*stack.command(add), env=stack.environ(add), stdout=PIPE)
+    link = json.loads((await added.communicate())[0])["link"]
+    path = URL(link).path
+    desk = {"Host": "desk.example.com", "X-Forwarded-Proto": "http"}
+    async with outside.get(path, headers=desk) as answer:
+        page = await answer.text()
+        assert answer.headers["Strict-Transport-Security"] == "max-age=31536000"
+        assert answer.headers["Set-Cookie"].startswith("__Host-tk_visitor=")
+    [csrf] = re.findall(r'name="csrf" value="(\w+)"', page)
+    fields = {"csrf": csrf, "password": "a fine long password", "again": "a fine long password"}
+    origin = {"Origin": "https://desk.example.com", "Sec-Fetch-Site": "same-origin"}
+    async with outside.post(path, headers=desk | origin, data=fields, allow_redirects=False) as answer:
+        assert answer.status == 303, await answer.text()
+    async with outside.get("/now/stream", headers=desk | {"Accept": "text/event-stream"}) as stream:
+        assert stream.status == 200
+        assert (await stream.content.readline()).startswith(b"retry: ")
 
 
 async def a_new_secret_counts_once_its_file_is_there(stack: Stack, outside: aiohttp.ClientSession) -> None:

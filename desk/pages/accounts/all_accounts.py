@@ -67,7 +67,9 @@ def sentence_of(shower: Shower, state: AccountState) -> str:
         case "unanswering":
             return shower.say("accounts.unanswering", span=shower.since(state.seen.unanswering_since or shower.now))
         case "failing":
-            methods = ", ".join(shower.cut(way.method or "?") for way in state.failing)
+            methods = ", ".join(
+                shower.cut(way.method) if way.method else shower.say("accounts.not_said") for way in state.failing
+            )
             return shower.say("accounts.failing", methods=methods)
         case word:
             return shower.say("accounts.talks" if word == "talks" else "accounts.quiet")

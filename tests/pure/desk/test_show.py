@@ -66,6 +66,13 @@ def test_numbers_have_the_digits_that_say_something():
 
 def test_what_cannot_be_seen_is_spelt_out():
     assert texts.visible("ORD\u202e24\x00\u2028x\u3000y") == "ORD\\u202e24\\x00 x y"
+
+
+def test_marks_are_stacked_no_higher_than_any_script_does():
+    assert texts.visible("Vie\u0302\u0323t ที่") == "Vie\u0302\u0323t ที่"
+    assert texts.visible("e" + "\u0336" * 5) == "e" + "\u0336" * 3 + "\\u0336" * 2
+    assert texts.visible("\u0336e") == "\\u0336e", "it would stand on what is before the text"
+    assert texts.cut_in_the_middle("x" * 20 + "\u0336" * 10) == "xxxxxxxxxx…36\\u0336"
     assert texts.cut("x" * 301) == "x" * 300 + "…"
     assert texts.cut_in_the_middle("pi_3OabcdefghijklmnopqrstuvwxyZ12345") == "pi_3Oabcde…yZ12345"[:10] + "…xyZ12345"
     assert texts.cut_in_the_middle("ORD-1042") == "ORD-1042"
@@ -79,3 +86,19 @@ def test_no_text_of_outsiders_is_more_than_text(text):
         assert "<" not in inside
         assert str(shown).isprintable()
     assert str(shower.ref(text)).count('"') == 6, "a quote in a reference ends no attribute"
+
+
+@pytest.mark.parametrize(
+    ("result", "said"),
+    [
+        ("payment.pending, refund.succeeded", "支付处理中, 退款成功"),
+        ("nothing new", "没有新情况"),
+        ("no answer: timed out, <b>", "没有回答: <bdi>timed out</bdi>, <bdi>&lt;b&gt;</bdi>"),
+        ("cannot be applied: payment.failed", "无法入账: 支付失败"),
+        ("cannot_ask", "无法查询"),
+        ("another: word", "<bdi>another: word</bdi>"),
+    ],
+)
+def test_what_a_gateway_answered_is_said_in_words(result, said):
+    shower = Shower(locale="zh", zone=SHANGHAI, now=NOW)
+    assert str(shower.answered(result)) == said

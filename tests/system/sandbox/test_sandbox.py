@@ -18,6 +18,7 @@ from tests.system.receiving import SECRET, TOKEN
 from tillkeeper.sandbox.servers.child import free_ports
 
 WITHIN_S = 300.0  # of which 15 on idle cores
+LEFT = 3  # deliveries of the orders for a first look at the desk, which are applied before it plays
 
 
 @pytest.fixture
@@ -79,7 +80,7 @@ def check_numbers(told: dict) -> None:
     assert 0 < told["duplicates"] < told["accepted"]
     # What got no answer in time may be durable all the same.
     assert told["accepted"] <= told["applied"] <= told["accepted"] + told["unanswered"]
-    assert told["audit"]["deliveries"] == told["applied"]
+    assert told["audit"]["deliveries"] == told["applied"] + LEFT
     assert list(told["lanes"]) == ["spool"]
     assert 0 < told["accept_ms"]["p50"] <= told["accept_ms"]["p99"]
     assert all(counts["accepted"] for counts in told["accounts"].values())
