@@ -11,6 +11,7 @@
 --   activity, account_health, silences (each account's webhooks and answers, and when they stay away)
 --   backfills, hints (queries for other reasons)
 --   audits, audited_runs (what was proven, up to where)
+--   answers_given (what receivers answer just now)
 --   account_pauses ──< held_deliveries (accounts that wait for a person)      guard_counts, guard_usual (why)
 --   people ──< sessions, api_tokens, one_time_links      access_log, approvals (what they did, and what two of them decide)
 --
@@ -694,6 +695,7 @@ CREATE TABLE api_tokens (
     expires_at    timestamptz NOT NULL,
     last_used_at  timestamptz,  -- to a minute
     ended_at      timestamptz,
+    scope         text CHECK (scope IN ('health')),  -- it is for this alone; null: for all that its role may
     UNIQUE (person_id, name)
 );
 CREATE INDEX api_tokens_over ON api_tokens (least(expires_at, ended_at));
@@ -754,6 +756,21 @@ CREATE TABLE approvals (
 );
 -- The same is proposed once at a time.
 CREATE UNIQUE INDEX approvals_open ON approvals (act, subject) WHERE decision IS NULL;
+
+-- What programs' acts were answered with, by the idempotency key that they sent: a repeated request is answered again, and
+-- done no more.  A row is written in the transaction of its act, and kept for a day (store/people/idempotency.py).
+CREATE TABLE idempotency_keys (
+    person_id  bigint NOT NULL REFERENCES people,
+    token      text NOT NULL,  -- the name of the API token; empty where a browser sent it
+    key        text NOT NULL CHECK (length(key) BETWEEN 1 AND 255),
+    at         timestamptz NOT NULL,
+    request    bytea NOT NULL CHECK (octet_length(request) = 32),  -- a hash of all of it: the key stands for no other
+    status     integer,
+    answer     bytea CHECK (octet_length(answer) <= 65536),
+    PRIMARY KEY (person_id, token, key)
+);
+CREATE INDEX idempotency_keys_in_time ON idempotency_keys (at);
+CREATE INDEX idempotency_keys_of_token ON idempotency_keys (person_id, token, at);
 
 -- Each audit of the books, and where it ended: the next one goes on from the last that balanced
 -- (docs/decisions/035-audits-go-on.md).
@@ -840,6 +857,19 @@ CREATE TABLE guard_usual (
     PRIMARY KEY (account, hour)
 );
 
+-- What receivers answered to deliveries, by spans of ten seconds: the first page shows what comes in also while applying
+-- lags behind.  Counts of every receiver add up; rows go after two hours.
+CREATE TABLE answers_given (
+    since       timestamptz NOT NULL,  -- when the span began
+    account     text NOT NULL,
+    accepted    bigint NOT NULL,  -- 2xx
+    refused     bigint NOT NULL,  -- 4xx
+    put_off     bigint NOT NULL,  -- 5xx: the gateway sends it again
+    accepted_at timestamptz,  -- the last one
+    PRIMARY KEY (since, account),
+    CONSTRAINT some_were_given CHECK (accepted + refused + put_off > 0)
+);
+
 -- What has been done to this schema, one row for each file of migrations/.  Processes look at it: which programs may serve it.
 CREATE TABLE schema_versions (
     version         integer PRIMARY KEY CHECK (version > 0),
@@ -867,6 +897,8 @@ INSERT INTO schema_versions (version, name, oldest_program, finished_at) VALUES
     (12, 'acts_of_people', 2, now()),
     (13, 'company_accounts', 2, now()),
     (14, 'open_orders', 2, now()),
-    (15, 'guard', 2, now());
+    (15, 'guard', 2, now()),
+    (16, 'api', 2, now()),
+    (17, 'answers_given', 2, now());
 
 COMMIT;

@@ -56,6 +56,7 @@ GRANT SELECT ON steps, case_entries TO tillkeeper_ingest;  -- an order's history
 GRANT SELECT, INSERT, UPDATE, DELETE ON due_orders TO tillkeeper_ingest;
 GRANT DELETE ON payments, refunds, disputes TO tillkeeper_ingest;  -- what turns out to be another order's moves
 GRANT SELECT, INSERT, DELETE ON refused TO tillkeeper_ingest;
+GRANT SELECT, INSERT, UPDATE, DELETE ON answers_given TO tillkeeper_ingest;  -- how many of each account it answered with what
 GRANT SELECT, INSERT, UPDATE, DELETE ON learnt_keys, hints TO tillkeeper_ingest;
 
 -- The workers apply deliveries to orders, or park them.
@@ -87,6 +88,7 @@ GRANT SELECT, INSERT ON outbox, named_elsewhere TO tillkeeper_sweep;
 GRANT SELECT, DELETE ON refused, delivery_bodies, delivery_bodies_other TO tillkeeper_sweep;
 GRANT EXECUTE ON FUNCTION make_body_week(date), drop_body_week(date) TO tillkeeper_sweep;  -- bodies by weeks
 GRANT SELECT, INSERT, UPDATE, DELETE ON activity, due_orders TO tillkeeper_sweep;
+GRANT INSERT, UPDATE (finding) ON account_pauses TO tillkeeper_sweep;  -- answers may have one paused; the right to lock it
 GRANT SELECT, INSERT, UPDATE, DELETE ON guard_usual TO tillkeeper_sweep;
 GRANT DELETE ON guard_counts TO tillkeeper_sweep;
 GRANT SELECT (pause_id, position) ON held_deliveries TO tillkeeper_sweep;
@@ -96,6 +98,7 @@ GRANT SELECT (position, put_at) ON spool TO tillkeeper_sweep;  -- it counts what
 -- change a column of it: one that no status comes from.
 GRANT SELECT, UPDATE (changed_at) ON orders TO tillkeeper_notify;
 GRANT SELECT ON payments, refunds, disputes, parked TO tillkeeper_notify;
+GRANT SELECT (account, ended_at) ON account_pauses TO tillkeeper_notify;  -- nobody is told anything meanwhile
 GRANT SELECT, INSERT, UPDATE ON cases, outbox TO tillkeeper_notify;
 GRANT INSERT ON case_entries TO tillkeeper_notify;
 
@@ -170,3 +173,4 @@ GRANT UPDATE (last_used_at) ON api_tokens TO tillkeeper_desk;
 GRANT UPDATE (used_at) ON one_time_links TO tillkeeper_desk;
 GRANT SELECT, INSERT, UPDATE, DELETE ON sessions TO tillkeeper_desk;
 GRANT SELECT, INSERT, UPDATE ON sign_in_attempts TO tillkeeper_desk;
+GRANT SELECT, INSERT, UPDATE, DELETE ON idempotency_keys TO tillkeeper_desk;

@@ -8,7 +8,7 @@ from typing import TypeVar
 import msgspec
 from aiohttp import web
 
-from tillkeeper.desk.access.identity import note_act
+from tillkeeper.desk.access.identity import API_TOKEN, note_act
 from tillkeeper.desk.context import desk_of
 from tillkeeper.desk.person import Person, person_of
 from tillkeeper.store.postgres.pool import Conn
@@ -30,6 +30,12 @@ def actor(request: web.Request) -> Person:
     person = person_of(request)
     assert person is not None  # no route of an act is for anyone
     return person
+
+
+def by_of(request: web.Request) -> str:
+    """Returns the name that an act is written down under: a token's stands behind its person's."""
+    token = request.get(API_TOKEN)
+    return actor(request).name if token is None else f"{actor(request).name}/{token}"
 
 
 async def act(request: web.Request, deed: Deed, work: Callable[[Conn], Awaitable[Result]]) -> Result:

@@ -5,6 +5,7 @@ from typing import Final
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
+from tillkeeper.desk.api.limits import LIMITER, Limiter
 from tillkeeper.desk.api.reads.accounts import HEALTH_CACHE, HealthCache
 from tillkeeper.desk.context import DESK, Desk
 from tillkeeper.desk.headers import set_headers
@@ -21,6 +22,7 @@ def build_app(desk: Desk, access: Middleware) -> web.Application:
     app = web.Application(client_max_size=BODY_BYTES_MAX, middlewares=[show_problems, access])
     app[DESK] = desk
     app[HEALTH_CACHE] = HealthCache()
+    app[LIMITER] = Limiter()
     app.on_response_prepare.append(set_headers)
     add_routes(app, ROUTES)
     return app

@@ -7,6 +7,7 @@ import msgspec
 from aiohttp import web
 
 from tillkeeper.desk.person import Needs
+from tillkeeper.domain.people import Scope
 
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -19,6 +20,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     role: Needs
     handler: Handler
     is_stream: bool = False  # what it answers takes as long as somebody looks
+    scope: Scope | None = None  # of the tokens that are for this alone
 
 
 # By method and path, without patterns.

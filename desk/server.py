@@ -133,6 +133,7 @@ async def _listen(settings: Settings, desk: Desk, stack: AsyncExitStack) -> int:
         keepalive_timeout=KEEPALIVE_S,
         shutdown_timeout=SHUTDOWN_S,
         max_line_size=ADDRESS_BYTES_MAX,
+        auto_decompress=False,  # a body of a few bytes would take any memory
     )
     await runner.setup()
     stack.push_async_callback(runner.cleanup)

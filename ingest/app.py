@@ -19,6 +19,7 @@ from tillkeeper.counters_at_zero import start_receiver_counters
 from tillkeeper.domain.delivery import EnvelopeKeys
 from tillkeeper.gateways.base import Gateway
 from tillkeeper.ingest import openapi
+from tillkeeper.ingest.answers_given import AnswersGiven
 from tillkeeper.ingest.connections import Begin, BoundedConnection
 from tillkeeper.ingest.health import Health
 from tillkeeper.ingest.hints import Hints
@@ -58,6 +59,7 @@ class Resources(msgspec.Struct, frozen=True, kw_only=True):
     intake: Intake
     hints: Hints
     refusals: Refusals
+    answers: AnswersGiven
     send: Send  # for keys that deliveries name
     policy: PolicyFile
 
@@ -94,6 +96,9 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
         stack.push_async_callback(hints.close)
         refusals = Refusals(pool, records=accounts, monotonic_s=clock.monotonic_s)
         stack.push_async_callback(refusals.close)
+        answers = AnswersGiven(pool, now=clock.now)
+        answers.start()
+        stack.push_async_callback(answers.close)
         yield Resources(
             accounts=accounts,
             pool=pool,
@@ -101,6 +106,7 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
             intake=intake,
             hints=hints,
             refusals=refusals,
+            answers=answers,
             send=await stack.enter_async_context(open_http(KEY_SETTINGS)),
             policy=policy,
         )
@@ -222,6 +228,7 @@ class Webhooks:
             resources.hints,
             resources.refusals,
             keys,
+            answers=resources.answers,
             unsigned_limit=self._unsigned_limits.setdefault(
                 name, UnsignedLimit(calls_per_s=self._settings.api_client.calls_per_s)
             ),

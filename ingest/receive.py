@@ -28,6 +28,7 @@ from tillkeeper.gateways.errors import BadPayload, BadSignature, Refused, Verifi
 from tillkeeper.gateways.fetching import fetches_of
 from tillkeeper.gateways.kit.unknown_words import UnknownWord, unknown_words
 from tillkeeper.gateways.messages import Request
+from tillkeeper.ingest.answers_given import AnswersGiven
 from tillkeeper.ingest.connections import BoundedConnection
 from tillkeeper.ingest.delivery_metrics import DeliveryMetrics
 from tillkeeper.ingest.hints import Hints
@@ -86,6 +87,7 @@ class AccountReceiver:
         refusals: Refusals,
         keys: KeyFetcher,
         *,
+        answers: AnswersGiven,
         unsigned_limit: UnsignedLimit,
         trusted_proxies: Sequence[Network],
         body_bytes_max: int,
@@ -94,6 +96,7 @@ class AccountReceiver:
         self._hints = hints
         self._refusals = refusals
         self._keys = keys
+        self._answers = answers
         self._account = gateway.account
         self._intake = intake
         self._unsigned_limit = unsigned_limit
@@ -103,7 +106,7 @@ class AccountReceiver:
         self._acknowledgement = PreparedResponse(gateway.acknowledge())
         self._not_now = PreparedResponse(gateway.refuse(503), **{"Retry-After": str(RETRY_AFTER_S)})
         self._refusal_responses: dict[int, PreparedResponse] = {}
-        self._metrics = DeliveryMetrics(self._account)
+        self._metrics = DeliveryMetrics(self._account, answers)
         self._log_throttle = LogThrottle(every_s=LOG_EVERY_S, monotonic_s=clock.monotonic_s)
         self._outage_throttle = LogThrottle(every_s=OUTAGE_LOG_S, monotonic_s=clock.monotonic_s)
 
@@ -191,6 +194,7 @@ class AccountReceiver:
             answer(self._refuse_for_now(unavailable, "not_durable"))
         except Exception:
             log.exception("delivery_failed", account=self._account)
+            self._answers.add(self._account, "put_off")
             answer(FAILED)
         else:
             self._metrics.record(key, clock.monotonic_s() - started_s)
@@ -234,6 +238,7 @@ class AccountReceiver:
     def _refuse(self, refused: Refused) -> web.Response:
         result = RESULTS.get(type(refused), "refused")
         telemetry.DELIVERIES.labels(self._account, result).inc()
+        self._answers.add(self._account, "refused")
         if (suppressed := self._log_throttle.due(result)) is not None:
             log.warning(
                 "delivery_refused",
@@ -251,6 +256,7 @@ class AccountReceiver:
         self, unavailable: LaneUnavailable | KeyUnavailable | TooManyUnsigned, result: str
     ) -> PreparedResponse:
         telemetry.DELIVERIES.labels(self._account, result).inc()
+        self._answers.add(self._account, "put_off")
         if (suppressed := self._outage_throttle.due(result)) is not None:
             fields = {"account": self._account, "reason": str(unavailable), "suppressed": suppressed}
             match unavailable:

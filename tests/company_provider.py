@@ -33,7 +33,7 @@ class Provider:
         settings = {
             "config_version": 1,
             "security_profile": "stricter-dev",
-            "server": {"host": "127.0.0.1", "port": self.port},
+            "server": {"host": "127.0.0.1", "port": self.port, "rate_limit_token_endpoint": "10000/minute"},
             "oauth": {"issuer": self.issuer, "clients": [client_of(DESK_URL)]},
         }
         for name, content in {"settings": settings, "users": {"config_version": 1, "users": {}}}.items():

@@ -63,7 +63,7 @@ async def a_token(desk: Desk, name: str = "mei", role: Role = Role.OPERATOR, *, 
 async def serving(desk: Desk) -> AsyncIterator[TestClient]:
     """A client of a desk with its real access."""
     server = TestServer(build_app(desk, access(LOOPBACK)))
-    await server.start_server(max_line_size=ADDRESS_BYTES_MAX)
+    await server.start_server(max_line_size=ADDRESS_BYTES_MAX, auto_decompress=False)
     async with reading(desk), server, TestClient(server) as client:
         yield client
 

@@ -339,6 +339,14 @@ EVENTS_MISMATCHED: Final = gauge(
     "Events that count for nothing, of orders whose case about it is open",
     reason=MISMATCHES,
 )
+ACCOUNT_PAUSED: Final = gauge(
+    "tillkeeper_account_paused",
+    "1 while the guard has an account paused, until somebody decided and all that was held is applied or parked",
+    account=ACCOUNT,
+)
+HELD_OPEN: Final = gauge(
+    "tillkeeper_held_open", "Deliveries of a paused account that wait for a decision", account=ACCOUNT
+)
 PARKED_OPEN: Final = gauge(
     "tillkeeper_parked_open", "Parked events and messages that nobody replayed or discarded", reason=PARK_REASONS
 )

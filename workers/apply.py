@@ -36,6 +36,7 @@ from tillkeeper.workers.apply_or_park import apply_or_park
 from tillkeeper.workers.database_retry import DatabaseRetry, Stopped
 from tillkeeper.workers.hold_back import HoldBack
 from tillkeeper.workers.locked_orders import REST_S, LockedOrders
+from tillkeeper.workers.pause import log_paused
 
 log = structlog.get_logger()
 
@@ -261,8 +262,7 @@ class ApplyLoop:
         APPLIED_EVENTS.labels("duplicate").inc(tally.duplicates)
         self._note(deliveries)
         HELD_DELIVERIES.inc(tally.held)
-        for account in tally.paused:
-            log.error("account_paused", account=account)
+        log_paused(tally.paused)
         for account, queries in tally.dropped.items():
             FETCHES.labels(account, "dropped").inc(queries)
             log.warning("fetches_dropped", account=account, queries=queries)

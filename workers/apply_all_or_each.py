@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import structlog
 
 from tillkeeper.domain.events import PaymentEvent
+from tillkeeper.store.guard.checking import AccountsPaused
 from tillkeeper.store.postgres.sqlstates import is_contention, is_outage
 from tillkeeper.workers.database_retry import Stopped
 
@@ -16,12 +17,12 @@ async def apply_all_or_each(
 ) -> list[PaymentEvent]:
     """Applies the events all at once, or, if that fails because of one of them, each by itself.
 
-    Returns those that could not be applied; the gateway can be queried again.  Raises an outage.
+    Returns those that could not be applied; the gateway can be queried again.  Raises an outage, or AccountsPaused.
     """
     try:
         await apply(events)
     except Exception as error:
-        if _is_outage_or_stop(error):
+        if _is_of_all(error):
             raise
         return [event for event in events if not await _could_be_applied(apply, event)]
     return []
@@ -31,7 +32,7 @@ async def _could_be_applied(apply: Callable[[Sequence[PaymentEvent]], Awaitable[
     try:
         await apply([event])
     except Exception as error:
-        if _is_outage_or_stop(error):
+        if _is_of_all(error):
             raise
         if is_contention(error):
             log.warning("answer_lock_contended", account=event.account, kind=event.kind, error=type(error).__name__)
@@ -41,5 +42,6 @@ async def _could_be_applied(apply: Callable[[Sequence[PaymentEvent]], Awaitable[
     return True
 
 
-def _is_outage_or_stop(error: Exception) -> bool:
-    return is_outage(error) or isinstance(error, Stopped)
+def _is_of_all(error: Exception) -> bool:
+    """Returns True for what no single event is the cause of."""
+    return is_outage(error) or isinstance(error, Stopped | AccountsPaused)

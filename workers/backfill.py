@@ -20,8 +20,11 @@ import structlog
 from tillkeeper.api_client.account_client import QueryFailed
 from tillkeeper.api_client.client import ApiClient
 from tillkeeper.domain.events import PaymentEvent
+from tillkeeper.domain.guard import RULES, Rules
 from tillkeeper.domain.policy import Policy
 from tillkeeper.gateways.errors import CannotQuery
+from tillkeeper.store.guard.checking import AccountsPaused
+from tillkeeper.store.guard.pausing import pause
 from tillkeeper.store.jobs.backfill import (
     CHUNK_ORDERS,
     OpenOrders,
@@ -43,6 +46,7 @@ from tillkeeper.store.postgres.pool import Conn
 from tillkeeper.telemetry import BACKFILLED
 from tillkeeper.workers.apply_all_or_each import apply_all_or_each
 from tillkeeper.workers.database_retry import DatabaseRetry, Stopped
+from tillkeeper.workers.pause import ACCOUNT_PAUSED, log_paused
 from tillkeeper.workers.watched_api_client import WatchedApiClient
 
 log = structlog.get_logger()
@@ -95,6 +99,7 @@ class GapFiller:
         by: UUID,
         stopping: Callable[[], bool] = lambda: False,
         dry_run: bool = False,
+        guard: Rules = RULES,
     ) -> None:
         self._lists = lists
         self._transact = transact
@@ -104,6 +109,7 @@ class GapFiller:
         self._by = by
         self._stopping = stopping
         self._dry_run = dry_run
+        self._guard = guard
 
     async def fill(
         self, account: str, since: datetime, until: datetime, *, requested_since: datetime | None = None
@@ -148,12 +154,18 @@ class GapFiller:
             result.known += (known := await self._transact(lambda conn: count_known(conn, page)))
             result.new += len(page) - known
             return
-        result.failed += len(await apply_all_or_each(lambda events: self._apply(events, result), page))
+        try:
+            result.failed += len(await apply_all_or_each(lambda events: self._apply(events, result), page))
+        except AccountsPaused as paused:
+            findings, cases = paused.findings, self._policy().cases
+            _, new = await self._transact(lambda conn: pause(conn, findings, policy=cases, now=self._now()))
+            log_paused(new)
+            raise QueryFailed(ACCOUNT_PAUSED) from None
         await self._transact(lambda conn: renew(conn, account, by=self._by, now=self._now()))
 
     async def _apply(self, events: Sequence[PaymentEvent], result: BackfillResult) -> None:
         known, tally = await self._transact(
-            lambda conn: apply_listed(conn, events, policy=self._policy(), now=self._now())
+            lambda conn: apply_listed(conn, events, policy=self._policy(), guard=self._guard, now=self._now())
         )
         result.known += known
         result.new += len(events) - known
@@ -199,6 +211,7 @@ class Backfill:
         now: Callable[[], datetime],
         calls_per_s: float,
         stopping: Callable[[], bool] = lambda: False,
+        guard: Rules = RULES,
     ) -> None:
         self._pool = pool
         self._retry = retry
@@ -214,6 +227,7 @@ class Backfill:
             calls_per_s=calls_per_s,
             by=self._by,
             stopping=stopping,
+            guard=guard,
         )
 
     async def run_once(self) -> int:

@@ -81,6 +81,11 @@ def show(work: OpenWork, *, accounts: Iterable[str], now: datetime) -> None:
         telemetry.OUTBOX_DEAD.labels(audience).set(work.dead.get(audience, NONE).count)
     telemetry.FETCHES_OPEN.clear()  # accounts come and go
     _show_words(telemetry.FETCHES_OPEN, work.fetches, (*accounts, OTHER))
+    telemetry.ACCOUNT_PAUSED.clear()
+    telemetry.HELD_OPEN.clear()
+    for account in {*accounts, *work.paused}:
+        telemetry.ACCOUNT_PAUSED.labels(account).set(account in work.paused)
+        telemetry.HELD_OPEN.labels(account).set(work.paused.get(account, NONE).count)
     telemetry.FETCHES_OVERDUE_SECONDS.set(max((_age_s(each, now) for each in work.fetches.values()), default=0))
 
 

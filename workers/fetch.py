@@ -20,10 +20,12 @@ import structlog
 from tillkeeper.api_client.client import QueryFailed
 from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.domain.fetching import Finished, Found, GivenUp, Later, Step, next_step
+from tillkeeper.domain.guard import RULES, Rules
 from tillkeeper.domain.policy import Policy
 from tillkeeper.gateways.fetching import query_of
 from tillkeeper.gateways.messages import Answer
 from tillkeeper.store.apply.batch import Tally, apply_found
+from tillkeeper.store.guard.checking import AccountsPaused
 from tillkeeper.store.postgres.lease import lease_over
 from tillkeeper.store.postgres.pool import Conn
 from tillkeeper.store.postgres.sqlstates import is_contention, is_outage
@@ -33,6 +35,7 @@ from tillkeeper.tracing import spans
 from tillkeeper.workers.apply_all_or_each import apply_all_or_each
 from tillkeeper.workers.database_retry import DatabaseRetry, Stopped
 from tillkeeper.workers.job_pool import JobPool
+from tillkeeper.workers.pause import ACCOUNT_PAUSED, pause_for_answers
 from tillkeeper.workers.watched_api_client import WatchedApiClient
 
 log = structlog.get_logger()
@@ -63,6 +66,7 @@ class FetchLoop:
         now: Callable[[], datetime],
         jitter: Callable[[float, float], float],
         ask_within_s: float,
+        guard: Rules = RULES,
     ) -> None:
         self._pool = pool
         self._api_client = api_client
@@ -71,6 +75,7 @@ class FetchLoop:
         self._now = now
         self._jitter = jitter
         self._ask_within_s = ask_within_s
+        self._guard = guard
         self._lease = lease_over(ask_within_s)
         self._jobs = JobPool[ClaimedFetch, None](
             self._take,
@@ -109,6 +114,11 @@ class FetchLoop:
         step = next_step(taken.progress, reply.outcome or "no_answer", now=now, jitter=self._jitter)
         try:
             is_ours = await self._retry.transact(self._pool, lambda conn: self._write(conn, taken, reply, step, now))
+        except AccountsPaused as paused:
+            await pause_for_answers(self._pool, self._retry, paused, policy=self._policy(), now=now)
+            reply = _no_answer(ACCOUNT_PAUSED, "the guard has its account paused")
+            step = next_step(taken.progress, "no_answer", now=now, jitter=self._jitter)
+            is_ours = await self._retry.transact(self._pool, lambda conn: self._write(conn, taken, reply, step, now))
         except Exception as error:
             if is_outage(error) or isinstance(error, Stopped):
                 raise
@@ -143,7 +153,8 @@ class FetchLoop:
     async def _write(self, conn: Conn, taken: ClaimedFetch, reply: _Reply, step: Step, now: datetime) -> bool:
         """Writes the answer's events and finishes the row, in one transaction."""
         if reply.answer.events:
-            _log_cases(await apply_found(conn, reply.answer.events, policy=self._policy(), now=now))
+            told = reply.answer.events
+            _log_cases(await apply_found(conn, told, policy=self._policy(), guard=self._guard, now=now))
         return await settle_fetch(
             conn, taken, step, result=reply.result, reason=reply.reason, policy=self._policy().cases, now=now
         )
@@ -162,7 +173,7 @@ class FetchLoop:
         now = self._now()
         _log_cases(
             await self._retry.transact(
-                self._pool, lambda conn: apply_found(conn, events, policy=self._policy(), now=now)
+                self._pool, lambda conn: apply_found(conn, events, policy=self._policy(), guard=self._guard, now=now)
             )
         )
 

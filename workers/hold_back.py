@@ -10,18 +10,15 @@ work: whether an account is paused is read from the database each time, under a 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 
-import structlog
-
 from tillkeeper.domain.batch import DeliveryKey
 from tillkeeper.domain.delivery import Delivery, EnvelopeKeys
 from tillkeeper.domain.guard import Finding, Rules
 from tillkeeper.domain.policy import Policy
 from tillkeeper.store.apply.batch import Tally, apply_deliveries
 from tillkeeper.store.guard.checking import AccountsPaused
-from tillkeeper.store.guard.holding import hold, pause
+from tillkeeper.store.guard.holding import hold
+from tillkeeper.store.guard.pausing import pause
 from tillkeeper.store.postgres.pool import Conn
-
-log = structlog.get_logger()
 
 
 class HoldBack:

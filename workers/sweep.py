@@ -18,6 +18,7 @@ import structlog
 
 from tillkeeper.api_client.client import QueryFailed
 from tillkeeper.domain.events import PaymentEvent
+from tillkeeper.domain.guard import RULES, Rules
 from tillkeeper.domain.order.answers import QueryOutcome
 from tillkeeper.domain.order.changes import DueQuery
 from tillkeeper.domain.order.progress import CANNOT_ASK
@@ -30,6 +31,7 @@ from tillkeeper.loops import start
 from tillkeeper.settings import SweepSettings
 from tillkeeper.store.apply.batch import apply_found
 from tillkeeper.store.due_orders import accounts_key
+from tillkeeper.store.guard.checking import AccountsPaused
 from tillkeeper.store.jobs.sweeping import due_now, postpone, settle, take_due, take_one
 from tillkeeper.store.postgres.lease import lease_over
 from tillkeeper.store.postgres.sqlstates import DATABASE_ERRORS, is_contention, is_outage
@@ -39,6 +41,7 @@ from tillkeeper.tracing import spans
 from tillkeeper.workers.apply_all_or_each import apply_all_or_each
 from tillkeeper.workers.database_retry import DatabaseRetry
 from tillkeeper.workers.job_pool import JobPool
+from tillkeeper.workers.pause import ACCOUNT_PAUSED, pause_for_answers
 from tillkeeper.workers.watched_api_client import WatchedApiClient
 
 log = structlog.get_logger()
@@ -91,6 +94,7 @@ class Sweep:
         policy: Callable[[], Policy],
         now: Callable[[], datetime],
         settings: SweepSettings,
+        guard: Rules = RULES,
     ) -> None:
         self._pool = pool
         self._api_client = api_client
@@ -98,6 +102,7 @@ class Sweep:
         self._policy = policy
         self._now = now
         self._settings = settings
+        self._guard = guard
         gateways: Mapping[str, Gateway] = getattr(api_client, "gateways", {})
         self._abilities = {account: gateway.abilities for account, gateway in gateways.items()}
         self._lease = lease_over(settings.ask_within_s)
@@ -230,14 +235,21 @@ class Sweep:
             await asyncio.wait(self._calls)
 
     async def _apply(self, responses: Sequence[Responses]) -> None:
-        if events := [event for response in responses for event in response.events]:
-            failed = await apply_all_or_each(self._apply_together, events)
+        while events := [event for response in responses for event in response.events]:
+            try:
+                failed = await apply_all_or_each(self._apply_together, events)
+            except AccountsPaused as paused:
+                await pause_for_answers(self._pool, self._retry, paused, policy=self._policy(), now=self._now())
+                _leave_out(responses, paused)
+                continue
             for response in responses:
                 response.unapplied = [event for event in response.events if event in failed]
+            return
 
     async def _apply_together(self, events: Sequence[PaymentEvent]) -> None:
         tally = await repeat_on_conflict(
-            self._pool, lambda conn: apply_found(conn, events, policy=self._policy(), now=self._now())
+            self._pool,
+            lambda conn: apply_found(conn, events, policy=self._policy(), guard=self._guard, now=self._now()),
         )
         for outcome, count in tally.outcomes.items():
             SWEPT_ORDERS.labels(f"answer_{outcome}").inc(count)
@@ -265,3 +277,12 @@ class Sweep:
         SWEPT_ORDERS.labels("asked").inc(len(settled))
         SWEPT_ORDERS.labels("unanswered").inc(sum(not outcome.answered for outcome in settled))
         SWEPT_ORDERS.labels("closed").inc(closed)
+
+
+def _leave_out(responses: Sequence[Responses], paused: AccountsPaused) -> None:
+    """Takes the events of paused accounts out of the answers, which then are none."""
+    for response in responses:
+        kept = [event for event in response.events if event.account not in paused.findings]
+        if len(kept) < len(response.events):
+            response.events = kept
+            response.no_answer.append(ACCOUNT_PAUSED)

@@ -18,6 +18,7 @@ from tillkeeper.api_client.client import ApiClient, open_api_client
 from tillkeeper.api_client.http import open_http
 from tillkeeper.api_client.key_fetching import KEY_SETTINGS, KeyFetcher, KeyRefreshers
 from tillkeeper.counters_at_zero import start_sweep_counters
+from tillkeeper.domain.guard import Rules
 from tillkeeper.loops import keep_running, start
 from tillkeeper.policy import PolicyFile
 from tillkeeper.policy.file import LOOK_EVERY_S
@@ -36,6 +37,7 @@ from tillkeeper.workers.retention import Retention
 from tillkeeper.workers.silence import Silence
 from tillkeeper.workers.sweep import Sweep
 from tillkeeper.workers.unknown_words import UnknownWords
+from tillkeeper.workers.usual import Usual
 from tillkeeper.workers.watched_api_client import WatchedApiClient
 
 log = structlog.get_logger()
@@ -47,6 +49,7 @@ FOLLOW_IDLE_S: Final = 5.0
 SILENCE_IDLE_S: Final = 10.0  # minutes matter, not seconds
 BACKFILL_IDLE_S: Final = 5.0
 RETENTION_IDLE_S: Final = 600.0  # days matter; a look at what there is to remove costs a few milliseconds
+USUAL_IDLE_S: Final = 300.0  # what is usual changes by the hour
 WORDS_IDLE_S: Final = 10.0
 ORDERS_ANEW: Final = 1_000  # rescheduled at once after a change of policy
 STOP_S: Final = 45.0  # running queries are waited for; what is not settled in time is as after a kill
@@ -113,6 +116,10 @@ class _Loops:
     def _watched(self) -> WatchedApiClient:
         return WatchedApiClient(self.api, now=clock.now)
 
+    @cached_property
+    def _rules(self) -> Rules:
+        return self.settings.guard.rules()
+
     def accounts_to_query(self) -> list[str]:
         """Returns the accounts whose gateways can be queried."""
         return sorted(name for name in self.accounts.gateways if self._watched.can_query(name))
@@ -137,6 +144,7 @@ class _Loops:
             ("silence", self._silence().run_once, SILENCE_IDLE_S),
             ("backfill", self._backfill().run_once, BACKFILL_IDLE_S),
             ("retention", self._retention().run_once, RETENTION_IDLE_S),
+            ("usual", Usual(pool=self.pool, retry=self.retry, now=clock.now).run_once, USUAL_IDLE_S),
             ("words", words.run_once, WORDS_IDLE_S),
             ("gauges", self._gauges().run_once, READ_EVERY_S),
         ]
@@ -145,11 +153,16 @@ class _Loops:
         return DatabaseGauges(pool=self.pool, accounts=self.accounts.gateways.keys(), now=clock.now, retry=self.retry)
 
     def _sweep(self) -> Sweep:
-        return Sweep(**self._shared, api_client=self._watched, settings=self.settings.sweep)
+        return Sweep(**self._shared, api_client=self._watched, settings=self.settings.sweep, guard=self._rules)
 
     def _fetch(self) -> FetchLoop:
-        within_s = self.settings.sweep.ask_within_s
-        return FetchLoop(**self._shared, api_client=self._watched, jitter=random.uniform, ask_within_s=within_s)
+        return FetchLoop(
+            **self._shared,
+            api_client=self._watched,
+            jitter=random.uniform,
+            ask_within_s=self.settings.sweep.ask_within_s,
+            guard=self._rules,
+        )
 
     def _silence(self) -> Silence:
         names, calls_per_s = self.accounts.gateways.keys(), self.settings.api_client.calls_per_s
@@ -166,6 +179,7 @@ class _Loops:
             accounts=self.accounts.gateways.keys(),
             calls_per_s=self.settings.api_client.calls_per_s,
             stopping=self.stop.is_set,
+            guard=self._rules,
         )
 
 

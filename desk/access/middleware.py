@@ -115,6 +115,8 @@ async def _let_program_in(request: web.Request, authorization: str, needed: Need
         raise _refusal(request, web.HTTPUnauthorized, "the bearer token is unknown, over or its person disabled")
     if not is_enough(found.person.role, needed):
         raise _refusal(request, web.HTTPForbidden, f"this takes the role {needed}; the token has {found.person.role}")
+    if found.scope is not None and found.scope != getattr(route_of(request), "scope", None):
+        raise _refusal(request, web.HTTPForbidden, f"the token is for {found.scope} alone")
     if request.method not in READING and not found.may_act:
         raise _refusal(request, web.HTTPForbidden, "the token may read only; one that acts is made with --may-act")
     request[PERSON], request[CSRF], request[API_TOKEN] = found.person, "", found.name

@@ -2,14 +2,18 @@
 
 from collections.abc import Collection
 from datetime import datetime
+from math import ceil
 from typing import Any, Final, get_args, get_type_hints
 
 import msgspec
 from aiohttp import web
 
+from tillkeeper.desk.access.identity import API_TOKEN
 from tillkeeper.desk.api.call import Call, parts_of
+from tillkeeper.desk.api.limits import BURST, LIMITER, PER_S
 from tillkeeper.desk.api.operation import Operation
 from tillkeeper.desk.json_problems import Problem
+from tillkeeper.desk.person import PERSON
 from tillkeeper.desk.route import Handler
 from tillkeeper.gateways.errors import BadPayload
 from tillkeeper.gateways.kit import strictjson
@@ -25,6 +29,7 @@ def handler_of(operation: Operation) -> Handler:
     numbers = frozenset() if operation.query is None else _numbers_of(operation.query)
 
     async def handle(request: web.Request) -> web.StreamResponse:
+        _refuse_too_many(request, operation.cost)
         raw_body = await _raw_body(request) if operation.takes is not None else b""
         call = Call(
             request=request,
@@ -39,6 +44,14 @@ def handler_of(operation: Operation) -> Handler:
         return web.Response(status=operation.status, body=msgspec.json.encode(answer), content_type=JSON)
 
     return handle
+
+
+def _refuse_too_many(request: web.Request, cost: float) -> None:
+    """Raises Problem for a token, or a person, that has asked too often."""
+    wait_s = request.app[LIMITER].wait_s((request[PERSON].id, request.get(API_TOKEN)), cost)
+    if wait_s:
+        says = f"this token may make {PER_S:.0f} requests a second, after {BURST:.0f} at once"
+        raise Problem(429, says, retry_after_s=ceil(wait_s))
 
 
 def _query(request: web.Request, kind: type[Any], numbers: Collection[str]) -> Any:

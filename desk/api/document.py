@@ -10,18 +10,28 @@ import msgspec
 
 from tillkeeper import __version__
 from tillkeeper.desk.access.roles import right_of
+from tillkeeper.desk.api.acting import KEY
 from tillkeeper.desk.api.operation import Operation, by_path
 from tillkeeper.desk.api.table import LISTS, OPERATIONS
 from tillkeeper.desk.json_problems import KIND, PROBLEM_JSON, ProblemBody
 from tillkeeper.domain.events import REF_CHARS_MAX
 from tillkeeper.domain.order.view import OrderView
 from tillkeeper.openapi import JSON, Json, fixed_headers, merged, received, reference, sent
+from tillkeeper.store.people.idempotency import KEY_CHARS_MAX
 from tillkeeper.store.reports.shown_order import HistoryEntry, OrderDetails
 
 TOKEN: Final = "token"  # noqa: S105 - the scheme's name within the document
 SESSION: Final = "session"
 
 _TEXT: Final = {"type": "string", "minLength": 1, "maxLength": REF_CHARS_MAX, "pattern": "^[^\\u0000]*$"}
+IDEMPOTENCY_KEY: Final[Json] = {
+    "name": KEY,
+    "in": "header",
+    "required": False,
+    "description": "Names the act, so that it is done once however often the request is sent: for a day a repeated "
+    "request is answered as the first was, with `Idempotent-Replayed: true`.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": KEY_CHARS_MAX, "pattern": "^[ -~]+$"},
+}
 PARTS: Final[dict[str, Json]] = {
     "order_ref": {
         "description": "The order's reference, percent-encoded UTF-8; a slash in it is %2F.",
@@ -100,6 +110,7 @@ def _operation(operation: Operation) -> Json:
         },
     }
     parameters = [] if operation.query is None else _parameters(operation.query)
+    parameters += [IDEMPOTENCY_KEY] if operation.is_act else []
     if parameters:
         described["parameters"] = parameters
     if operation.takes is not None:

@@ -6,10 +6,13 @@ from typing import Any, Final, Literal
 import msgspec
 
 from tillkeeper.desk.api.call import Call
+from tillkeeper.domain.people import Scope
 
 Subject = Literal[
     "Now", "Find", "Orders", "Stuck", "Cases", "Parked", "Refused", "Waiting", "Accounts", "Outbox", "Shift"
 ]
+
+ORDER: Final = "/api/orders/{order_ref}"
 
 ALWAYS: Final = (400, 401, 403, 429, 500, 503)  # what may be wrong with any request
 OF_ACTS: Final = (404, 409, 413, 415, 422)
@@ -32,6 +35,8 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     status: int = 200
     finds_one: bool = False  # there may be none: 404
     others: tuple[int, ...] = ()  # further errors
+    scope: Scope | None = None  # of the tokens that are for this alone
+    cost: float = 1.0  # of a token's allowance
 
     @property
     def is_act(self) -> bool:

@@ -33,6 +33,7 @@ API_ROUTES: Final[tuple[Route, ...]] = (
             path=_pattern(operation.path),
             role=role_for(operation.right),
             handler=handler_of(operation),
+            scope=operation.scope,
         )
         for operation in OPERATIONS
     ),

@@ -10,6 +10,7 @@ from typing import Final
 
 import structlog
 
+from tillkeeper.desk.live.rendered import Rendered
 from tillkeeper.desk.live.snapshot import Snapshot
 from tillkeeper.loops import pause
 from tillkeeper.store.postgres.sqlstates import DATABASE_ERRORS
@@ -36,6 +37,7 @@ class Feed:
         self._is_closed = False
         self._has_failed = False
         self.latest: Snapshot | None = None
+        self.rendered: Rendered[bytes] = Rendered()  # the latest, as it is sent
 
     async def run(self, stop: asyncio.Event) -> None:
         """Reads while somebody looks, until stopped."""

@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 from aiohttp import web
 
+from tillkeeper.desk.acting import actor
 from tillkeeper.desk.context import Desk, desk_of
 from tillkeeper.desk.live.snapshot import Snapshot
 from tillkeeper.desk.pages.order import gateway_title
@@ -16,7 +17,7 @@ from tillkeeper.desk.render import fragment, page, shower_for
 from tillkeeper.desk.show.shower import Shower
 from tillkeeper.domain.statuses import Status
 from tillkeeper.domain.till import PATIENCE, Concern, Tone, Verdict
-from tillkeeper.store.reports.flow import AccountActivity, Recent
+from tillkeeper.store.reports.flow import AccountActivity, Answered, Recent
 
 STREAM_S: Final = 60.0  # then the browser comes again, and it is looked at anew whether it may
 RETRY_MS: Final = 300  # how soon it comes again
@@ -32,6 +33,8 @@ LINKS: Final[Mapping[Concern, str]] = {
     Concern.STUCK: "/stuck",
 }
 NONE: Final = Recent()
+NONE_ANSWERED: Final = Answered()
+BREAKER_OPEN: Final = "breaker_open"  # why the last query of an account had no answer: none was sent
 
 
 async def show(request: web.Request) -> web.Response:
@@ -53,11 +56,22 @@ async def stream(request: web.Request) -> web.StreamResponse:
                 if not await may_look_on(request):
                     break
                 if desk.feed.latest is not None:
-                    at = msgspec.structs.replace(shower, now=desk.now())
-                    await response.write(_event(live_part(desk, at, desk.feed.latest)))
+                    await response.write(shared_event(request, shower, desk.feed.latest))
     except (TimeoutError, ConnectionError):
         pass
     return response
+
+
+def shared_event(request: web.Request, shower: Shower, snapshot: Snapshot) -> bytes:
+    """Returns the event that shows a snapshot, which is made once a second for all readers of a language and role."""
+    desk, person = desk_of(request), actor(request)
+    now = desk.now()
+
+    def make() -> bytes:
+        return _event(live_part(desk, msgspec.structs.replace(shower, now=now), snapshot))
+
+    state = snapshot.number, now.replace(microsecond=0)
+    return desk.feed.rendered.once(state, (shower.locale, person.role), make)
 
 
 def live_part(desk: Desk, shower: Shower, snapshot: Snapshot) -> str:
@@ -115,5 +129,7 @@ def _account(desk: Desk, shower: Shower, snapshot: Snapshot, account: str) -> di
         "known": known,
         "tone": _tone_of_quiet(known, shower.now),
         "a_minute": recent.count,
+        "answered": snapshot.flow.answered.get(account, NONE_ANSWERED),
+        "rests": known.failing_since is not None and known.reason == BREAKER_OPEN,
         "last_at": max(last, default=None),
     }

@@ -11,6 +11,8 @@ from aiohttp import web
 from aiosmtpd.smtp import AuthResult
 
 from tests.collector import collecting
+from tests.company_provider import DESK_URL, desk_toml
+from tests.forging_provider import forging
 from tests.notice_servers import smtp_server
 from tests.system.checking import TlsProxy, an_authority
 from tests.system.commands import CLOSED_PORT_URL, serving, tillkeeper, toml, written
@@ -472,6 +474,30 @@ async def test_the_page_says_what_is_left(config):
     assert left.startswith("to do  account stripe-main")
     assert "-> set api_key (deploy/accounts.toml)" in ended.out
     assert ended.out.endswith(" lines are left to do.\n")
+
+
+# --- the company's accounts -------------------------------------------------------------------------------------------
+
+
+async def test_the_provider_of_the_companys_accounts_is_asked_who_it_is(tmp_path, database):
+    what = "company accounts"
+    assert (await line(written(tmp_path, toml(database)), what))[0] == "off"
+    async with forging() as provider:
+        config = written(tmp_path, toml(database, desk=desk_toml(provider.issuer)))
+        told = f"{provider.issuer} answers, with 1 keys; its redirect URI is {DESK_URL}/sign-in/company/back"
+        assert await line(config, what) == ("ok", told, "")
+        provider.discovery = {"issuer": "https://another.example"}
+        state, says, do = await line(config, what)
+        assert (state, says) == (
+            "wrong",
+            f"desk.oidc.issuer is {provider.issuer}, and the provider calls itself https://another.example",
+        )
+        assert do.startswith("copy the issuer")
+        provider.discovery = {"id_token_signing_alg_values_supported": ["HS256"]}
+        assert (await line(config, what))[:2] == ("wrong", f"{provider.issuer} signs with no algorithm that is taken")
+    state, says, do = await line(config, what)
+    assert (state, says) == ("wrong", f"{provider.issuer}/.well-known/openid-configuration: ClientConnectorError")
+    assert do == f"see that this machine reaches {provider.issuer}; passwords work meanwhile"
 
 
 # --- traces -----------------------------------------------------------------------------------------------------------

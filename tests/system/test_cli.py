@@ -32,6 +32,7 @@ COMMANDS = [
     "db upgrade",
     "find",
     "claim",
+    "explain",
     "waiting list",
     "waiting show",
     "waiting bind",

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.browsing import add, desk_server
+from tests.company_provider import desk_toml
 from tests.desks import a_desk
 from tests.system.commands import tillkeeper as command
 from tests.system.commands import toml, written
@@ -156,3 +157,39 @@ async def test_of_two_who_add_a_name_at_once_one_does(config):
 async def test_nobody_yet_is_no_error(user):
     assert (await user("list")).out == "There is nobody: tillkeeper user add NAME --role admin\n"
     assert (await user("tokens", "list")).out == "There is none.\n"
+
+
+ISSUER = "https://id.shop.example"
+
+
+async def test_a_person_is_tied_to_their_account_at_the_company_and_untied(tmp_path, database, pool):
+    config = written(tmp_path, toml(database, desk=desk_toml(ISSUER)))
+
+    async def user(*arguments, code=0):
+        ended = await command("user", *arguments, "--config", config)
+        assert ended.code == code, ended.out + ended.err
+        return ended.out + ended.err
+
+    for name in ("mei", "lin"):
+        await user("add", name, "--role", "viewer")
+    assert await user("link", "MEI", "00u1", "--note", "asked") == "mei comes in with that account\n"
+    assert await user("link", "mei", "00u1") == "mei had that account already\n"
+    assert "mei comes in with that account; `user unlink mei` ends that" in await user("link", "lin", "00u1", code=1)
+    assert "nobody named nobody" in await user("link", "nobody", "00u2", code=1)
+    assert "printable" in await user("link", "mei", " ", code=2)
+    assert await pool.fetch("SELECT name, issuer, subject FROM people ORDER BY id") == [
+        ("mei", ISSUER, "00u1"),
+        ("lin", None, None),
+    ]
+    assert await user("unlink", "mei", "--note", "mistaken") == "mei has no account of the company any more\n"
+    assert await user("unlink", "mei") == "mei had none\n"
+    assert "nobody named nobody" in await user("unlink", "nobody", code=1)
+    assert await user("link", "lin", "00u1") == "lin comes in with that account\n"
+    log = await user("log", "--about", "mei")
+    assert "account linked" in log
+    assert "00u1: asked" in log
+
+
+async def test_without_a_provider_nobody_is_tied_to_one(user):
+    await user("add", "mei", "--role", "viewer")
+    assert "[desk.oidc]" in (await user("link", "mei", "00u1", code=1)).err

@@ -13,6 +13,7 @@ from tillkeeper.domain.guard import RULES, Sign
 from tillkeeper.domain.policy import Policy
 from tillkeeper.lanes.spool import SpoolReceiver, SpoolSender
 from tillkeeper.store.apply.registration import register
+from tillkeeper.store.apply.try_held import try_held
 from tillkeeper.store.guard.deciding import NotPaused, decide
 from tillkeeper.store.guard.usual import fold_counts
 from tillkeeper.store.postgres.transactions import repeat_on_conflict
@@ -257,3 +258,43 @@ async def test_a_reversal_of_everything_is_paused_and_refunds_that_the_merchant_
     await till.bring(*reversals)
     assert (await till.statuses(), await till.held()) == ({"paid": many}, many)
     assert await pool.fetchval("SELECT sign FROM account_pauses") == "taken_back"
+
+
+async def tried(till, **options):
+    pause_id = await till.pool.fetchval("SELECT max(id) FROM account_pauses")
+    return await try_held(till.pool, pause_id, **{"limit": 1000, "policy": Policy(), "now": till.now, **options})
+
+
+async def test_a_trial_says_what_would_happen_and_leaves_everything_as_it_was(till, pool):
+    few = RULES[Sign.FAR_OFF].least
+    await registered(pool, few + 1, amount=10_000)
+    events = [an_event(order_ref=f"O{n}", payment_ref=f"p{n}", amount=n + 1) for n in range(few)]
+    await till.bring(*events, an_event(order_ref=f"O{few}", payment_ref="good", amount=10_000))
+    before = await pool.fetch("SELECT * FROM orders ORDER BY id")
+    trial = await tried(till)
+    assert (trial.tried, trial.more, trial.outcomes) == (few + 1, False, {"applied": few + 1})
+    assert trial.statuses == {"unpaid -> partially_paid": few, "unpaid -> paid": 1}
+    [sums] = trial.sums
+    assert (sums.currency, sums.captured, sums.refunded) == ("CNY", 10_000 + few * (few + 1) // 2, 0)
+    assert [each.order_ref for each in trial.largest[:2]] == [f"O{few}", f"O{few - 1}"]
+    assert trial.notices == {"merchant": few + 1}
+    assert await pool.fetch("SELECT * FROM orders ORDER BY id") == before
+    assert await till.held() == few + 1
+    assert await pool.fetchval("SELECT count(*) FROM inbox") == 0
+
+
+async def test_a_trial_reads_the_oldest_so_many_and_says_that_there_are_more(till, pool):
+    await registered(pool, LINE)
+    await till.bring(*failures(0, LINE))
+    trial = await tried(till, limit=3)
+    assert (trial.tried, trial.more, trial.statuses) == (3, True, {"unpaid -> failed": 3})
+
+
+async def test_a_trial_tells_what_cannot_be_applied_or_read(till, pool):
+    await registered(pool, LINE)
+    await till.bring(*failures(0, LINE))
+    await pool.execute("UPDATE held_deliveries SET body = 'no envelope' WHERE number = 1")
+    await pool.execute("ALTER TABLE payments ADD CONSTRAINT not_the_third CHECK (payment_ref <> 'p2'); ")
+    trial = await tried(till)
+    assert (trial.unreadable, trial.would_be_parked) == (1, 1)
+    assert trial.statuses == {"unpaid -> failed": LINE - 2}

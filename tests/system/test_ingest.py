@@ -68,6 +68,21 @@ async def test_a_forged_delivery_is_refused_without_detail_and_leaves_nothing(cl
     assert await deliveries_in(connection) == []
 
 
+ANSWERS = "SELECT sum(accepted), sum(refused) FROM answers_given WHERE account = 'stripe-main'"
+
+
+async def test_what_it_answered_is_written_down_within_seconds(client, connection):
+    for secret, status in ((SECRET, 200), ("whsec_of_somebody_else", 401)):
+        headers, body = a_delivery(secret=secret)
+        async with client.post(PATH, headers=headers, data=body) as answer:
+            assert answer.status == status
+
+    async def both_are_written() -> bool:
+        return tuple(await connection.fetchrow(ANSWERS)) == (1, 1)
+
+    await until(both_are_written)
+
+
 async def test_forged_deliveries_have_the_orders_that_they_name_asked_about_and_never_more_than_a_few(
     client, connection, database
 ):

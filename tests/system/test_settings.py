@@ -330,3 +330,50 @@ def test_what_is_wrong_with_traces_settings_is_told(key, value, problem):
 def test_a_desk_whose_passwords_would_cross_the_network_in_the_open_is_doubtful(config, environ, is_doubtful):
     doubts = " ".join(load_settings(config, ENVIRON | environ).doubts())
     assert ("desk.host is 0.0.0.0" in doubts) == is_doubtful
+
+
+OIDC = {
+    "issuer": "https://id.shop.example",
+    "client_id": "till-desk",
+    "client_secret": "a secret of the desk",
+    "roles": {"viewer": ["staff"]},
+}
+DESK = "https://desk.shop.example"
+
+
+@pytest.mark.parametrize(
+    ("changes", "url", "problem"),
+    [
+        ({}, "", "desk: with desk.oidc, public_url must be the desk's https:// address"),
+        ({}, "http://desk.shop.example", "desk: with desk.oidc, public_url must be the desk's https:// address"),
+        ({"issuer": "http://id.shop.example"}, DESK, "desk.oidc.issuer: must be the provider's issuer"),
+        ({"issuer": "https://id.shop.example?x"}, DESK, "desk.oidc.issuer: must be the provider's issuer"),
+        ({"issuer": "https://me@id.shop.example"}, DESK, "desk.oidc.issuer: must be the provider's issuer"),
+        ({"issuer": "id.shop.example"}, DESK, "desk.oidc.issuer: must be the provider's issuer"),
+        ({"client_secret": "short"}, DESK, "desk.oidc.client_secret: must have 16 characters or more"),
+        ({"client_secret": "a secret of the desk\n."}, DESK, "desk.oidc.client_secret: must be one line of printable"),
+        ({"client_id": ""}, DESK, "desk.oidc.client_id: must have a character or more"),
+        ({"roles": {"viewer": []}}, DESK, "desk.oidc.roles: gives nobody a role; as in: operator = "),
+        ({"roles": {"boss": ["staff"]}}, DESK, "desk.oidc.roles.boss"),
+        ({"role_claim": []}, DESK, "desk.oidc.role_claim"),
+        ({"nonce": False}, DESK, "desk.oidc.nonce: is not a setting; is it misspelt?"),
+    ],
+)
+def test_what_is_wrong_with_the_companys_provider_is_told(config, changes, url, problem):
+    environ = {"TILLKEEPER_DESK__OIDC": json.dumps(OIDC | changes)}
+    if url:
+        environ["TILLKEEPER_DESK__PUBLIC_URL"] = url
+    told = problems(config, **environ)
+    assert any(line.startswith(problem) for line in told), told
+    assert "secret of the desk" not in str(told)
+
+
+@pytest.mark.parametrize("claim", ["groups", ["realm_access", "roles"]])
+def test_a_claim_is_named_or_the_way_to_it(config, claim):
+    told = json.dumps(OIDC | {"role_claim": claim})
+    oidc = load_settings(
+        config, {**ENVIRON, "TILLKEEPER_DESK__OIDC": told, "TILLKEEPER_DESK__PUBLIC_URL": DESK}
+    ).desk.oidc
+    assert oidc.rules.role_claim == (tuple(claim) if isinstance(claim, list) else (claim,))
+    assert oidc.shown == "id.shop.example"
+    assert "secret" not in repr(oidc)

@@ -91,6 +91,7 @@ PRINTING = [
     "outbox retry order/1/1 --note x",
     "find A-1",
     "claim A-1",
+    "explain A-1",
     "waiting list",
     "waiting show stripe-main pi_waiting",
     "waiting bind stripe-main pi_waiting A-1 --note x",

@@ -27,7 +27,7 @@ from tillkeeper.telemetry import GATEWAY_BREAKER_OPEN, GATEWAY_QUERIES
 log = structlog.get_logger()
 
 Result = TypeVar("Result")
-Reason = Literal["unreachable", "busy", "denied", "bad_answer", "breaker_open", "cannot_ask"]
+Reason = Literal["unreachable", "busy", "denied", "bad_answer", "breaker_open", "cannot_ask", "account_paused"]
 
 LOG_EVERY_S: Final = 60.0  # an account that refuses every query is logged once a minute
 

@@ -20,6 +20,7 @@ from tillkeeper.cli import (
     db,
     erase,
     events,
+    explain,
     find,
     guarding,
     handover,
@@ -59,7 +60,7 @@ app = typer.Typer(
 )
 SUBJECTS = (
     *(init, check, run, roles),
-    *(find, claim, db, order, events, stuck, cases, case_acts, handover, backfill),
+    *(find, claim, explain, db, order, events, stuck, cases, case_acts, handover, backfill),
     *(user, user_account, waiting, parked, guarding, refused, outbox),
     *(keys, words, policy, broker, inspection, retention, erase, audit),
 )

@@ -9,7 +9,7 @@ import typer
 from tillkeeper.cli.changing_people import change, in_transaction, known
 from tillkeeper.cli.errors import NO, CommandError, reported
 from tillkeeper.cli.options import AsJson, By, Config, exits, person, reason, seconds, unicode
-from tillkeeper.domain.people import DISPLAY_NAME_CHARS_MAX, LINK_PATH, BadName, Locale, Role, folded, name_of
+from tillkeeper.domain.people import DISPLAY_NAME_CHARS_MAX, LINK_PATH, BadName, Locale, Role, Scope, folded, name_of
 
 if TYPE_CHECKING:
     from tillkeeper.settings import Settings
@@ -39,6 +39,10 @@ LocaleOption = Annotated[str, typer.Option("--locale", metavar="zh|en", help="Th
 Why = Annotated[str, typer.Option("--note", metavar="TEXT", parser=unicode, help="Why; it is kept.")]
 TokenName = Annotated[
     str, typer.Argument(metavar="TOKEN", parser=unicode, help="The token's name, which says what it is for.")
+]
+Only = Annotated[
+    str | None,
+    typer.Option("--only", metavar="SCOPE", help="It is for this alone: health, whether accounts can be paid at."),
 ]
 MayAct = Annotated[bool, typer.Option("--may-act", help="It may also act; without this it only reads.")]
 Expires = Annotated[
@@ -222,10 +226,10 @@ def tokens_command(whose: Whose = None, config: Config = None, as_json: AsJson =
         if as_json:
             print_json({"tokens": rows})
             return
-        columns = ("person", "name", "role", "may_act", "last_used_at", "expires_at", "ended_at")
+        columns = ("person", "name", "role", "may_act", "scope", "last_used_at", "expires_at", "ended_at")
         print_table(
             "Tokens",
-            ("person", "token", "role", "acts", "used last", "expires", "ended"),
+            ("person", "token", "role", "acts", "only", "used last", "expires", "ended"),
             ([_said(row[column]) for column in columns] for row in rows),
         )
         print(f"{len(rows)} in all." if rows else "There is none.")
@@ -243,6 +247,7 @@ def add_token_command(
     token: TokenName,
     role: RoleOption = Role.VIEWER,
     may_act: MayAct = False,
+    only: Only = None,
     expires: Expires = None,
     by: By = None,
     config: Config = None,
@@ -256,7 +261,7 @@ def add_token_command(
         from tillkeeper.cli.output import print_json
         from tillkeeper.store.people.tokens import TokenNameTaken, TooManyTokens, make_token
 
-        who, doer, label = folded(name), person(by), token.strip()
+        who, doer, label, scope = folded(name), person(by), token.strip(), _scope(only)
         if not 1 <= len(label) <= TOKEN_NAME_CHARS_MAX or expires == 0.0:
             raise typer.BadParameter(
                 f"has a name of 1 to {TOKEN_NAME_CHARS_MAX} characters, and some time to live", param_hint="TOKEN"
@@ -265,7 +270,15 @@ def add_token_command(
         async def work(conn: "Conn", now: datetime) -> str:
             expires_at = now + (TOKEN_LIVES if expires is None else timedelta(seconds=expires))
             return await make_token(
-                conn, who, name=label, role=role, may_act=may_act, expires_at=expires_at, by=doer, now=now
+                conn,
+                who,
+                name=label,
+                role=role,
+                may_act=may_act,
+                scope=scope,
+                expires_at=expires_at,
+                by=doer,
+                now=now,
             )
 
         try:
@@ -276,7 +289,7 @@ def add_token_command(
         except TooManyTokens:
             raise CommandError(f"{who} has as many tokens as anybody may; end one first", code=NO) from None
         if as_json:
-            print_json({"person": who, "name": label, "role": role, "may_act": may_act, "token": made})
+            print_json({"person": who, "name": label, "role": role, "may_act": may_act, "scope": scope, "token": made})
         else:
             print(made)
 
@@ -335,6 +348,12 @@ def _locale(text: str) -> Locale:
     if text not in ("en", "zh"):
         raise typer.BadParameter("is zh or en", param_hint="--locale")
     return "zh" if text == "zh" else "en"
+
+
+def _scope(only: str | None) -> Scope | None:
+    if only not in (None, "health"):
+        raise typer.BadParameter("is health", param_hint="--only")
+    return None if only is None else "health"
 
 
 def _said(value: object) -> object:

@@ -54,7 +54,14 @@ def link_command(
             return await link_account(conn, who, oidc.issuer, number, by=doer, why=note.strip(), now=now)
 
         try:
-            change(who, work, config, done="comes in with that account", already="had that account", as_json=as_json)
+            change(
+                who,
+                work,
+                config,
+                done="comes in with that account",
+                already="had that account already",
+                as_json=as_json,
+            )
         except SubjectTaken as taken:
             raise CommandError(
                 f"{taken.name} comes in with that account; `user unlink {taken.name}` ends that", code=NO

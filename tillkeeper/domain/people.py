@@ -18,6 +18,7 @@ _NAME: Final = re.compile(r"\w[\w.@+-]*")
 LINK_PATH: Final = "/welcome"  # of the desk; behind it stands the token of a one-time link
 
 Locale = Literal["en", "zh"]
+Scope = Literal["health"]  # what a token may be for alone: whether accounts can be paid at, for a checkout
 
 
 class Role(StrEnum):

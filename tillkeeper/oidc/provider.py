@@ -34,6 +34,7 @@ KEYS_AGAIN_S: Final = 10.0  # an unknown key has them fetched, but no stranger m
 FORM: Final = "application/x-www-form-urlencoded"
 CODE_CHARS_MAX: Final = 4096
 BAD_CLIENT: Final = frozenset({"invalid_client", "unauthorized_client", "unsupported_grant_type"})
+TOO_MANY: Final = 429
 SERVER_ERRORS: Final = 500
 LIMITS: Final = ApiClientSettings(connect_s=2.0, call_s=3.0)  # a person waits
 
@@ -156,12 +157,16 @@ class Provider:
 
 @asynccontextmanager
 async def open_provider(
-    settings: OidcSettings, desk_url: str, *, now: Callable[[], datetime] = clock.now
+    settings: OidcSettings,
+    desk_url: str,
+    *,
+    now: Callable[[], datetime] = clock.now,
+    monotonic_s: Callable[[], float] = clock.monotonic_s,
 ) -> AsyncIterator[Provider]:
     """Opens what asks the provider, for a desk that browsers find at this address."""
     async with open_http(LIMITS) as send:
         back = desk_url.rstrip("/") + BACK_PATH
-        yield Provider(settings, send, comes_back_to=back, now=now, monotonic_s=clock.monotonic_s)
+        yield Provider(settings, send, comes_back_to=back, now=now, monotonic_s=monotonic_s)
 
 
 def code_in(flow: Flow, answer: Mapping[str, Sequence[str]], discovered: Discovered) -> str:
@@ -182,12 +187,12 @@ def code_in(flow: Flow, answer: Mapping[str, Sequence[str]], discovered: Discove
 
 def _refuse(response: Response) -> None:
     """Raises what a status other than 200 means for a code."""
-    if response.status >= SERVER_ERRORS:
+    if response.status == TOO_MANY or response.status >= SERVER_ERRORS:
         raise ProviderAway(f"the answer to the code: status {response.status}")
     try:
         error = object_of(Response(status=OK, headers={}, body=response.body), "the answer to the code").get("error")
     except ProviderAway:
         error = None
-    if error in BAD_CLIENT:
+    if isinstance(error, str) and error in BAD_CLIENT:
         raise ProviderRefuses(f"the provider refuses this desk's client: {error}")
     raise SignInRefused(f"the provider does not take the code: status {response.status}, {str(error)[:100]!r}")

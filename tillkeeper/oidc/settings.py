@@ -12,6 +12,7 @@ from tillkeeper.domain.people import Role
 
 CLIENT_CHARS_MAX: Final = 255
 SECRET_CHARS_MIN: Final = 16  # providers make them of 32 and more
+SECRET_CHARS_MAX: Final = 1000
 VALUES_MAX: Final = 100  # of a role
 SCOPES_MAX: Final = 20
 
@@ -50,9 +51,17 @@ def _check_issuer(issuer: str) -> str:
 
 
 def _check_line(text: str) -> str:
+    if not text:
+        raise ValueError("must have a character or more")
     if not text.isascii() or not text.isprintable() or text != text.strip():
         raise ValueError("must be one line of printable ASCII, without white space at its ends")
     return text
+
+
+def _check_secret(secret: str) -> str:
+    if len(secret) < SECRET_CHARS_MIN:
+        raise ValueError(f"must have {SECRET_CHARS_MIN} characters or more")
+    return secret
 
 
 def _check_values(roles: Mapping[Role, tuple[str, ...]]) -> Mapping[Role, tuple[str, ...]]:
@@ -76,8 +85,8 @@ class OidcSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     issuer: Annotated[str, AfterValidator(_check_issuer)]
-    client_id: Annotated[Line, Field(min_length=1, max_length=CLIENT_CHARS_MAX)]
-    client_secret: Annotated[Line, Field(min_length=SECRET_CHARS_MIN, max_length=1000, repr=False)]
+    client_id: Annotated[Line, Field(max_length=CLIENT_CHARS_MAX)]
+    client_secret: Annotated[Line, AfterValidator(_check_secret), Field(max_length=SECRET_CHARS_MAX, repr=False)]
     label: Annotated[str, Field(min_length=1, max_length=60)] | None = None  # None: the issuer's host
     scopes: Annotated[tuple[Line, ...], Field(max_length=SCOPES_MAX)] = ("email", "profile")  # beside openid
     name_claim: ClaimName = "email"  # with it, email_verified must be true

@@ -15,7 +15,7 @@ from tillkeeper.store.apply import effects
 from tillkeeper.store.deliveries import parked
 from tillkeeper.store.postgres.pool import Conn
 from tillkeeper.store.postgres.sqlstates import is_outage
-from tillkeeper.store.postgres.transactions import repeat_on_conflict
+from tillkeeper.store.postgres.transactions import CONFLICTS, repeat_on_conflict
 
 PAGE_ROWS: Final = 500
 
@@ -94,6 +94,22 @@ async def _apply(conn: Conn, parked_id: int, act: ParkedAct, policy: Policy, key
         return await apply.replay(conn, parked_id, **told)
     except parked.UnreadableMessage:
         return await apply.replay_message(conn, parked_id, keys, **told)
+
+
+class StillParked(Exception):
+    """The event was not applied; the text says why."""
+
+
+async def replay_in(conn: Conn, parked_id: int, act: ParkedAct, policy: Policy, keys: EnvelopeKeys) -> None:
+    """Applies one again, in the caller's transaction.  Raises StillParked, and what an outage or a conflict raises."""
+    try:
+        await _apply(conn, parked_id, act, policy, keys)
+    except CONFLICTS:
+        raise
+    except Exception as error:
+        if is_outage(error):
+            raise
+        raise StillParked(_failed(parked_id, error)["error"]) from error
 
 
 def _failed(parked_id: int, error: Exception) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from tillkeeper.domain.claim_words import HEADLINES, SIGN_WORDS, say
 from tillkeeper.domain.statuses import Status
 from tillkeeper.gateways.askable import unaskable_by_order
 from tillkeeper.store.reports import order as order_report
+from tillkeeper.store.reports.order_as_of import NotRegisteredYet, OrderAsOf, read_as_of
 from tillkeeper.store.reports.stuck import FROM_THE_BEGINNING, STUCK, Place, StuckFilter, stuck_part
 from tillkeeper.store.search.claim import read_claim
 
@@ -38,6 +39,17 @@ async def show(call: Call) -> dict[str, Any]:
 async def history(call: Call) -> list[dict[str, Any]]:
     """Answers GET /api/orders/{order_ref}/history."""
     found = await order_report.history(call.desk.pool, call.order_ref)
+    if found is None:
+        raise no_such_order()
+    return found
+
+
+async def explain(call: Call) -> OrderAsOf:
+    """Answers GET /api/orders/{order_ref}/explain."""
+    try:
+        found = await read_as_of(call.desk.pool, call.order_ref, call.query.at or call.desk.now())
+    except NotRegisteredYet as error:
+        raise Problem(409, f"at: nobody had registered the order by then; {error}", "Ask for a later moment.") from None
     if found is None:
         raise no_such_order()
     return found

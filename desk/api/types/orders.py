@@ -20,6 +20,12 @@ from tillkeeper.domain.order.view import OrderView
 from tillkeeper.domain.payment_claim import Act, Sign, Verdict
 
 
+class ExplainQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """As of when."""
+
+    at: Annotated[Moment | None, Meta(description="The moment: RFC 3339 with its offset; else now.")] = None
+
+
 class ClaimEvidence(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that is known, and what it is about."""
 

@@ -13,7 +13,7 @@ from tillkeeper.desk.pages.claim.one_claim import show_claim
 from tillkeeper.desk.paths import order_path, order_ref_in
 from tillkeeper.desk.render import shower_for
 from tillkeeper.domain.order.acts import ActRefused
-from tillkeeper.store.apply.bind_waiting import Binding, BindingRefused, bind_in
+from tillkeeper.store.apply.bind_waiting import BindingRefused, bind_as_approved
 from tillkeeper.store.orders import acts as order_acts
 from tillkeeper.store.orders.acts import NoSuchOrder
 from tillkeeper.store.people.approvals import AlreadyProposed, NotOpen, SamePerson, confirm, refuse
@@ -77,8 +77,7 @@ async def _confirm(conn: Conn, *, request: web.Request, approval_id: int) -> Non
     approval = await confirm(conn, approval_id, by=person.name, now=now)
     if approval.act != BINDING or approval.content["order_ref"] != order_ref_in(request):
         raise NotOpen
-    binding = Binding(**approval.content, by=approval.proposed_by, confirmed_by=person.name, note=approval.reason)
-    await bind_in(conn, binding, policy=desk.policy(), now=now)
+    await bind_as_approved(conn, approval, confirmed_by=person.name, policy=desk.policy(), now=now)
 
 
 async def refuse_binding(request: web.Request) -> web.Response:

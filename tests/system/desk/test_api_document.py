@@ -16,7 +16,7 @@ from tillkeeper.desk.routes import ROUTES
 from tillkeeper.domain.people import Role
 from tillkeeper.openapi import operations
 
-EXAMPLES = 8
+EXAMPLES = 5
 SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
 # What the document cannot say of a request: that a row of this number is there, and that a cursor was once written.
 SAID_IN_WORDS = "positive_data_acceptance"

@@ -30,6 +30,8 @@ def test_every_route_states_who_may_use_it():
     assert {route.path for route in ROUTES if route.role == "anyone"} == {
         "/static/{name}",
         "/sign-in",
+        "/sign-in/company",
+        "/sign-in/company/back",
         "/welcome/{token}",
     }
 

@@ -23,6 +23,7 @@ from tillkeeper.sandbox.scenarios.simulation import MerchantOptions, Simulation
 from tillkeeper.sandbox.scenarios.system import System
 from tillkeeper.sandbox.scenarios.templates import DAY_TEMPLATES
 from tillkeeper.sandbox.scenarios.workers import start_workers
+from tillkeeper.store.reports.order_as_of import read_as_of
 
 ENDS_AT = BEGINS_AT + timedelta(hours=20)
 OPTIONS = ScenarioOptions(seed=7, payments=80, start_workers=start_workers)
@@ -58,6 +59,27 @@ async def test_every_page_that_links_lead_to_answers(played, role, locale):
     seen = Counter(route_of(client, path) for path in visited)
     assert seen["/orders/{ref}"] > 1 < seen["/cases/{id}"]
     assert len(visited) > len(seen)
+
+
+WHOLE = """
+SELECT o.order_ref, i.recorded_at, i.status_after FROM inbox i JOIN orders o ON o.id = i.order_id
+WHERE i.seq IN (SELECT max(seq) FROM inbox GROUP BY order_id, recorded_at) ORDER BY i.seq
+"""
+
+
+async def test_what_is_explained_of_each_moment_is_the_status_that_was_written_then(played):
+    moments = await played.pool.fetch(WHOLE)
+    assert len(moments) > 100
+    wrong = []
+    for order_ref, recorded_at, status_after in moments:
+        found = await read_as_of(played.pool, order_ref, recorded_at)
+        if found.status != status_after:
+            wrong.append((order_ref, recorded_at, status_after, found.status))
+    assert not wrong
+    stored = await played.pool.fetch("SELECT order_ref, status, captured_minor FROM orders")
+    for order_ref, status, captured in stored:
+        found = await read_as_of(played.pool, order_ref, ENDS_AT + timedelta(days=9))
+        assert (found.status, found.paid) == (status, captured)
 
 
 async def walk(client: TestClient) -> dict[str, int]:

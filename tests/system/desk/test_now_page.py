@@ -11,6 +11,7 @@ from tests.desks import a_desk, a_person, desk_client
 from tests.system.desk.test_order_page import said
 from tillkeeper.desk.live.feed import Feed
 from tillkeeper.desk.live.snapshot import read_snapshot
+from tillkeeper.desk.pages import now
 
 NOW = NOON + 24 * MINUTE
 PARKED = "INSERT INTO parked (body, readable, reason, error, parked_at) VALUES ('', true, 'x', 'x', $1)"
@@ -86,6 +87,37 @@ async def test_the_flow_has_rates_and_ages(client, pool):
     assert "Received 9 a minute last 7 s ago In the lanes 1 waiting PostgreSQL 1 · the oldest 20 s" in text
     assert "took 1 s at most" in text
     assert re.search(r"silent for 22 min", text)
+
+
+GIVEN = "INSERT INTO answers_given VALUES ($1, 'stripe-main', 500, 3, 2, $1)"
+RESTS = """
+INSERT INTO account_health (account, watched_at, failing_since, failed_at, reason)
+VALUES ('stripe-main', $1, $2, $1, 'breaker_open')
+"""
+
+
+async def test_what_receivers_answer_shows_before_it_is_applied_and_whose_queries_rest(client, pool):
+    await pool.execute(GIVEN, NOW - MINUTE / 2)
+    await pool.execute(RESTS, NOW - MINUTE / 2, NOW - 10 * MINUTE)
+    text = said(await (await client.get("/")).text())
+    assert "Received 500 a minute" in text
+    assert "500 3 refused (4xx) 2 put off (5xx)" in text
+    assert "breaker open: not asked, as seen 30 s ago" in text
+
+
+async def test_of_all_who_look_in_one_language_and_role_one_page_is_made(pool, reads, monkeypatch):
+    made = []
+    monkeypatch.setattr(now, "live_part", lambda _desk, shower, snapshot: made.append(snapshot.number) or shower.locale)
+    desk = a_desk(pool, now=lambda: NOW, feed=Feed(reads, now=lambda: NOW))
+    async with (
+        desk_client(desk, a_person(locale="en")) as client,
+        client.get("/now/stream") as one,
+        client.get("/now/stream") as other,
+    ):
+        for stream in (one, other):
+            parts = events_of(stream)
+            assert [await anext(parts) for _ in range(2)] == ["en", "en"]
+    assert len(made) == len(set(made))
 
 
 async def test_chinese_and_numbers_for_who_sees_no_bars(pool):

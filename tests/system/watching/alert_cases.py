@@ -199,6 +199,13 @@ CASES = {
         {"audience": "merchant"},
         "3 notices to merchant were given up",
     ),
+    "AccountPaused": Case(
+        2,
+        {'tillkeeper_account_paused{account="shop"}': "1x30"},
+        {'tillkeeper_account_paused{account="shop"}': "0x30"},
+        {"account": "shop"},
+        "shop is paused: its events changed far more orders than is usual",
+    ),
     "AccountSilent": Case(
         6,
         {'tillkeeper_silence{account="shop",kind="silent"}': "1x30"},

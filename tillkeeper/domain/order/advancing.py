@@ -1,6 +1,7 @@
 """Advances an order as time passes: takes the due steps of its ladder, up to the first query.
 
     on hold ───────────> due when the hold ends
+    account paused ────> due in a while: nothing is asked, told or closed until a person has looked (domain/guard.py)
     query requested ───> its gateways are queried, whatever the ladder says
     a step is due ─────> taken: a query, a notice, a case that opens, or one that goes up a level
     a query to repeat ─> it is made again
@@ -24,6 +25,7 @@ from tillkeeper.domain.order.progress import StepTaken
 from tillkeeper.domain.order.state import OrderState, earliest
 from tillkeeper.domain.policy import Policy
 
+PAUSED_REST: Final = timedelta(minutes=10)  # a shop may have tens of thousands of them
 STEPS_MAX: Final = 20  # of one order in one pass; each of the six actions is taken once at most
 
 
@@ -35,6 +37,8 @@ def advance(order: OrderState, *, policy: Policy, lease: timedelta, now: datetim
     changes = Changes.of(order)
     if order.is_held(now):
         changes.set(due_at=order.held_until)
+    elif order.is_paused:
+        changes.set(due_at=now + PAUSED_REST)
     elif order.ask_at is not None and order.ask_at <= now:
         _ask_as_wanted(changes, order.ask_at, lease, now)
     else:

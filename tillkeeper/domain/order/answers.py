@@ -25,6 +25,7 @@ from tillkeeper.domain.order.progress import CANNOT_ASK, StepTaken
 from tillkeeper.domain.order.state import OrderState
 from tillkeeper.domain.policy import Policy
 
+PAUSED: Final = "no answer: account_paused"
 UNASKABLE_REST: Final = timedelta(hours=24)  # then an expired order is due again: credentials may have been added
 
 
@@ -47,7 +48,12 @@ class QueryOutcome(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def settle(order: OrderState, outcome: QueryOutcome, *, policy: Policy, now: datetime) -> Changes:
-    """Settles a step with the outcome of its queries."""
+    """Settles a step with the outcome of its queries.
+
+    One that ends while an account of the order is paused has no answer: nothing is concluded from it.
+    """
+    if order.is_paused:
+        outcome = msgspec.structs.replace(outcome, result=PAUSED, answered=False, unapplied=(), unaskable=frozenset())
     changes, query = Changes.of(order), outcome.query
     is_ours = order.due_at == query.leased_until
     was_wanted = order.ask_at == query.leased_until
@@ -56,7 +62,8 @@ def settle(order: OrderState, outcome: QueryOutcome, *, policy: Policy, now: dat
     _update_unapplied_case(changes, outcome)
     if was_wanted:
         changes.set(ask_at=None if outcome.result == CANNOT_ASK else outcome.retry_at(now))
-    if is_ours and is_its_phase and query.step.action is Action.CLOSE and may_close_by_itself(order):
+    is_closing = query.step.action is Action.CLOSE and may_close_by_itself(order) and not order.is_paused
+    if is_ours and is_its_phase and is_closing:
         close_or_doubt(changes, outcome.result, answered=outcome.answered, unaskable=outcome.unaskable, now=now)
     if not changes.has_closed and ((is_ours and is_its_phase) or was_wanted):
         changes.set(due_at=next_look(changes.after, policy, now) if is_ours else order.due_at)

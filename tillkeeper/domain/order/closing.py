@@ -100,6 +100,8 @@ def doubts(order: OrderState) -> Iterator[Doubt]:
         yield Doubt(kind=DoubtKind.CASE, word=kind)
     if order.has_parked:
         yield Doubt(kind=DoubtKind.PARKED)
+    if order.is_paused:
+        yield Doubt(kind=DoubtKind.PAUSED)
     summary = order.summary
     if summary.captured > summary.refunded:
         yield Doubt(kind=DoubtKind.NOT_GIVEN_BACK, amount=summary.captured - summary.refunded, currency=currency)

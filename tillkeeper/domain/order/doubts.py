@@ -17,6 +17,7 @@ class DoubtKind(StrEnum):
     HELD = "held"
     CASE = "case"
     PARKED = "parked"
+    PAUSED = "paused"
     NOT_GIVEN_BACK = "not_given_back"
     REFUND_UNDER_WAY = "refund_under_way"
     WAITS_NEARBY = "waits_nearby"
@@ -64,6 +65,7 @@ _TEXTS: Final[Mapping[DoubtKind, Callable[[Doubt], str]]] = MappingProxyType(
             f"a case is open, {doubt.word}: somebody's money counts for nothing until a person looks at it"
         ),
         DoubtKind.PARKED: lambda _: "an event of it is parked: replay or discard it first (tillkeeper parked list)",
+        DoubtKind.PAUSED: lambda _: "an account of it is paused, and what came is not applied (tillkeeper guard list)",
         DoubtKind.NOT_GIVEN_BACK: lambda doubt: f"{_money(doubt)} was paid and is not given back",
         DoubtKind.REFUND_UNDER_WAY: lambda _: "a refund is under way",
         DoubtKind.WAITS_NEARBY: _waits_nearby,

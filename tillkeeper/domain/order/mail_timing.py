@@ -2,6 +2,7 @@
 
     its order has moved since it was written, or is closed or on hold ──> dropped
     its payer had enough mails, or the time to pay is over ────────────> dropped
+    an account of its order is paused ─────────────────────────────────> later
     it asks to pay, and the money may be there or on its way ──────────> later
     it is night where the merchant says so ────────────────────────────> later
     else ──────────────────────────────────────────────────────────────> now
@@ -46,6 +47,7 @@ class OrderNow(msgspec.Struct, frozen=True, kw_only=True):
     closed: bool
     held: bool
     under_way: bool  # a payment of it is, whatever its status says: a partly paid order's next instalment
+    paused: bool = False  # the guard has an account of it paused: nobody is told anything
     unclear: bool = False  # money may be there that does not count: a case says so, or an event of it is parked
     mails: int  # how many its payer got, or may have got, besides this one
 
@@ -80,7 +82,7 @@ def may_tell_payer(
         why = "the order's time to pay is over"
     if why is not None:
         return Dropped(why=why)
-    if topic in ASKS_TO_PAY - OF_MONEY and order.unclear:
+    if order.paused or (topic in ASKS_TO_PAY - OF_MONEY and order.unclear):
         return SendLater(until=now + UNCLEAR_REST)
     if topic in ASKS_TO_PAY and order.under_way and not warned:
         return SendLater(until=now + WRITTEN_ANEW)

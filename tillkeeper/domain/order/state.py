@@ -37,6 +37,7 @@ class OrderState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     closed_at: datetime | None = None
     cases: Mapping[CaseKey, KnownCase] = MappingProxyType({})  # all, also closed ones
     has_parked: bool = False  # whether it has a parked event, if that was read
+    is_paused: bool = False  # whether the guard has an account of it paused, if that was read
     progress: Progress = Progress()  # in its phase, if that was read
     has_mail: bool = False
     pay_url: str | None = None
@@ -102,11 +103,11 @@ class OrderState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def money_is_unclear(self) -> bool:
-        """Returns True if an open case says so, or an event of it is parked.
+        """Returns True if an open case says so, an event of it is parked, or the guard has an account of it paused.
 
         There may be money that does not count: the payer is not asked to pay, and the order does not close.
         """
-        return self.has_parked or not self.open_case_kinds.isdisjoint(MONEY_UNCLEAR)
+        return self.has_parked or self.is_paused or not self.open_case_kinds.isdisjoint(MONEY_UNCLEAR)
 
     # --- its cases ----------------------------------------------------------------------------------------------------
 

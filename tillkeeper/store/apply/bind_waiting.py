@@ -17,6 +17,7 @@ from tillkeeper.domain.references import Bindings, Reference
 from tillkeeper.store.apply.batch import Tally, load, write
 from tillkeeper.store.apply.registration import CLAIM_PAYMENTS
 from tillkeeper.store.orders.acts import ORDER_BY_REF, NoSuchOrder
+from tillkeeper.store.people.approvals import Approval
 from tillkeeper.store.postgres.pool import Conn
 from tillkeeper.store.postgres.transactions import repeat_on_conflict
 
@@ -42,6 +43,17 @@ async def bind_waiting(pool: asyncpg.Pool, binding: Binding, *, policy: Policy, 
     Of two that bind one payment at once, the later is refused.  Raises NoSuchOrder or BindingRefused.
     """
     return await repeat_on_conflict(pool, lambda conn: bind_in(conn, binding, policy=policy, now=now))
+
+
+async def bind_as_approved(
+    conn: Conn, approval: Approval, *, confirmed_by: str, policy: Policy, now: datetime
+) -> Tally:
+    """Binds exactly what one person proposed and another has just confirmed, in the names of both.
+
+    Raises NoSuchOrder or BindingRefused.
+    """
+    binding = Binding(**approval.content, by=approval.proposed_by, confirmed_by=confirmed_by, note=approval.reason)
+    return await bind_in(conn, binding, policy=policy, now=now)
 
 
 WAITS = """

@@ -15,7 +15,6 @@ import msgspec
 from tillkeeper.domain.delivery import Delivery, unproven
 from tillkeeper.domain.policy import Policy
 from tillkeeper.store.apply.batch import apply_deliveries
-from tillkeeper.store.guard.holding import held_messages
 from tillkeeper.store.postgres.pool import Conn
 from tillkeeper.store.postgres.sqlstates import is_passing
 from tillkeeper.store.postgres.transactions import repeat_on_conflict
@@ -85,8 +84,16 @@ async def try_held(pool: asyncpg.Pool, pause_id: int, *, limit: int, policy: Pol
     raise AssertionError("a trial is always rolled back")
 
 
+HELD = "SELECT body FROM held_deliveries WHERE pause_id = $1 ORDER BY position LIMIT $2"
+
+
+async def _held_messages(conn: Conn, pause_id: int, *, limit: int) -> list[bytes]:
+    """Reads the oldest messages that a pause holds."""
+    return [row["body"] for row in await conn.fetch(HELD, pause_id, limit)]
+
+
 async def _try(conn: Conn, pause_id: int, limit: int, policy: Policy, now: datetime) -> Trial:
-    messages = await held_messages(conn, pause_id, limit=limit + 1)
+    messages = await _held_messages(conn, pause_id, limit=limit + 1)
     deliveries, unreadable = _read(messages[:limit])
     written_before = await conn.fetchval(LAST_NOTICE)
     savepoint = conn.transaction()

@@ -69,14 +69,12 @@ FROM guard_usual WHERE account = $1 AND hour >= $2
 # In two parts, as the indexes of open orders are.
 OPEN_ORDERS = """
 SELECT count(*) FROM (
-    (SELECT accounts FROM orders
-     WHERE closed_at IS NULL AND status IN ('processing', 'partially_paid', 'refunding')
-     ORDER BY phase_since DESC LIMIT $2)
+    (SELECT accounts_key FROM due_orders
+     WHERE status IN ('processing', 'partially_paid', 'refunding') ORDER BY phase_since DESC LIMIT $2)
     UNION ALL
-    (SELECT accounts FROM orders
-     WHERE closed_at IS NULL AND status IN ('unpaid', 'failed')
-     ORDER BY coalesce(expires_at, phase_since) DESC LIMIT $2)
-) AS open WHERE $1 = ANY (accounts)
+    (SELECT accounts_key FROM due_orders
+     WHERE status IN ('unpaid', 'failed') ORDER BY coalesce(expires_at, phase_since) DESC LIMIT $2)
+) AS open WHERE $1 = ANY (string_to_array(accounts_key, ' '))
 """
 
 

@@ -18,7 +18,7 @@ import msgspec
 from tillkeeper.domain.order.case_kinds import CaseKind
 from tillkeeper.store.cases.writing import close_cases
 from tillkeeper.store.guard.deciding import Decision
-from tillkeeper.store.guard.holding import pause_subject
+from tillkeeper.store.guard.pausing import pause_subject
 from tillkeeper.store.postgres.pool import Conn
 
 LANE_MESSAGES_MAX: Final = 32  # in the lane already: others' webhooks do not queue behind a whole backlog

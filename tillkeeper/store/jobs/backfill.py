@@ -14,6 +14,7 @@ import msgspec
 
 from tillkeeper.domain.backoff import BACKFILL
 from tillkeeper.domain.events import PaymentEvent
+from tillkeeper.domain.guard import Rules
 from tillkeeper.domain.policy import Policy
 from tillkeeper.domain.references import Bindings
 from tillkeeper.domain.statuses import MOVING, OPEN, Status
@@ -161,11 +162,11 @@ async def postpone(conn: Conn, backfill: RequestedBackfill, *, by: UUID, now: da
 
 
 async def apply_listed(
-    conn: Conn, events: Sequence[PaymentEvent], *, policy: Policy, now: datetime
+    conn: Conn, events: Sequence[PaymentEvent], *, policy: Policy, guard: Rules | None = None, now: datetime
 ) -> tuple[int, Tally]:
-    """Applies the events of a list; returns how many of them were in the inbox before."""
+    """Applies the events of a list; returns how many of them were in the inbox before.  Raises AccountsPaused."""
     known = await count_known(conn, events)
-    return known, await apply_found(conn, events, policy=policy, now=now)
+    return known, await apply_found(conn, events, policy=policy, guard=guard, now=now)
 
 
 async def count_known(conn: Conn, events: Sequence[PaymentEvent]) -> int:

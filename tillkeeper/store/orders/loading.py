@@ -14,6 +14,7 @@ from tillkeeper.domain.order.progress import NEVER, Progress, Retry
 from tillkeeper.domain.order.registration import Instalment
 from tillkeeper.domain.order.state import OrderState
 from tillkeeper.store.deliveries.parked import parked_of
+from tillkeeper.store.guard.reading import paused_among
 from tillkeeper.store.postgres.pool import Conn
 from tillkeeper.store.rows import order_in, summary_in
 
@@ -87,7 +88,10 @@ async def read_orders(conn: Conn, ids: Collection[int]) -> dict[int, OrderState]
 
 
 async def lock_whole_orders(conn: Conn, ids: Collection[int]) -> dict[int, OrderState]:
-    """Locks orders as `lock_orders` does, and adds the steps taken in their phases, and which have a parked event."""
+    """Locks orders as `lock_orders` does, and adds the steps taken in their phases.
+
+    It also adds which have a parked event, and which an account that is paused.
+    """
     return await _with_parked(conn, await _with_progress(conn, (await lock_orders(conn, ids)).values()))
 
 
@@ -99,6 +103,10 @@ async def read_whole_orders(conn: Conn, ids: Collection[int]) -> dict[int, Order
 async def _with_parked(conn: Conn, orders: dict[int, OrderState]) -> dict[int, OrderState]:
     for order_id in await parked_of(conn, orders):
         orders[order_id] = msgspec.structs.replace(orders[order_id], has_parked=True)
+    accounts = {account for order in orders.values() for account in order.order.accounts}
+    paused = await paused_among(conn, accounts)
+    for order_id in [order.id for order in orders.values() if not paused.isdisjoint(order.order.accounts)]:
+        orders[order_id] = msgspec.structs.replace(orders[order_id], is_paused=True)
     return orders
 
 

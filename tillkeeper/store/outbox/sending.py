@@ -121,7 +121,8 @@ SELECT o.id,
        EXISTS (SELECT FROM cases AS c WHERE c.order_id = o.id AND c.closed_at IS NULL AND c.kind = ANY($2::text[]))
            OR EXISTS (SELECT FROM parked AS k WHERE k.outcome IS NULL AND k.order_ref = o.order_ref)
            OR EXISTS (SELECT FROM parked AS k JOIN payments AS p USING (account, payment_ref)
-                      WHERE k.outcome IS NULL AND p.order_id = o.id) AS unclear
+                      WHERE k.outcome IS NULL AND p.order_id = o.id) AS unclear,
+       EXISTS (SELECT FROM account_pauses AS q WHERE q.ended_at IS NULL AND q.account = ANY (o.accounts)) AS paused
 FROM orders AS o WHERE o.id = ANY($1::bigint[])
 """
 
@@ -140,6 +141,7 @@ def _order_now(row: asyncpg.Record, doubts: asyncpg.Record, *, mails: int) -> Or
         held=row["held"],
         under_way=doubts["under_way"],
         unclear=doubts["unclear"],
+        paused=doubts["paused"],
         mails=mails,
     )
 

@@ -5,7 +5,7 @@ from datetime import datetime
 import asyncpg
 import msgspec
 
-from tillkeeper.domain.people import Person, Role, lesser
+from tillkeeper.domain.people import Person, Role, Scope, lesser
 from tillkeeper.domain.sign_in import SEEN_EVERY, TOKENS_MAX
 from tillkeeper.store.people.log import Entry, write_log
 from tillkeeper.store.people.people import NoSuchPerson, person_in
@@ -27,6 +27,7 @@ class ApiToken(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     person: Person
     may_act: bool
+    scope: Scope | None = None  # it is for this alone
 
 
 class ListedToken(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,6 +37,7 @@ class ListedToken(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     role: str
     may_act: bool
+    scope: str | None
     created_at: datetime
     created_by: str
     expires_at: datetime
@@ -46,13 +48,22 @@ class ListedToken(msgspec.Struct, frozen=True, kw_only=True):
 OWNER = "SELECT id FROM people WHERE name = $1 AND disabled_at IS NULL FOR NO KEY UPDATE"
 IN_USE = "SELECT count(*) FROM api_tokens WHERE person_id = $1 AND ended_at IS NULL AND expires_at > $2"
 MAKE = """
-INSERT INTO api_tokens (token_hash, person_id, name, role, may_act, created_at, created_by, expires_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+INSERT INTO api_tokens (token_hash, person_id, name, role, may_act, created_at, created_by, expires_at, scope)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 """
 
 
 async def make_token(
-    conn: Conn, person: str, *, name: str, role: Role, may_act: bool, expires_at: datetime, by: str, now: datetime
+    conn: Conn,
+    person: str,
+    *,
+    name: str,
+    role: Role,
+    may_act: bool,
+    expires_at: datetime,
+    by: str,
+    now: datetime,
+    scope: Scope | None = None,
 ) -> str:
     """Makes a token for a person and returns it, which nobody can read again.
 
@@ -66,7 +77,7 @@ async def make_token(
     token = new_api_token()
     try:
         async with conn.transaction():
-            await conn.execute(MAKE, hash_of(token), person_id, name, role, may_act, now, by, expires_at)
+            await conn.execute(MAKE, hash_of(token), person_id, name, role, may_act, now, by, expires_at, scope)
     except asyncpg.UniqueViolationError:
         raise TokenNameTaken from None
     await _log(conn, "token made", person, name, by=by, now=now)
@@ -74,7 +85,7 @@ async def make_token(
 
 
 WHOSE = """
-SELECT t.id AS token_id, t.name AS token_name, t.role AS token_role, t.may_act, t.last_used_at,
+SELECT t.id AS token_id, t.name AS token_name, t.role AS token_role, t.may_act, t.scope, t.last_used_at,
        p.id, p.name, p.display_name, p.role, p.locale
 FROM api_tokens t JOIN people p ON p.id = t.person_id
 WHERE t.token_hash = $1 AND t.ended_at IS NULL AND t.expires_at > $2 AND p.disabled_at IS NULL
@@ -91,11 +102,17 @@ async def token_of(conn: Conn, token: str, *, now: datetime) -> ApiToken | None:
         await conn.execute(USED, row["token_id"], now)
     person = person_in(row)
     role = lesser(person.role, Role(row["token_role"]))
-    return ApiToken(name=row["token_name"], person=msgspec.structs.replace(person, role=role), may_act=row["may_act"])
+    return ApiToken(
+        name=row["token_name"],
+        person=msgspec.structs.replace(person, role=role),
+        may_act=row["may_act"],
+        scope=row["scope"],
+    )
 
 
 LIST = """
-SELECT p.name AS person, t.name, t.role, t.may_act, t.created_at, t.created_by, t.expires_at, t.last_used_at, t.ended_at
+SELECT p.name AS person, t.name, t.role, t.may_act, t.scope, t.created_at, t.created_by, t.expires_at, t.last_used_at,
+       t.ended_at
 FROM api_tokens t JOIN people p ON p.id = t.person_id
 WHERE $1::text IS NULL OR p.name = $1 ORDER BY t.ended_at IS NOT NULL, p.name, t.name
 """

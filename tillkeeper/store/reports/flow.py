@@ -32,10 +32,27 @@ class Recent(msgspec.Struct, frozen=True, kw_only=True):
         return self.count / WINDOW.total_seconds()
 
 
+NOTHING: Final = Recent()
+
+
+class Answered(msgspec.Struct, frozen=True, kw_only=True):
+    """What receivers answered to an account's deliveries within the window."""
+
+    accepted: int = 0  # 2xx
+    refused: int = 0  # 4xx
+    put_off: int = 0  # 5xx: the gateway sends it again
+    last_at: datetime | None = None  # accepted
+
+
 class Flow(msgspec.Struct, frozen=True, kw_only=True):
-    """How much came in by account, was applied by outcome, and told by audience; and how long applying took."""
+    """How much came in by account, was applied by outcome, and told by audience; and how long applying took.
+
+    What came in is what receivers say that they accepted.  What is applied shows later that it came in: it counts where
+    receivers, of an older version or cut off from the database, say less.
+    """
 
     received: Mapping[str, Recent]
+    answered: Mapping[str, Answered]
     applied: Mapping[str, Recent]
     told: Mapping[str, Recent]
     lag: timedelta | None  # the longest from receiving to applying; None where nothing was applied
@@ -55,12 +72,18 @@ class AccountActivity(msgspec.Struct, frozen=True, kw_only=True):
     hours: tuple[int, ...] = (0,) * HOURS
     answered_at: datetime | None = None
     failing_since: datetime | None = None
+    failed_at: datetime | None = None
     reason: str | None = None
     silent_since: datetime | None = None
     unanswering_since: datetime | None = None
 
 
 RECEIVED = "SELECT account, count(*), max(received_at) AS last_at FROM deliveries WHERE received_at > $1 GROUP BY 1"
+ANSWERED = """
+SELECT account, sum(accepted)::bigint AS accepted, sum(refused)::bigint AS refused, sum(put_off)::bigint AS put_off,
+       max(accepted_at) AS last_at
+FROM answers_given WHERE since > $1 GROUP BY 1
+"""
 APPLIED = "SELECT outcome, count(*), max(recorded_at) AS last_at FROM inbox WHERE recorded_at > $1 GROUP BY 1"
 # With the conditions of the index that finds what was finished lately.
 TOLD = """
@@ -78,12 +101,26 @@ JOIN deliveries d ON d.run = i.run AND d.number = i.number
 async def read_flow(conn: Conn, now: datetime) -> Flow:
     """Reads the last minute."""
     since = now - WINDOW
+    answered = {
+        account: Answered(accepted=accepted, refused=refused, put_off=put_off, last_at=last_at)
+        for account, accepted, refused, put_off, last_at in await conn.fetch(ANSWERED, since)
+    }
     return Flow(
-        received=await _recent(conn, RECEIVED, since),
+        received=_came_in(await _recent(conn, RECEIVED, since), answered),
+        answered=answered,
         applied=await _recent(conn, APPLIED, since),
         told=await _recent(conn, TOLD, since),
         lag=await conn.fetchval(LAG, since, LAGS),
     )
+
+
+def _came_in(received: Mapping[str, Recent], answered: Mapping[str, Answered]) -> dict[str, Recent]:
+    """Returns the greater of what receivers say and what is applied, of each account."""
+    came_in = dict(received)
+    for account, told in answered.items():
+        if told.accepted > came_in.get(account, NOTHING).count:
+            came_in[account] = Recent(count=told.accepted, last_at=told.last_at)
+    return came_in
 
 
 async def _recent(conn: Conn, statement: str, since: datetime) -> dict[str, Recent]:
@@ -139,7 +176,7 @@ ACTIVITY_BY_HOUR = """
 SELECT account, hour, sum(deliveries)::bigint AS deliveries, max(last_at) AS last_at
 FROM activity WHERE hour > $1 GROUP BY 1, 2
 """
-ANSWERS = "SELECT account, answered_at, failing_since, reason FROM account_health"
+ANSWERS = "SELECT account, answered_at, failing_since, failed_at, reason FROM account_health"
 SILENCES = "SELECT account, kind, since FROM silences WHERE ended_at IS NULL"
 HOUR: Final = timedelta(hours=1)
 
@@ -156,7 +193,7 @@ async def read_accounts(conn: Conn, now: datetime) -> dict[str, AccountActivity]
         if 0 <= place < HOURS:
             hours.setdefault(row["account"], [0] * HOURS)[place] = row["deliveries"]
     for row in await conn.fetch(ANSWERS):
-        answers = {name: row[name] for name in ("answered_at", "failing_since", "reason")}
+        answers = {name: row[name] for name in ("answered_at", "failing_since", "failed_at", "reason")}
         fields.setdefault(row["account"], {}).update(answers)
     for account, kind, since in await conn.fetch(SILENCES):
         fields.setdefault(account, {})[f"{kind}_since"] = since

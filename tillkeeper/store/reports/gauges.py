@@ -32,6 +32,7 @@ class OpenWork(msgspec.Struct, frozen=True, kw_only=True):
     outbox: Mapping[str, Count]
     dead: Mapping[str, Count]
     fetches: Mapping[str, Count]
+    paused: Mapping[str, Count]  # the deliveries that wait, by account; its own row where none does
 
 
 async def read_open_work(conn: Conn, *, ages_s: Sequence[float], limit: int, now: datetime) -> OpenWork:
@@ -56,6 +57,7 @@ async def open_work(conn: Conn, *, ages_s: Sequence[float], limit: int, now: dat
         outbox=_by("audience", await conn.fetch(OUTBOX, limit)),
         dead=_by("audience", await conn.fetch(DEAD, limit, now - DEAD_SINCE)),
         fetches=_by("account", await conn.fetch(FETCHES, limit)),
+        paused=_by("account", await conn.fetch(PAUSED, limit)),
     )
 
 
@@ -139,4 +141,13 @@ FETCHES = """
 SELECT account, count(*), min(due_at) AS oldest FROM (
     SELECT account, due_at FROM fetches WHERE due_at IS NOT NULL ORDER BY due_at LIMIT $1
 ) AS open GROUP BY account
+"""
+
+PAUSED = """
+SELECT p.account, h.count, p.paused_at AS oldest
+FROM account_pauses p
+CROSS JOIN LATERAL (
+    SELECT count(*) FROM (SELECT FROM held_deliveries WHERE pause_id = p.id ORDER BY position LIMIT $1) AS first
+) h
+WHERE p.ended_at IS NULL
 """

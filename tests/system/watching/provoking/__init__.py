@@ -27,6 +27,7 @@ PROVOKE: dict[str, Provoking] = {
     "NoticesLate": people.notices_late,
     "NoticesFail": people.notices_fail,
     "NoticesDead": people.notices_dead,
+    "AccountPaused": gateways.paused,
     "AccountSilent": gateways.silent,
     "GatewayUnanswering": gateways.unanswering,
     "GatewayDenies": gateways.denies,

@@ -4,16 +4,30 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 
+import msgspec
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from tests.system.watching.provoking.house import House
 from tillkeeper import clock
+from tillkeeper.domain.guard import Finding, Sign
 from tillkeeper.sandbox.keys import new_rsa_key
 from tillkeeper.sandbox.simulators.wechatpay.api import platform_certificate
 from tillkeeper.sandbox.simulators.wechatpay.signing import WeChatPayKey
 
 ENDING = "5157F09EFDC096DE15EBE81A47057A7200000003"
 CERTIFICATE_LASTS = timedelta(days=4 * 365)  # of the simulator's
+
+
+@asynccontextmanager
+async def paused(house: House) -> AsyncIterator[None]:
+    finding = Finding(sign=Sign.FAILED, orders=40, paid=1, line=20, share=0.976, usual_most=2, open_orders=60)
+    await house.execute(
+        "INSERT INTO account_pauses (account, sign, finding, paused_at) VALUES ('stripe-main', $1, $2, now())",
+        str(finding.sign),
+        msgspec.json.encode(finding).decode(),
+    )
+    yield
+    await house.command("guard", "go", "stripe-main", "--note", "by the test of alerts")
 
 
 @asynccontextmanager
