@@ -119,19 +119,22 @@ async def the_truth_arrives_while_they_look_on(ada: Page) -> None:
 
 
 async def money_is_bound_by_two(ada: Page, mei: Page) -> None:
-    await find(ada, "SHOP-1043")
-    await ada.click("tr:has-text('SHOP-1043') >> text=They say they paid")
-    await expect(ada.locator("h1")).to_have_text("Money waits under another reference.")
-    await ada.click("summary:has-text('Propose to bind')")
+    await ada.click(".brand")
+    await ada.click("text=1 event waits for its order")
+    await expect(ada.locator("tr:has(a.row)")).to_contain_text("SHOP-1043")
+    await ada.click("a.row")
+    await ada.click("summary:has-text('to SHOP-1043')")
     await ada.fill("[name=reason] >> visible=true", "The customer sent their receipt; the checkout wrote O for 0.")
-    await ada.click("button:text('Propose it')")
+    await ada.click("button:text('Propose it') >> visible=true")
     await expect(ada.locator(".proposal")).to_contain_text("the checkout wrote O for 0")
     assert await ada.locator(".proposal button.main").count() == 0, "nobody confirms what they proposed themselves"
     await find(mei, "SHOP-1043")
     await mei.click("tr:has-text('SHOP-1043') >> text=客户说已付款")
+    await expect(mei.locator("h1")).to_have_text("款项挂在另一个编号下。")
     await mei.click(".proposal button.main")
     await expect(mei.locator("h1")).to_have_text("已在本系统到账。")
-    await ada.reload()
+    await find(ada, "SHOP-1043")
+    await ada.click("tr:has-text('SHOP-1043') >> text=They say they paid")
     await expect(ada.locator("h1")).to_have_text("Paid here.")
 
 
