@@ -111,6 +111,7 @@ docs: setup  ## The pages of docs/ and the dashboards that are printed from tabl
 	@$(BIN)/python docs/gateways.py
 	@$(BIN)/python docs/states.py
 	@$(BIN)/python docs/orders_api.py
+	@$(BIN)/python docs/desk_api.py
 	@$(BIN)/python docs/metrics.py
 	@$(BIN)/python docs/dashboards.py
 

@@ -7,6 +7,7 @@ import orjson
 from aiohttp import web
 
 from tillkeeper.desk.access.roles import role_for
+from tillkeeper.desk.api import page as api_page
 from tillkeeper.desk.api.answering import handler_of
 from tillkeeper.desk.api.document import document
 from tillkeeper.desk.api.table import OPERATIONS
@@ -27,6 +28,7 @@ def _pattern(path: str) -> str:
 
 API_ROUTES: Final[tuple[Route, ...]] = (
     Route(method="GET", path=f"{API}/openapi.json", role=role_for("look"), handler=describe),
+    Route(method="GET", path=f"{API}/docs", role=role_for("look"), handler=api_page.show),
     *(
         Route(
             method=operation.method,
