@@ -17,7 +17,7 @@ from playwright.async_api import Browser, Page, expect
 from tests.browsing import PASSWORD
 from tillkeeper.loops import start
 
-WITHIN_S = 120.0  # for what takes seconds: the machine may be busy
+WITHIN_S = 300.0  # for what takes seconds: the machine may be busy
 WITHIN_MS = WITHIN_S * 1000
 PROGRAM = (sys.executable, "-m", "tillkeeper", "sandbox", "--up", "--broker", "none", "--rate", "5")
 LINK = re.compile(r"http://127\.0\.0\.1:\d+/welcome/\S+")
@@ -93,6 +93,7 @@ async def find(page: Page, text: str) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(1200)
 async def test_two_newcomers_put_three_things_right(browser, links):
     async with somebody(browser, links.admin) as ada, somebody(browser, links.second, locale="zh-CN") as mei:
         await the_truth_arrives_while_they_look_on(ada)
