@@ -11,12 +11,12 @@ from typing import Any
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 from joserfc import jwt
-from joserfc.jwk import ECKey, OctKey, RSAKey
+from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
 
 from tests.company_provider import CLIENT
 
 ACCESS_TOKEN = "an-access-token"
-Key = RSAKey | ECKey | OctKey
+Key = RSAKey | ECKey | OKPKey | OctKey
 
 
 @cache
@@ -101,7 +101,7 @@ class Forger:
             "token_endpoint": f"{self.issuer}/token",
             "jwks_uri": f"{self.issuer}/keys",
             "userinfo_endpoint": f"{self.issuer}/userinfo",
-            "id_token_signing_alg_values_supported": ["RS256", "ES256", "HS256", "none"],
+            "id_token_signing_alg_values_supported": ["RS256", "PS256", "ES256", "Ed25519", "HS256", "none"],
         }
 
 

@@ -19,7 +19,7 @@ from tillkeeper.domain.people import Role
 from tillkeeper.oidc.errors import ProviderAway, ProviderRefuses, SignInRefused
 from tillkeeper.oidc.flow import FLOW_LIVES, Flow, flow_in, new_flow
 from tillkeeper.oidc.provider import Provider
-from tillkeeper.store.people.members import keep_out, let_in
+from tillkeeper.store.people.members import NotAdded, keep_out, let_in
 from tillkeeper.store.people.people import NameTaken
 from tillkeeper.store.people.sessions import Disabled, FlowUsed
 from tillkeeper.store.postgres.transactions import repeat_on_conflict
@@ -75,8 +75,19 @@ async def _let_in(
     desk, locale = desk_of(request), locale_of(request)
     try:
         token = await repeat_on_conflict(
-            desk.pool, lambda conn: let_in(conn, member, role, flow=flow.number, locale=locale, now=desk.now())
+            desk.pool,
+            lambda conn: let_in(
+                conn,
+                member,
+                role,
+                may_add=provider.settings.adds_people,
+                flow=flow.number,
+                locale=locale,
+                now=desk.now(),
+            ),
         )
+    except NotAdded:
+        return await _keep_out(request, provider, member, "not_added")
     except Disabled:
         return await _keep_out(request, provider, member, "disabled")
     except NameTaken:

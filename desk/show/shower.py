@@ -13,6 +13,7 @@ from markupsafe import Markup
 from tillkeeper.desk.person import Locale
 from tillkeeper.desk.show import money, numbers, texts, times
 from tillkeeper.desk.words import catalogue, say
+from tillkeeper.domain.order.case_texts import NOW, state_in, subject_in
 from tillkeeper.domain.statuses import Status
 
 
@@ -108,6 +109,22 @@ class Shower(msgspec.Struct, frozen=True, kw_only=True):
         return Markup('<bdi class="ref" data-copy="{0}" title="{0}">{1}</bdi>').format(
             texts.visible(reference), texts.cut_in_the_middle(reference)
         )
+
+    def subject(self, text: str) -> Markup:
+        """Writes what a case is about, in words, with the reference."""
+        found = subject_in(text)
+        if found is None:
+            return self.ref(text)
+        account = Markup("") if found.account is None else Markup(" <small>{}</small>").format(self.cut(found.account))
+        return Markup("{} {}{}").format(self.say(f"subject.{found.word}"), self.ref(found.ref), account)
+
+    def state(self, text: str) -> Markup:
+        """Writes the state that a case's reason is in, with its amounts in major units."""
+        found = state_in(text.removeprefix(NOW))
+        if found is None or f"object.{found.word}" not in catalogue():
+            return self.text(text)
+        sums = [Markup(" {}").format(self.money(minor, currency)) for minor, currency in found.sums]
+        return Markup("").join([self.say(f"object.{found.word}"), *sums])
 
     def short(self, reference: str) -> str:
         """Returns a reference, cut in the middle, for who isolates it."""

@@ -393,7 +393,7 @@ async def test_an_act_without_a_reason_or_a_person_is_wrong_usage(arguments):
         (("stuck", "--account", "nope"), "no account 'nope'; there are: stripe-main"),
         (("refused", "list", "--account", "typo"), "no account 'typo'; there are: stripe-main"),
         (("refused", "list", "--each", "--account", "typo"), "no account 'typo'"),
-        (("cases", "--kind", "nope"), "no kind of case 'nope'; there are: answer_not_applied, "),
+        (("cases", "--kind", "nope"), "no kind of case 'nope'; there are: account_paused, "),
         (("cases", "--owner", "nobody-here"), "no owner of a case 'nobody-here'; there are: -"),
         (("cases", "--level", "4"), "no level 4; the policy lets a case go up to 3"),
         (("stuck", "--status", "nope"), "'nope' is no status"),

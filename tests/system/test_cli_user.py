@@ -190,6 +190,16 @@ async def test_a_person_is_tied_to_their_account_at_the_company_and_untied(tmp_p
     assert "00u1: asked" in log
 
 
+async def test_where_passwords_are_off_no_link_is_printed(tmp_path, database):
+    desk = desk_toml(ISSUER).replace("[desk.oidc.roles]", "passwords = false\n[desk.oidc.roles]")
+    config = written(tmp_path, toml(database, desk=desk))
+    added = await command("user", "add", "mei", "--role", "viewer", "--config", config)
+    assert added.out.endswith("passwords are off, so tie them to their account: tillkeeper user link mei SUBJECT\n")
+    assert (await command("user", "add", "lin", "--role", "viewer", "--json", "--config", config)).json["link"] is None
+    reset = await command("user", "reset", "mei", "--config", config)
+    assert (reset.code, "a link signs nobody in" in reset.err) == (1, True)
+
+
 async def test_without_a_provider_nobody_is_tied_to_one(user):
     await user("add", "mei", "--role", "viewer")
     assert "[desk.oidc]" in (await user("link", "mei", "00u1", code=1)).err

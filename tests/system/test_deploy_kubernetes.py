@@ -202,6 +202,9 @@ def test_webhooks_alone_are_public():
     assert [path["path"] for path in rule["http"]["paths"]] == ["/webhooks/"]
     outside = named("NetworkPolicy", "tillkeeper-outside")["spec"]["podSelector"]["matchExpressions"]
     assert [each["values"] for each in outside] == [["ingest", "sweep", "notify"]]
+    company = named("NetworkPolicy", "tillkeeper-company")["spec"]
+    assert company["podSelector"]["matchLabels"]["app.kubernetes.io/component"] == "desk"
+    assert [each["ports"] for each in company["egress"]] == [[{"port": 443, "protocol": "TCP"}]]
 
 
 def test_workers_are_scaled_by_the_queue_that_they_consume():

@@ -7,6 +7,7 @@ from tillkeeper.cli.money import in_words
 from tillkeeper.cli.order_view import head_of
 from tillkeeper.cli.output import cells, print_facts, print_table, shown
 from tillkeeper.domain.order.case_kinds import AMOUNTS
+from tillkeeper.domain.order.case_texts import state_in
 
 BODY_CHARS_SHOWN: Final = 4_000  # --json and --bundle hold all of it
 
@@ -61,6 +62,8 @@ def _size_of_body(delivery: dict[str, Any]) -> object:
 
 def _in_words(name: str, value: object, details: dict[str, Any]) -> object:
     """Writes a detail for people: amounts with their currency."""
+    if name == "state" and (state := state_in(str(value))) is not None:
+        return " ".join([state.word, *(in_words(*each) or "" for each in state.sums)])
     return in_words(value, details.get("currency")) if name in AMOUNTS and isinstance(value, int) else value
 
 

@@ -8,7 +8,7 @@ import typer
 
 from tillkeeper.cli.changing_people import change, in_transaction, known
 from tillkeeper.cli.errors import NO, CommandError, reported
-from tillkeeper.cli.options import AsJson, By, Config, exits, person, reason, seconds, unicode
+from tillkeeper.cli.options import AsJson, By, Config, exits, person, reason, seconds, settings_from, unicode
 from tillkeeper.domain.people import DISPLAY_NAME_CHARS_MAX, LINK_PATH, BadName, Locale, Role, Scope, folded, name_of
 
 if TYPE_CHECKING:
@@ -74,7 +74,10 @@ def add_command(
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
-    """Add a person, and print a one-time link with which they set a password and sign in; it is good for 24 hours."""
+    """Add a person, and print a one-time link with which they set a password and sign in; it is good for 24 hours.
+
+    Where passwords are off ([desk.oidc]), no link is printed: `tillkeeper user link` ties them to their account.
+    """
     with reported(as_json=as_json):
         from tillkeeper.store.people.links import make_link
         from tillkeeper.store.people.people import NameTaken, add_person
@@ -84,9 +87,11 @@ def add_command(
         if not 1 <= len(shown_as) <= DISPLAY_NAME_CHARS_MAX:
             raise typer.BadParameter(f"has 1 to {DISPLAY_NAME_CHARS_MAX} characters", param_hint="--display-name")
 
-        async def work(conn: "Conn", now: datetime) -> str:
+        takes_passwords = settings_from(config).desk.takes_passwords
+
+        async def work(conn: "Conn", now: datetime) -> str | None:
             await add_person(conn, name=new, display_name=shown_as, role=role, locale=language, by=doer, now=now)
-            return await make_link(conn, new, by=doer, now=now)
+            return await make_link(conn, new, by=doer, now=now) if takes_passwords else None
 
         try:
             settings, token = in_transaction(config, work)
@@ -95,7 +100,10 @@ def add_command(
                 f"there is a person named {new} already; `user list` shows them, `user reset {new}` makes a link",
                 code=NO,
             ) from None
-        _print_link(settings, new, token, as_json=as_json)
+        if token is None:
+            _print_added(new, as_json=as_json)
+        else:
+            _print_link(settings, new, token, as_json=as_json)
 
 
 @commands.command("list", epilog=exits(example="tillkeeper user list"))
@@ -185,6 +193,8 @@ def reset_command(name: Name, by: By = None, config: Config = None, as_json: AsJ
         from tillkeeper.store.people.links import make_link
 
         who, doer = folded(name), person(by)
+        if not settings_from(config).desk.takes_passwords:
+            raise CommandError("passwords are off (desk.oidc.passwords), so that a link signs nobody in", code=NO)
         with known(who):
             settings, token = in_transaction(config, lambda conn, now: make_link(conn, who, by=doer, now=now))
         _print_link(settings, who, token, as_json=as_json)
@@ -314,6 +324,16 @@ def end_token_command(
             print_json({"person": who, "name": label, "ended": True})
         else:
             print(f"{label} of {who} is over")
+
+
+def _print_added(name: str, *, as_json: bool) -> None:
+    """Says that somebody is added, where a link would sign nobody in."""
+    from tillkeeper.cli.output import print_json
+
+    if as_json:
+        print_json({"person": name, "link": None})
+    else:
+        print(f"{name} is added; passwords are off, so tie them to their account: tillkeeper user link {name} SUBJECT")
 
 
 def _print_link(settings: "Settings", name: str, token: str, *, as_json: bool) -> None:

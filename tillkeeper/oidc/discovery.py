@@ -14,9 +14,10 @@ from tillkeeper.oidc.settings import is_private_address
 
 OK: Final = 200
 NOT_FOUND: Final = 404
+SAID_CHARS_MAX: Final = 200  # of what a provider says, in a line of ours
 DISCOVERY: Final = "/.well-known/openid-configuration"
 # What a provider signs with a key that only it has.  So neither "none" nor a secret that others know is among them.
-ALGORITHMS: Final = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
+ALGORITHMS: Final = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "Ed25519")
 
 
 class Discovered(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,7 +44,8 @@ def read_discovery(response: Response, *, issuer: str) -> Discovered:
         raise ProviderRefuses(f"there is no {discovery_call(issuer).url}; desk.oidc.issuer is not the provider's")
     said = object_of(response, "the discovery document")
     if said.get("issuer") != issuer:
-        raise ProviderRefuses(f"desk.oidc.issuer is {issuer}, and the provider calls itself {said.get('issuer')}")
+        itself = str(said.get("issuer"))[:SAID_CHARS_MAX]
+        raise ProviderRefuses(f"desk.oidc.issuer is {issuer}, and the provider calls itself {itself}")
     algorithms = _texts(said, "id_token_signing_alg_values_supported", ("RS256",))
     return Discovered(
         issuer=issuer,

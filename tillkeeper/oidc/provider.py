@@ -19,6 +19,7 @@ from joserfc.jwk import KeySet
 from tillkeeper import clock
 from tillkeeper.api_client.http import Send, Unreachable, open_http
 from tillkeeper.api_client.settings import ApiClientSettings
+from tillkeeper.api_client.throttle import Bucket
 from tillkeeper.domain.company_account import is_complete
 from tillkeeper.gateways.errors import BadPayload
 from tillkeeper.gateways.messages import Call, Response
@@ -36,6 +37,8 @@ CODE_CHARS_MAX: Final = 4096
 BAD_CLIENT: Final = frozenset({"invalid_client", "unauthorized_client", "unsupported_grant_type"})
 TOO_MANY: Final = 429
 SERVER_ERRORS: Final = 500
+# Codes that are brought back: strangers make some up, and must not have the provider shut us out for it.
+CODES_PER_S, CODES_AT_ONCE = 5.0, 50  # a whole shift within seconds
 LIMITS: Final = ApiClientSettings(connect_s=2.0, call_s=3.0)  # a person waits
 
 
@@ -59,6 +62,7 @@ class Provider:
         self._discovered: tuple[Discovered, float] | None = None
         self._keys: tuple[KeySet, float] | None = None
         self._fetching = asyncio.Lock()
+        self._codes = Bucket(per_s=CODES_PER_S, burst=CODES_AT_ONCE)
 
     async def discovered(self) -> Discovered:
         """Returns what the provider says of itself, as of some minutes ago.  Raises ProviderAway, ProviderRefuses."""
@@ -105,6 +109,8 @@ class Provider:
 
     async def _redeem(self, flow: Flow, code: str, discovered: Discovered) -> dict[str, str]:
         """Changes the code for tokens.  Raises as `claims` does."""
+        if self._codes.take(self._monotonic_s(), wait_s_max=0.0) is None:
+            raise ProviderAway("more codes are brought back than the provider is asked about")
         form = prepare_token_request(
             "authorization_code", code=code, redirect_uri=self.comes_back_to, code_verifier=flow.verifier
         )

@@ -96,6 +96,7 @@ class OidcSettings(BaseModel):
     roles: Annotated[dict[Role, Values], AfterValidator(_check_values)]
     ask: Annotated[str, Field(max_length=200)] | None = None  # whom somebody without a role should ask
     passwords: bool = True  # whether people may sign in with passwords as well
+    adds_people: bool = True  # whether somebody whom nobody tied to a person comes in as a new one
 
     @property
     def shown(self) -> str:

@@ -12,7 +12,7 @@ from joserfc.errors import InvalidKeyIdError, JoseError
 from joserfc.jwk import KeySet
 from joserfc.jws import JWSRegistry
 
-from tillkeeper.oidc.discovery import Discovered
+from tillkeeper.oidc.discovery import SAID_CHARS_MAX, Discovered
 from tillkeeper.oidc.errors import SignInRefused
 
 CLOCK_SKEW_S: Final = 60  # how far the provider's clock may be from ours
@@ -50,5 +50,5 @@ def verified_claims(
         raise UnknownKey from error
     # Whatever a stranger puts into a token: the libraries meet some of it with errors of Python's own.
     except (JoseError, ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError) as error:
-        raise SignInRefused(f"the ID token is refused: {error!r}") from None
+        raise SignInRefused(f"the ID token is refused: {repr(error)[:SAID_CHARS_MAX]}") from None
     return dict(read.claims)

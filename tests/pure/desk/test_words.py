@@ -19,6 +19,7 @@ from tillkeeper.domain.order.case_kinds import CaseKind
 from tillkeeper.domain.order.changes import ActKind
 from tillkeeper.domain.order.doubts import DoubtKind
 from tillkeeper.domain.order.explaining import NoChange
+from tillkeeper.domain.order.facts import ObjectStatus
 from tillkeeper.domain.order.mismatch import Mismatch
 from tillkeeper.domain.order.notices import Audience
 from tillkeeper.domain.order.status import STATUS_TABLE
@@ -27,6 +28,7 @@ from tillkeeper.domain.statuses import STATUS_ZH, Status
 from tillkeeper.domain.till import Concern, Truth
 from tillkeeper.domain.topics import CaseTopic, MerchantTopic, Topic
 from tillkeeper.gateways.errors import VerificationStep
+from tillkeeper.recovery.refused import Why
 
 DESK = Path(__file__).parents[3] / "desk"
 TEMPLATES = sorted((DESK / "templates").rglob("*.html"))
@@ -36,7 +38,7 @@ PARKED_REASONS = {*REASONS, OTHER}
 # How signing in with the company's account ends.
 COMPANY = {
     *("again", "misfit", "away"),
-    *("no_role", "disabled", "name_taken", "unverified", "no_name", "no_subject"),
+    *("no_role", "disabled", "name_taken", "not_added", "unverified", "no_name", "no_subject"),
 }
 KINDS = {*EXPLAINED.values(), "database", "ours"}
 # Keys that are put together: what begins so ends with a word of ours, and of these each must be there.
@@ -115,6 +117,9 @@ FAMILIES = {
     "doing.do_": set(What),
     "doing.refused_": set(Refusal) - {Refusal.IN_DOUBT},
     "doubt.": set(DoubtKind),
+    "subject.": {*("payment", "refund", "dispute", "event", "order", "account", "fetch", "notice", "pause")},
+    "object.": set(ObjectStatus),
+    "refused.why_": set(Why),
     "waiting.tab_": {"all", "came", "on_its_way", "mismatched"},
     "stuck.": {*WAITS_FOR.values(), "for_person", "for_hold"},
     "now.": {*Truth, *Concern, *(f"{concern}_do" for concern in Concern), "received", "lane", "applied", "told"},

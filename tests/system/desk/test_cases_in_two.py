@@ -95,3 +95,18 @@ async def test_support_is_told_whose_it_is_and_nobody_resolves_it_alone(pool, ca
         data = {"csrf": TOKEN, "case": f"{case_id}-{seen}", "outcome": "x"}
         assert (await sam.post("/cases/many/resolve", data=data)).status == 200
     assert await pool.fetchval("SELECT closed_at FROM cases WHERE id = $1", case_id) is None
+
+
+@pytest.mark.parametrize(
+    ("locale", "words"),
+    [("en", "Subject payment P-1 alipay-main Details"), ("zh", "支付 P-1 alipay-main")],
+)
+async def test_what_it_is_about_and_where_that_stands_are_in_words_and_major_units(pool, case_id, locale, words):
+    await tell(pool, of_alipay(order_ref="ORD-1042", payment_ref="P-1", amount=1_000, currency="USD", capture_ref="c2"))
+    person = Person(id=1, name="mei", role=Role.VIEWER, locale=locale)
+    async with desk_client(a_desk(pool, now=lambda: LATER), person) as client:
+        text = await text_of(client, f"/cases/{case_id}")
+    assert words in text
+    assert f"{'成功' if locale == 'zh' else 'succeeded'} 139.00 USD" in text
+    for raw in ("payment:", "13900", "now succeeded"):
+        assert raw not in text, raw

@@ -165,6 +165,22 @@ async def test_the_same_address_makes_nobody_the_one_who_is_here_already(browser
     assert await who(browser) == Role.ADMIN
 
 
+async def test_where_nobody_is_added_only_those_come_in_who_are_tied_to_a_person(company, desk):
+    await add(desk, password_hash=None)
+    await company.employ("mei", "till-operators")
+    async with serving(desk, company.settings(adds_people=False)) as server, server.browser() as browser:
+        assert await heading(await come_in(browser, company)) == (403, "You are not here yet")
+        assert (await logged(desk))[0] == (
+            "mei@shop.example",
+            "sign-in with the company's account refused",
+            "not_added",
+        )
+        await call(desk, members.link_account, "mei", company.issuer, "mei", by="root", why="")
+        await come_in(browser, company)
+        assert await who(browser) == Role.OPERATOR
+    assert [row["name"] for row in await desk.pool.fetch("SELECT name FROM people")] == ["mei"]
+
+
 async def test_a_session_of_the_company_ends_with_a_shift_however_busy(company, desk):
     at = clocks.now()
     moving = [at]

@@ -10,19 +10,20 @@ import pytest
 from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.hashes import SHA256
-from joserfc.jwk import ECKey, OctKey
+from joserfc.jwk import ECKey, OctKey, OKPKey
 
 from tests.browsing import desk_server
 from tests.company_provider import CLIENT, DESK_URL, SECRET, settings_for
 from tests.forging_provider import a_key, base64url, by_hand, forging, sealed, unsealed
 from tillkeeper.desk.access.cookies import FLOW_COOKIE, SESSION_COOKIE
 from tillkeeper.oidc.discovery import DISCOVERY
-from tillkeeper.oidc.provider import FRESH_S, KEYS_AGAIN_S, open_provider
+from tillkeeper.oidc.provider import CODES_AT_ONCE, CODES_PER_S, FRESH_S, KEYS_AGAIN_S, open_provider
 from tillkeeper.oidc.tokens import CLOCK_SKEW_S, TOKEN_CHARS_MAX
 
 BACK = "/sign-in/company/back"
 AGAIN, AWAY, MISFIT = (400, "That did not sign you in"), (503, "does not answer"), (502, "is not set up right")
 OTHER, CURVE = a_key("other"), ECKey.generate_key("P-256", {"kid": "curve"})
+EDWARDS = OKPKey.generate_key("Ed25519", {"kid": "edwards"})
 
 
 @pytest.fixture
@@ -186,6 +187,8 @@ RIGHT = {
     "as it should be": saying(),
     "without the key's name": lambda forger, claims: sealed(claims, forger.key, kid=None),
     "by a curve": lambda _, claims: sealed(claims, CURVE, "ES256"),
+    "by Edwards": lambda _, claims: sealed(claims, EDWARDS, "Ed25519"),
+    "by a probabilistic signature": lambda forger, claims: sealed(claims, forger.key, "PS256"),
     "for a list of one": saying(aud=[CLIENT]),
     "for others too, and we asked": saying(aud=["another", CLIENT], azp=CLIENT),
     "over, by a clock that goes wrong": at(exp=1 - CLOCK_SKEW_S),
@@ -196,7 +199,7 @@ RIGHT = {
 
 @pytest.mark.parametrize("what", RIGHT)
 async def test_a_token_that_is_right_signs_its_person_in(browser, forger, clock, what):
-    forger.published = [forger.key] if "name" in what else [forger.key, CURVE]
+    forger.published = [forger.key] if "name" in what else [forger.key, CURVE, EDWARDS]
     answer = await try_token(browser, forger, RIGHT[what], clock)
     assert (answer.status, answer.headers.get("Location")) == (303, "/")
     assert await comes_in(browser)
@@ -430,6 +433,20 @@ async def test_a_provider_that_takes_the_secret_in_the_form_alone_gets_it_there(
     forger.discovery = {"token_endpoint_auth_methods_supported": ["client_secret_post"]}
     assert (await try_token(browser, forger, saying(), clock)).status == 303
     assert forger.forms[0]["client_secret"] == SECRET
+
+
+async def test_codes_that_strangers_make_up_are_not_all_asked_about(browser, forger, clock):
+    sent = await begun(browser)
+    kept = browser.cookie(FLOW_COOKIE)
+    forger.answers["/token"] = lambda: web.json_response({"error": "invalid_grant"}, status=400)
+    for _ in range(CODES_AT_ONCE + 3):
+        browser.set_cookie(FLOW_COOKIE, kept)
+        answer = await back(browser, code="c", state=sent["state"])
+    assert is_like(await told(answer), AWAY)
+    assert forger.asked.count("/token") == CODES_AT_ONCE
+    del forger.answers["/token"]
+    clock.move(seconds=1 / CODES_PER_S)
+    assert (await try_token(browser, forger, saying(), clock)).status == 303
 
 
 async def test_a_provider_that_is_gone_leaves_the_desk_with_passwords(browser, forger):

@@ -19,6 +19,7 @@ between loading and writing loses nothing: the same order is loaded again, and r
         ├──────> ownership.py                     which order a payment belongs to, if events name two
         ├──────> queries.py, progress.py          what its gateways are queried; the steps taken so far
         └──────> closing.py, doubts.py            whether it may be closed, what stands against it, the notices
+    case_texts.py                                 what cases are stored with, as people read it
     effects.py                                    what an act would do, for a dry run
     view.py                                       how it is shown, to people and machines
     notices.py, reminders.py ──> mail_timing.py   which notices are written, and whether a mail may go out

@@ -21,13 +21,22 @@ VALUES ($1, $2, $3, $4, $5, $5, $6) ON CONFLICT DO NOTHING RETURNING id, name, d
 END_OTHER_ROLES = "DELETE FROM sessions WHERE person_id = $1 AND role <> $2"
 
 
-async def let_in(conn: Conn, member: Member, role: Role, *, flow: bytes, locale: Locale, now: datetime) -> str:
+class NotAdded(Exception):
+    """Nobody here has this account, and nobody is added for it."""
+
+
+async def let_in(
+    conn: Conn, member: Member, role: Role, *, may_add: bool, flow: bytes, locale: Locale, now: datetime
+) -> str:
     """Opens a session in the role that the provider gave, and returns its token.  Sessions with another role that it
     gave before end.
 
-    Raises NameTaken, Disabled or FlowUsed.
+    Raises NotAdded, NameTaken, Disabled or FlowUsed.
     """
-    person = await _found_or_added(conn, member, locale, now)
+    row = await conn.fetchrow(FIND, member.issuer, member.subject)
+    if row is None and not may_add:
+        raise NotAdded
+    person = person_in(row) if row is not None else await _added(conn, member, locale, now)
     await conn.execute(END_OTHER_ROLES, person.id, role)
     token = await open_session(conn, person.id, now=now, role=role, flow=flow)
     what = f"signed in with the company's account, as {role}"
@@ -54,10 +63,7 @@ async def keep_out(conn: Conn, member: Member, why: str, *, now: datetime) -> No
     await write_log(conn, entry, now=now)
 
 
-async def _found_or_added(conn: Conn, member: Member, locale: Locale, now: datetime) -> Person:
-    row = await conn.fetchrow(FIND, member.issuer, member.subject)
-    if row is not None:
-        return person_in(row)
+async def _added(conn: Conn, member: Member, locale: Locale, now: datetime) -> Person:
     added = await conn.fetchrow(ADD, member.name, member.display_name, locale, now, member.issuer, member.subject)
     if added is None:  # somebody has the name, or the same person came in by another window just now
         return _or_taken(await conn.fetchrow(FIND, member.issuer, member.subject))
