@@ -64,9 +64,18 @@ class TracedConnection:
         self._pid = conn.get_server_pid()
         self._since_s = time.thread_time()
 
+    @property
+    def memory(self) -> object:
+        """As ours."""
+        return self._conn.memory  # type: ignore[union-attr]  # of a pool's connection
+
     async def fetch(self, query: str, *args: object) -> Any:
         """As asyncpg's own."""
         return await self._traced(query, self._conn.fetch, args)
+
+    async def fetchrow(self, query: str, *args: object) -> Any:
+        """As asyncpg's own."""
+        return await self._traced(query, self._conn.fetchrow, args)
 
     async def fetchval(self, query: str, *args: object) -> Any:
         """As asyncpg's own."""

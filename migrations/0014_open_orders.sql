@@ -1,7 +1,7 @@
 -- What the lists of open orders read stands in due_orders, so that an order that changes its status touches none of its indexes.
 -- oldest program: 2
 -- 0.1.0 goes on; its lists of stuck orders, and its look at open orders after a gap, read all of `orders` from now on
--- (docs/decisions/042-lists-of-open-orders-apart.md).
+-- (docs/decisions/043-lists-of-open-orders-apart.md).
 -- step: transaction
 -- squawk-ignore ban-drop-not-null
 ALTER TABLE due_orders ALTER COLUMN due_at DROP NOT NULL;

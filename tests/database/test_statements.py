@@ -42,7 +42,7 @@ async def test_statement_fits_the_schema(preparing, statement):
 LOOK_UPS = {
     "LOOK_UP": (looking_up.LOOK_UP, '[{"i": 0}]'),
     "LOCK_ORDERS": (order_loading.LOCK_ORDERS, [1, 2]),
-    "FACTS": (order_loading.FACTS, [1, 2]),
+    "FACTS": (order_loading.FACTS, [1, 2], [1, 2]),
     "UPDATE_ORDERS": (order_writing.UPDATE_ORDERS, '[{"id": 1, "version": 2}]', clock.now(), [1, 2], [3]),
 }
 

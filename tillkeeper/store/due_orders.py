@@ -2,7 +2,7 @@
 
 Whoever writes a row holds the lock of its order.  So a sweep that only looks changes these rows and no order, whose
 rows are wide and have many indexes (docs/decisions/028-due-times-apart.md).  The row of an open order has its status
-and phase besides, for lists of open orders (docs/decisions/042-lists-of-open-orders-apart.md); what moves an order
+and phase besides, for lists of open orders (docs/decisions/043-lists-of-open-orders-apart.md); what moves an order
 writes these (store/orders/writing.py).
 
 0.1.0 reads and writes `orders.due_at`.  While it may serve, that column is never later than the row here: 0.1.0 then

@@ -1,7 +1,8 @@
 """Loads orders in sets: locks them, and reads everything that decisions about them need."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any
 
 import asyncpg
@@ -15,6 +16,7 @@ from tillkeeper.domain.order.registration import Instalment
 from tillkeeper.domain.order.state import OrderState
 from tillkeeper.store.deliveries.parked import parked_of
 from tillkeeper.store.guard.reading import paused_among
+from tillkeeper.store.orders.many_payments import MANY, Payments, many_payments
 from tillkeeper.store.postgres.pool import Conn
 from tillkeeper.store.rows import order_in, summary_in
 
@@ -23,13 +25,13 @@ LOCK_ORDERS = """
 SELECT id, order_ref, amount_minor, currency, accounts, version, status, captured_minor, refunding_minor,
        refunded_minor, discount_minor, expires_at, instalments, phase, phase_since, ask_at, held_until,
        closed_at, terms -> 'payer' ->> 'email' IS NOT NULL AS has_mail, terms ->> 'pay_url' AS pay_url,
-       terms ? 'erased' AS is_erased
+       terms ? 'erased' AS is_erased, xmin
 FROM orders WHERE id = ANY($1::bigint[]) ORDER BY id FOR NO KEY UPDATE
 """
 
 FACTS = """
 SELECT 'payment' AS object, order_id, account, payment_ref AS ref, facts
-FROM payments WHERE order_id = ANY($1::bigint[])
+FROM payments WHERE order_id = ANY($2::bigint[])
 UNION ALL
 SELECT 'refund', order_id, account, refund_ref, facts FROM refunds WHERE order_id = ANY($1::bigint[])
 UNION ALL
@@ -67,7 +69,17 @@ async def lock_orders(conn: Conn, ids: Collection[int]) -> dict[int, OrderState]
     if not ids:
         return {}
     rows = await conn.fetch(LOCK_ORDERS, sorted(ids))
-    known = await _read(conn, ids)
+    remembered = many_payments(conn)
+    if remembered is None:
+        known = await _read(conn, ids)
+    else:
+        versions = {row["id"]: (row["xmin"], row["version"]) for row in rows}
+        many = {order_id: remembered.of(order_id, version) for order_id, version in versions.items()}
+        known = await _read(conn, ids, {order_id: payments for order_id, payments in many.items() if payments})
+        for order_id, version in versions.items():
+            payments = known.facts[order_id].payments
+            if len(payments) >= MANY:
+                remembered.remember(order_id, version, payments)
     return {row["id"]: _state(row, known) for row in rows}
 
 
@@ -145,13 +157,15 @@ class _Known(msgspec.Struct, kw_only=True):
     due: dict[int, datetime]
 
 
-async def _read(conn: Conn, ids: Collection[int]) -> _Known:
+async def _read(conn: Conn, ids: Collection[int], remembered: Mapping[int, Payments] = MappingProxyType({})) -> _Known:
+    """Reads the orders' facts, cases and due times, but not the payments that are `remembered`."""
     cases: dict[int, dict[CaseKey, KnownCase]] = {order_id: {} for order_id in ids}
     payments: dict[int, dict[ObjectKey, PaymentFacts]] = {order_id: {} for order_id in ids}
     refunds: dict[int, dict[ObjectKey, ReturnFacts]] = {order_id: {} for order_id in ids}
     disputes: dict[int, dict[ObjectKey, ReturnFacts]] = {order_id: {} for order_id in ids}
     due: dict[int, datetime] = {}
-    for what, order_id, account, ref, facts in await conn.fetch(FACTS, list(ids)):
+    paid = [order_id for order_id in ids if order_id not in remembered] if remembered else list(ids)
+    for what, order_id, account, ref, facts in await conn.fetch(FACTS, list(ids), paid):
         if what == "payment":
             payments[order_id][account, ref] = _payment_facts(facts)
         elif what == "case":  # whose kind stands where others have their account
@@ -161,7 +175,11 @@ async def _read(conn: Conn, ids: Collection[int]) -> _Known:
         else:
             (refunds if what == "refund" else disputes)[order_id][account, ref] = _return_facts(facts)
     known = {
-        order_id: OrderFacts(payments=payments[order_id], refunds=refunds[order_id], disputes=disputes[order_id])
+        order_id: OrderFacts(
+            payments=remembered.get(order_id, payments[order_id]),
+            refunds=refunds[order_id],
+            disputes=disputes[order_id],
+        )
         for order_id in ids
     }
     return _Known(facts=known, cases=cases, due=due)

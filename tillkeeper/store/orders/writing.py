@@ -17,6 +17,7 @@ from tillkeeper.domain.policy import CasePolicy
 from tillkeeper.domain.statuses import OPEN, Status
 from tillkeeper.store.cases.writing import write_cases
 from tillkeeper.store.due_orders import DueOrder, accounts_key, bring_forward, drop_due, set_due
+from tillkeeper.store.orders.many_payments import remember_written
 from tillkeeper.store.outbox.writing import write_notices
 from tillkeeper.store.postgres.pool import Conn, as_json
 from tillkeeper.store.postgres.sqlstates import WriteConflict
@@ -284,6 +285,7 @@ async def _write_rows(conn: Conn, changes: Sequence[Changes], *, now: datetime) 
     if rows:
         over = [row.id for row in rows if row.is_over]
         await conn.execute(UPDATE_ORDERS, as_json(rows), now, [row.id for row in rows], over)
+        await remember_written(conn, [(change.after.id, change.after.facts.payments) for change in changes])
     await _move_due(conn, [change for change in changes if change.is_due_otherwise and not _is_another_row(change)])
 
 

@@ -30,6 +30,7 @@ class Connection(asyncpg.Connection):
 
     condemn_peers: Callable[[], None] = staticmethod(lambda: None)
     is_behind_pooler: bool = False
+    memory: dict[object, Any] | None = None  # of its pool: what may be known between transactions on this server
     _answered_at_s: float = 0.0
     _stopped_waiting: bool = False
 
@@ -136,6 +137,7 @@ class Pool(asyncpg.Pool):
         )
         self._is_pooled: bool | None = None  # whether a pooler stands between; unknown before the first connection
         self._condemned_at_s = float("-inf")
+        self._memory: dict[object, Any] = {}
         self.schema_unfit = ""  # why nobody is to have a connection at present, if so
 
     async def _open(self, *args: Any, **options: Any) -> Connection:
@@ -150,6 +152,8 @@ class Pool(asyncpg.Pool):
         conn: Connection = await asyncpg.connect(*args, **options)
         conn.is_behind_pooler = self._is_pooled
         conn.condemn_peers = self.condemn
+        self._memory.clear()  # it may be another server, after a failover
+        conn.memory = None if self._is_pooled else self._memory
         return conn
 
     async def _acquire(self, timeout: float | None) -> Any:  # noqa: ASYNC109 - asyncpg's
