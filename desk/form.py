@@ -45,7 +45,15 @@ class Form(msgspec.Struct, frozen=True, kw_only=True):
 
 async def form_of(request: web.Request) -> Form:
     """Reads a form.  Raises HTTPBadRequest for a text that no database holds, or that nobody reads."""
-    return _checked(await request.post())
+    return _checked(await sent_fields(request))
+
+
+async def sent_fields(request: web.Request) -> Mapping[str, object]:
+    """Reads a form's fields as they were sent.  Raises HTTPBadRequest for a body that is not of its Content-Type."""
+    try:
+        return await request.post()
+    except (ValueError, LookupError, AssertionError) as error:  # no boundary, no such charset, no part
+        raise web.HTTPBadRequest from error
 
 
 def query_of(request: web.Request) -> Form:

@@ -36,7 +36,7 @@ KINDS: Final = (
         name="unauthorized",
         status=401,
         title="Nobody is known to have sent this",
-        remedy="Send a header Authorization: Bearer TOKEN; tillkeeper user token makes one.",
+        remedy="Send a header Authorization: Bearer TOKEN; tillkeeper user tokens add makes one.",
     ),
     ProblemKind(
         name="forbidden",

@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
+from tillkeeper.desk.form import sent_fields
+
 FIELD: Final = "csrf"
 HEADER: Final = "X-CSRF-Token"
 READING: Final = frozenset({"GET", "HEAD"})
@@ -39,6 +41,6 @@ async def carries(request: web.Request, token: str) -> bool:
     """Returns whether a request carries this token, in its header or its form."""
     sent = request.headers.get(HEADER)
     if sent is None and request.content_type in FORMS:
-        field = (await request.post()).get(FIELD)
+        field = (await sent_fields(request)).get(FIELD)
         sent = field if isinstance(field, str) else None
     return bool(token) and sent is not None and hmac.compare_digest(sent.encode(errors="replace"), token.encode())

@@ -2,10 +2,12 @@
 
 from aiohttp import hdrs, web
 
+from tillkeeper.desk.form import sent_fields
+
 
 async def field_of(request: web.Request, name: str) -> str:
     """Returns a field of the form; nothing where it is missing, or a file."""
-    value = (await request.post()).get(name)
+    value = (await sent_fields(request)).get(name)
     return value if isinstance(value, str) and "\0" not in value else ""
 
 

@@ -8,6 +8,7 @@ from aiohttp import web
 from tillkeeper.desk.access.identity import note_look
 from tillkeeper.desk.access.roles import role_for
 from tillkeeper.desk.context import desk_of
+from tillkeeper.desk.form import sent_fields
 from tillkeeper.desk.navigation import is_open_to
 from tillkeeper.desk.paths import order_path
 from tillkeeper.desk.person import is_enough, person_of
@@ -37,7 +38,7 @@ async def show(request: web.Request) -> web.Response:
 
 async def show_pasted(request: web.Request) -> web.Response:
     """Answers POST /find: a text that is too long for an address."""
-    text = (await request.post()).get("q", "")
+    text = (await sent_fields(request)).get("q", "")
     return await _find(request, text if isinstance(text, str) else "")
 
 

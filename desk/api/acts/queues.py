@@ -14,7 +14,7 @@ from tillkeeper.desk.json_problems import Problem
 from tillkeeper.desk.pages.claim import binding
 from tillkeeper.domain.delivery import EnvelopeKeys
 from tillkeeper.recovery.parked import ParkedAct, StillParked, replay_in
-from tillkeeper.store.apply.bind_waiting import BindingRefused, bind_as_approved
+from tillkeeper.store.apply.bind_waiting import BindingRefused, bind_as_approved, check_waits
 from tillkeeper.store.cases import acts
 from tillkeeper.store.deliveries.parked import NotOpen, close_parked, parked_named
 from tillkeeper.store.guard import deciding_in_two
@@ -89,6 +89,7 @@ async def bind(call: Call) -> web.Response:
 
     async def work(conn: Conn) -> Approval:
         await id_of(conn, wanted.order_ref)
+        await check_waits(conn, wanted.account, wanted.payment_ref)
         told = {"content": content, "reason": wanted.reason, "by": by, "now": now}
         return made(Approval, await approvals.propose(conn, act=binding.BINDING, subject=subject, **told))
 
@@ -99,6 +100,8 @@ async def bind(call: Call) -> web.Response:
     except approvals.AlreadyProposed:
         remedy = "Confirm or refuse it: /api/approvals."
         raise Problem(409, "it is proposed already, and nobody has decided yet", remedy) from None
+    except BindingRefused as refused:
+        raise Problem(409, str(refused), "Take account and payment_ref from /api/waiting.") from None
 
 
 async def confirm(call: Call) -> web.Response:

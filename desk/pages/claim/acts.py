@@ -50,8 +50,11 @@ async def propose_binding(request: web.Request) -> web.Response:
         raise web.HTTPNotFound from None
     except AlreadyProposed:
         message = shower.say("proposal.already")
-        return await show_claim(request, order_ref, message=message, status=CONFLICT)
-    raise web.HTTPSeeOther(order_path(order_ref, "claim"))
+    except BindingRefused as refused:
+        message = shower.say("claim.not_bound", why=shower.cut(str(refused)))
+    else:
+        raise web.HTTPSeeOther(order_path(order_ref, "claim"))
+    return await show_claim(request, order_ref, message=message, status=CONFLICT)
 
 
 async def confirm_binding(request: web.Request) -> web.Response:

@@ -13,6 +13,7 @@ from tillkeeper.desk.pages.waiting.all_waiting import payment_path
 from tillkeeper.desk.person import is_enough
 from tillkeeper.desk.render import page, shower_for
 from tillkeeper.domain.likely_orders import LIKENESS_WORDS
+from tillkeeper.store.apply.bind_waiting import BindingRefused
 from tillkeeper.store.orders.acts import NoSuchOrder
 from tillkeeper.store.people.approvals import AlreadyProposed, open_approval
 from tillkeeper.store.search.waiting import show_waiting
@@ -64,6 +65,8 @@ async def propose(request: web.Request) -> web.Response:
         return await _show(
             request, form, message=shower.say("waiting.no_order", ref=shower.short(order_ref)), status=BAD
         )
+    except BindingRefused:
+        return await _show(request, form, status=CONFLICT)  # it says that the payment does not wait
     except AlreadyProposed:
         return await _show(request, form, message=shower.say("proposal.already"), status=CONFLICT)
     raise web.HTTPSeeOther(payment_path(account, payment_ref))

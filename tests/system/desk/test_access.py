@@ -257,6 +257,21 @@ async def test_nobody_is_signed_in_by_another_site(browser, mei):
     assert browser.cookie() is None
 
 
+@pytest.mark.parametrize(
+    "sent_as",
+    [
+        "multipart/form-data",
+        "multipart/form-data; boundary=x",
+        "application/x-www-form-urlencoded; charset=klingon",
+    ],
+)
+async def test_a_form_that_is_not_what_it_says_is_refused_and_is_no_fault_of_ours(signed_in, sent_as):
+    csrf = await signed_in.csrf("/me")
+    for headers in ({}, {"X-CSRF-Token": csrf}):
+        headers |= {"Content-Type": sent_as}
+        assert (await signed_in.client.post("/me/password", data=f"csrf={csrf}", headers=headers)).status == 400
+
+
 async def test_a_form_that_is_too_long_is_refused(signed_in):
     csrf = await signed_in.csrf("/me")
     assert (await signed_in.post(PROBE, csrf=csrf, more="x" * 100_000)).status == 413

@@ -7,6 +7,7 @@ import pytest
 
 from tests.browsing import Browser
 from tests.database.factories import NOON
+from tests.database.sweeps import POLICY
 from tests.database.test_guard_sweeping import paused
 from tests.desk_api import LATER, ORDER, TYPED, WAITS, Program, a_dead_notice, a_token, parked, problem_of, serving
 from tests.desk_orders import ACCOUNT, MINUTE, a_paid_order, an_order, of_alipay, tell
@@ -15,6 +16,7 @@ from tests.system.desk.conftest import password_hash
 from tests.virtual_time import Clock
 from tillkeeper.desk.api.limits import LIMITER, Limiter
 from tillkeeper.domain.people import Role
+from tillkeeper.store.apply.bind_waiting import Binding, bind_waiting
 from tillkeeper.store.people.idempotency import KEY_LIVES
 from tillkeeper.store.people.people import set_password
 
@@ -197,6 +199,9 @@ async def test_waiting_money_is_bound_by_two_people_whatever_tokens_they_have(cl
     await an_order(pool)
     await tell(pool, of_alipay(order_ref=TYPED, payment_ref=WAITS, amount=12_900), at=NOON + MINUTE)
     wanted = {"account": ACCOUNT, "payment_ref": WAITS, "order_ref": ORDER, "reason": "an O for a 0"}
+    for other in ({"payment_ref": "1"}, {"account": "nobodys"}):  # no one is asked to confirm what cannot be done
+        told = await problem_of(await program.post("/api/waiting/bind", wanted | other), 409)
+        assert told["detail"].startswith("no such payment waits")
     proposed = await done(await program.post("/api/waiting/bind", wanted), 202)
     await problem_of(await program.post("/api/waiting/bind", wanted), 409)
     [waiting] = await done(await program.get("/api/approvals"))
@@ -257,13 +262,16 @@ async def test_a_proposal_is_withdrawn_by_its_own_person_and_refused_by_another(
     wanted = {"account": ACCOUNT, "payment_ref": WAITS, "order_ref": ORDER, "reason": "an O for a 0"}
     await problem_of(await program.post("/api/waiting/bind", wanted), 404)
     await an_order(pool)
+    await tell(pool, of_alipay(order_ref=TYPED, payment_ref=WAITS, amount=12_900), at=NOON + MINUTE)
     for decider, decision in ((program, "withdrawn"), (jun, "refused")):
         proposed = await done(await program.post("/api/waiting/bind", wanted), 202)
         decided = await done(await decider.post(f"/api/approvals/{proposed['id']}/refuse", WHY))
         assert decided["decision"] == decision
     proposed = await done(await program.post("/api/waiting/bind", wanted), 202)
+    binding = Binding(account=ACCOUNT, payment_ref=WAITS, order_ref=ORDER, by="ana", note="meanwhile")
+    await bind_waiting(pool, binding, policy=POLICY, now=NOON + MINUTE)
     problem = await problem_of(await jun.post(f"/api/approvals/{proposed['id']}/confirm", WHY), 409)
-    assert "no such payment waits" in problem["detail"]
+    assert "ana bound it to order" in problem["detail"]
     assert len(await done(await program.get("/api/approvals"))) == 1
 
 

@@ -121,6 +121,17 @@ async def test_it_is_bound_to_another_order_that_must_be_registered(client, pool
         assert status == 200 or "they said so" in page
 
 
+async def test_money_that_does_not_wait_is_not_proposed_to_anybody(client, pool):
+    await an_order(pool, REF)
+    for account, payment_ref in (("alipay-main", "1"), ("nobodys", PAID), ("", "")):
+        form = {"csrf": TOKEN, "account": account, "payment": payment_ref, "reason": "why not"}
+        answer = await client.post("/waiting/bind", data=form | {"order": REF})
+        assert "This payment does not wait" in said(await answer.text())
+        answer = await client.post(f"/orders/{REF}/claim/bind", data=form)
+        assert (answer.status, "no such payment waits" in said(await answer.text())) == (409, True)
+    assert await pool.fetchval("SELECT count(*) FROM approvals") == 0
+
+
 @pytest.mark.parametrize("query", ["show=x", "after=x", "after=2026-11-22~1", "show=mismatched&after=x"])
 async def test_what_no_part_can_be_is_refused(client, query):
     await text_of(client, f"/waiting?{query}", 400)

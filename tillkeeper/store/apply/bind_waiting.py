@@ -73,6 +73,12 @@ RETURNING 1
 """
 
 
+async def check_waits(conn: Conn, account: str, payment_ref: str) -> None:
+    """Tells whether a payment waits to be bound.  Raises BindingRefused, which says why it does not."""
+    if await conn.fetchrow(WAITS, account, payment_ref) is None:
+        raise BindingRefused(await _why_not(conn, account, payment_ref))
+
+
 async def bind_in(conn: Conn, binding: Binding, *, policy: Policy, now: datetime) -> Tally:
     """As `bind_waiting`, in the caller's transaction."""
     order_id = await conn.fetchval(ORDER_BY_REF, binding.order_ref)
@@ -80,19 +86,19 @@ async def bind_in(conn: Conn, binding: Binding, *, policy: Policy, now: datetime
         raise NoSuchOrder
     waits = await conn.fetchrow(WAITS, binding.account, binding.payment_ref)
     if waits is None:
-        raise BindingRefused(await _why_not(conn, binding))
+        raise BindingRefused(await _why_not(conn, binding.account, binding.payment_ref))
     who = (binding.by, binding.confirmed_by, binding.note, now)
     bound = await conn.fetchval(BIND, binding.account, binding.payment_ref, order_id, waits["order_ref"], *who)
     claimed = bound and await conn.fetch(CLAIM_PAYMENTS, [binding.account], [binding.payment_ref], order_id)
     if not claimed:
-        raise BindingRefused(await _why_not(conn, binding))
+        raise BindingRefused(await _why_not(conn, binding.account, binding.payment_ref))
     payment: Reference = ("payment", binding.account, binding.payment_ref)
     loaded = await load(conn, [], bindings=Bindings(known={payment: order_id}), appearing=[payment])
     return await write(conn, loaded, policy=policy, now=now)
 
 
-async def _why_not(conn: Conn, binding: Binding) -> str:
-    owner = await conn.fetchrow(WHOSE, binding.account, binding.payment_ref)
+async def _why_not(conn: Conn, account: str, payment_ref: str) -> str:
+    owner = await conn.fetchrow(WHOSE, account, payment_ref)
     if owner is None:
         return "no such payment waits; `tillkeeper waiting list` shows those that do"
     if owner["by"] is not None:
