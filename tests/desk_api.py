@@ -12,6 +12,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from tests.browsing import LOOPBACK
 from tests.database.factories import NOON, a_delivery
+from tests.database.test_guard_sweeping import paused
 from tests.desk_orders import ACCOUNT, MINUTE, a_busy_till, a_paid_order, a_refunded_order, an_order, of_alipay, tell
 from tests.desks import reading
 from tillkeeper.desk.access.middleware import access
@@ -92,6 +93,7 @@ async def something_of_everything(pool: asyncpg.Pool) -> None:
         await parked(pool, order_ref)
         await refused(pool)
         await a_dead_notice(pool, order_ref)
+    await paused(pool, ACCOUNT, now=LATER)
     async with pool.acquire() as conn:
         content = {"account": ACCOUNT, "payment_ref": WAITS, "order_ref": ORDER}
         told = {"content": content, "reason": "an O for a 0", "by": "ana", "now": LATER}

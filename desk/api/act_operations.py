@@ -2,9 +2,11 @@
 
 from typing import Final
 
+from tillkeeper.desk.api import guarding
 from tillkeeper.desk.api.acts import cases, orders, queues
 from tillkeeper.desk.api.operation import ORDER, Operation
 from tillkeeper.desk.api.types import acts as act_types
+from tillkeeper.desk.api.types import guard as guard_types
 from tillkeeper.desk.api.types import orders as order_types
 from tillkeeper.desk.api.types import queues as queue_types
 
@@ -245,6 +247,20 @@ ACTS: Final[tuple[Operation, ...]] = (
         handler=queues.retry,
         takes=act_types.Retrying,
         answers=queue_types.Notice,
+    ),
+    Operation(
+        method="POST",
+        path="/api/guard/{account}/propose",
+        right="guard_go",
+        name="proposeDecision",
+        of="Guard",
+        summary="Propose what becomes of a paused account",
+        description="To let it go on, or to have what is held parked.  Nothing is decided until another person "
+        "confirms it, within a day.",
+        handler=guarding.propose,
+        takes=guard_types.Deciding,
+        answers=queue_types.Approval,
+        status=202,
     ),
     Operation(
         method="POST",

@@ -9,7 +9,7 @@ from tillkeeper.desk.api.call import Call
 from tillkeeper.domain.people import Scope
 
 Subject = Literal[
-    "Now", "Find", "Orders", "Stuck", "Cases", "Parked", "Refused", "Waiting", "Accounts", "Outbox", "Shift"
+    "Now", "Find", "Orders", "Stuck", "Cases", "Parked", "Refused", "Waiting", "Accounts", "Outbox", "Guard", "Shift"
 ]
 
 ORDER: Final = "/api/orders/{order_ref}"

@@ -2,9 +2,11 @@
 
 from typing import Final
 
+from tillkeeper.desk.api import guarding
 from tillkeeper.desk.api.operation import ORDER, Operation
 from tillkeeper.desk.api.reads import accounts, cases, find, orders, queues
 from tillkeeper.desk.api.types import accounts as account_types
+from tillkeeper.desk.api.types import guard as guard_types
 from tillkeeper.desk.api.types import orders as order_types
 from tillkeeper.desk.api.types import queues as queue_types
 from tillkeeper.desk.api.types.common import Page, PageQuery
@@ -246,6 +248,27 @@ READS: Final[tuple[Operation, ...]] = (
         handler=queues.outbox,
         query=queue_types.OutboxQuery,
         answers=Page[queue_types.Notice],
+    ),
+    Operation(
+        path="/api/guard",
+        right="look",
+        name="listPaused",
+        of="Guard",
+        summary="List paused accounts",
+        description="Accounts whose events changed far more than is usual: they are held until people decide.",
+        handler=guarding.paused,
+        answers="Pauses",
+    ),
+    Operation(
+        path="/api/guard/{account}",
+        right="guard_go",
+        name="tryPaused",
+        of="Guard",
+        summary="Say what would happen if a paused account went on",
+        description="The oldest 200 deliveries are applied, and rolled back; their orders are locked meanwhile.",
+        handler=guarding.trial,
+        answers=guard_types.Trial,
+        finds_one=True,
     ),
     Operation(
         path="/api/handover",

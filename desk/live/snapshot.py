@@ -7,7 +7,8 @@ from typing import Final
 import asyncpg
 import msgspec
 
-from tillkeeper.domain.till import Backlog, Concern, TillFacts, Verdict, judge
+from tillkeeper.domain.till import NOTHING, Backlog, Concern, TillFacts, Verdict, judge
+from tillkeeper.store.people.approvals import count_open_approvals
 from tillkeeper.store.reports.flow import (
     WINDOW,
     AccountActivity,
@@ -43,6 +44,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     flow: Flow
     work: OpenWork
     seldom: Seldom
+    proposals: Backlog = NOTHING  # that wait for a second person
 
     def verdict(self, now: datetime) -> Verdict:
         """Returns the verdict, which is another once the snapshot is old."""
@@ -68,6 +70,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
             Concern.SWEEP: together([work.orders_due]),
             Concern.NOTICES: together(work.outbox.values()),
             Concern.CASES: together(others),
+            Concern.PROPOSALS: self.proposals,
             Concern.STUCK: together(count for (_, age), count in work.stuck.items() if age > 0),
             Concern.NOTICES_DEAD: together(work.dead.values()),
             Concern.QUERIES: together(work.fetches.values()),
@@ -93,6 +96,7 @@ async def read_snapshot(pool: asyncpg.Pool, before: Snapshot | None, *, broker_w
     """Reads it; what is read seldom is taken from the one before while it is fresh enough."""
     async with pool.acquire() as conn:
         ages_s = [0.0, STUCK_AFTER.total_seconds()]
+        proposed, oldest = await count_open_approvals(conn, now=now)
         seldom = before.seldom if before is not None and now - before.seldom.read_at < SELDOM else None
         return Snapshot(
             number=0 if before is None else before.number + 1,
@@ -100,6 +104,7 @@ async def read_snapshot(pool: asyncpg.Pool, before: Snapshot | None, *, broker_w
             broker_waiting=broker_waiting,
             flow=await read_flow(conn, now),
             work=await open_work(conn, ages_s=ages_s, limit=COUNTED_MAX, now=now),
+            proposals=Backlog(count=proposed, oldest=oldest),
             seldom=seldom
             or Seldom(
                 read_at=now,

@@ -31,6 +31,7 @@ LINKS: Final[Mapping[Concern, str]] = {
     Concern.CASES_RAISED: "/cases",
     Concern.CASES: "/cases",
     Concern.STUCK: "/stuck",
+    Concern.PROPOSALS: "/proposals",
 }
 NONE: Final = Recent()
 NONE_ANSWERED: Final = Answered()

@@ -35,6 +35,8 @@ ALSO = (
     "/parked/many?act=replay&id=1&id=2",
     "/parked/many?act=discard&id=1&id=2",
     *("/refused/retry?id=1", "/refused/retried?id=1", "/outbox/retry?id=2&id=4", "/outbox/retried?id=2"),
+    "/proposals",
+    "/waiting?show=mismatched",
     *("/cases?closed=1", "/parked?closed=1", "/outbox?state=pending"),
 )
 PAGES = {

@@ -120,6 +120,23 @@ async def test_notes_of_people_lose_the_contacts_and_keep_the_rest(pool):
     assert (done.rows["case_entries"], done.rows["acts"], done.rows["cases"]) == (2, 1, 1)
 
 
+async def test_what_programs_were_answered_with_about_the_order_is_forgotten_and_nothing_else(pool):
+    await an_order(pool)
+    await pool.execute(
+        "INSERT INTO people (name, display_name, role, locale, created_at, created_by)"
+        " VALUES ('mei', 'mei', 'support', 'en', now(), 'root')"
+    )
+    for key, ref in (("a", "A1"), ("b", "A12")):
+        body = json.dumps({"order_ref": ref, "note": f"call {PHONE}"}, separators=(",", ":")).encode()
+        await pool.execute(
+            "INSERT INTO idempotency_keys (person_id, token, key, at, request, status, answer)"
+            " SELECT id, 'nightly', $1, now(), $2, 200, $3 FROM people",
+            *(key, bytes(32), body),
+        )
+    assert (await erased(pool)).rows["answers"] == 1
+    assert [row["key"] for row in await pool.fetch("SELECT key FROM idempotency_keys")] == ["b"]
+
+
 async def test_a_delivery_that_also_tells_of_another_order_goes_whole_and_that_order_is_named(pool):
     await an_order(pool)
     await registered(pool, "A2")

@@ -24,7 +24,7 @@ from tillkeeper.gateways.messages import Answer
 from tillkeeper.policy import load_policy
 from tillkeeper.store.apply.batch import apply_deliveries, apply_found
 from tillkeeper.store.apply.registration import register
-from tillkeeper.store.cases.acts import resolve
+from tillkeeper.store.cases.acts import TakesTwo, confirm_resolution, propose_to_resolve, resolve
 from tillkeeper.store.postgres.transactions import repeat_on_conflict
 from tillkeeper.store.reports.audit import audit
 from tillkeeper.store.reports.order import show
@@ -134,6 +134,16 @@ async def test_four_orders_of_arrival_with_deaths_between_end_alike_and_truly(po
     assert (found.misjudged, found.stale, found.unbalanced, found.unattended) == ([], [], [], [])
 
 
+async def resolve_by_two(conn, case_id):
+    """One person resolves it, or proposes to and another confirms, where it takes two."""
+    said = {"outcome": "settled", "text": "", "by": "mei", "now": NOON}
+    try:
+        await resolve(conn, case_id, **said)
+    except TakesTwo:
+        await propose_to_resolve(conn, case_id, **said)
+        await confirm_resolution(conn, case_id, by="li", now=NOON)
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 async def test_whatever_a_person_resolved_another_state_is_told(pool, seed):
     history = history_of(seed)
@@ -145,12 +155,7 @@ async def test_whatever_a_person_resolved_another_state_is_told(pool, seed):
         await telling.tell([event])
         if telling.chance.random() < 0.4:
             for row in await pool.fetch("SELECT id FROM cases WHERE closed_at IS NULL"):
-                await repeat_on_conflict(
-                    pool,
-                    lambda conn, case_id=row["id"]: resolve(
-                        conn, case_id, outcome="settled", text="", by="mei", now=NOON
-                    ),
-                )
+                await repeat_on_conflict(pool, lambda conn, case_id=row["id"]: resolve_by_two(conn, case_id))
     facts = ends_of([*history.heard, *history.in_the_end])
     for order_ref in ("A1", "A2"):
         order = msgspec.structs.replace(ORDER, order_ref=order_ref)

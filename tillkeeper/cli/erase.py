@@ -194,6 +194,7 @@ WORDS: Final = {
     "case_entries": "notes of cases",
     "acts": "notes of acts",
     "bound_payments": "notes of bindings",
+    "answers": "answers to programs at the desk",
 }
 NOTES: Final = "people's notes may name a payer in other words: `order show` and `case show` have them"
 

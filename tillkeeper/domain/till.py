@@ -45,6 +45,7 @@ class Concern(StrEnum):
     SWEEP = "sweep"
     NOTICES = "notices"
     CASES = "cases"
+    PROPOSALS = "proposals"
     STUCK = "stuck"
     NOTICES_DEAD = "notices_dead"
     QUERIES = "queries"
@@ -89,6 +90,7 @@ PATIENCE: Final[Mapping[Concern, Patience]] = MappingProxyType(
         Concern.SWEEP: Patience(look_after=2 * _MINUTE, act_after=15 * _MINUTE),  # it is seconds behind when it runs
         Concern.NOTICES: Patience(look_after=5 * _MINUTE, act_after=_HOUR),
         Concern.CASES: Patience(look_after=AT_ONCE),
+        Concern.PROPOSALS: Patience(look_after=AT_ONCE),  # a second person decides, within a day
         Concern.STUCK: Patience(look_after=AT_ONCE),  # only those count that stand for too long
         Concern.NOTICES_DEAD: Patience(look_after=AT_ONCE),
         Concern.QUERIES: Patience(look_after=_HOUR),

@@ -17,6 +17,8 @@ from tillkeeper.recovery.parked import ParkedAct, StillParked, replay_in
 from tillkeeper.store.apply.bind_waiting import BindingRefused, bind_as_approved
 from tillkeeper.store.cases import acts
 from tillkeeper.store.deliveries.parked import NotOpen, close_parked, parked_named
+from tillkeeper.store.guard import deciding_in_two
+from tillkeeper.store.guard.deciding import NotPaused
 from tillkeeper.store.orders import closing_in_two
 from tillkeeper.store.orders.acts import id_of
 from tillkeeper.store.outbox.retrying import retry_dead
@@ -112,6 +114,8 @@ async def confirm(call: Call) -> web.Response:
             case closing_in_two.CLOSING:
                 order_ref: str = approval.content["order_ref"]
                 await closing_in_two.confirm_closing(conn, order_ref, approval.id, by=by, now=now)
+            case deciding_in_two.DECIDING:
+                await deciding_in_two.confirm_decision(conn, approval.id, by=by, now=now)
             case binding.BINDING:
                 await approvals.confirm(conn, call.id, by=by, now=now)
                 await bind_as_approved(conn, approval, confirmed_by=by, policy=desk.policy(), now=now)
@@ -122,7 +126,7 @@ async def confirm(call: Call) -> web.Response:
     try:
         with cases.told(), orders.told():
             return await _decide(call, "confirm a proposal", work)
-    except BindingRefused as refused:
+    except (BindingRefused, NotPaused) as refused:
         raise Problem(409, str(refused)) from None
 
 

@@ -52,6 +52,7 @@ LIVES: Final[tuple[tuple[str, ...], ...]] = (
     ("succeeded",),
     ("pending", "succeeded", "reversed"),
     ("succeeded", "reversed", "succeeded"),
+    ("succeeded", "reversed", "succeeded", "reversed"),
 )
 RETURNS: Final[tuple[tuple[str, ...], ...]] = (
     ("pending", "succeeded"),

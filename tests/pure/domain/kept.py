@@ -154,7 +154,6 @@ class Kept(msgspec.Struct, kw_only=True, gc=False):
             step.is_question
             and step.phase == asking.phase
             and step.taken_at >= asking.step.at
-            and step.retry_at is None
             and (step.result == "answered" or (is_its_word and step.result == CANNOT_ASK))
             for step in self.steps.values()
         )

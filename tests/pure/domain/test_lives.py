@@ -82,7 +82,7 @@ def closes_in_doubt(monkeypatch):
 
 FAULTS = {
     lets_declines_undo: "a decline undid a success",
-    adds_up: "instead of Summary",
+    adds_up: "end otherwise in another order",
     reminds_unasked: "asked to pay",
     forgets_dead_sweepers: "taken twice",
     closes_in_doubt: "closed without an answer",

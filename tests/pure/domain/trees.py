@@ -21,9 +21,9 @@ from tests.pure.domain.schedules import AFTER_ALL, NO_ANSWER, POLICY, Life, Step
 from tillkeeper.domain.policy import Policy
 
 OUT_MAX: Final = 3  # webhooks that may arrive in a tree; each of their orders is tried
-# Levels from the root to a leaf, and of all that may happen next, how much is tried: some hundred leaves, so that there
-# are many roots.
-SHAPES: Final = ((2, 9), (3, 5), (4, 3))
+# Levels from the root to a leaf, and of all that may happen next, how much is tried: some dozens of leaves, so that
+# there are many roots.
+SHAPES: Final = ((2, 7), (3, 4), (4, 2))
 ROOT_MAX: Final = 40  # steps of the life before it branches
 BEYOND_S: Final = (61, 1_200, 20_000)  # how late a sweeper comes: after a lease, a query's retries, or an outage
 

@@ -7,6 +7,7 @@ import pytest
 
 from tests.browsing import Browser
 from tests.database.factories import NOON
+from tests.database.test_guard_sweeping import paused
 from tests.desk_api import LATER, ORDER, TYPED, WAITS, Program, a_dead_notice, a_token, parked, problem_of, serving
 from tests.desk_orders import ACCOUNT, MINUTE, a_paid_order, an_order, of_alipay, tell
 from tests.desks import a_desk
@@ -223,6 +224,24 @@ async def test_a_case_that_says_whether_money_counts_is_resolved_by_two(client, 
     assert (await done(await jun.post(confirm, WHY)))["decision"] == "confirmed"
     assert (await done(await program.get(case)))["case"]["closed_at"] is not None
     await problem_of(await jun.post(confirm, WHY), 409)
+
+
+async def test_what_becomes_of_a_paused_account_is_decided_by_two(client, program, desk, pool):
+    assert await done(await program.get("/api/guard")) == []
+    await problem_of(await program.get(f"/api/guard/{ACCOUNT}"), 404)
+    await problem_of(await program.post(f"/api/guard/{ACCOUNT}/propose", {"decision": "go", **WHY}), 409)
+    await paused(pool, ACCOUNT)
+    [pause] = await done(await program.get("/api/guard"))
+    assert (pause["account"], pause["state"], pause["held"]) == (ACCOUNT, "paused", 0)
+    assert (await done(await program.get(f"/api/guard/{ACCOUNT}")))["tried"] == 0
+    proposed = await done(await program.post(f"/api/guard/{ACCOUNT}/propose", {"decision": "go", **WHY}), 202)
+    await problem_of(await program.post(f"/api/guard/{ACCOUNT}/propose", {"decision": "park", **WHY}), 409)
+    confirm = f"/api/approvals/{proposed['id']}/confirm"
+    assert (await problem_of(await program.post(confirm, WHY), 409))["detail"] == "you proposed it"
+    jun = Program(client, await a_token(desk, "jun"))
+    await done(await jun.post(confirm, WHY))
+    [pause] = await done(await program.get("/api/guard"))
+    assert (pause["state"], pause["decided_by"], pause["note"]) == ("going on", "mei, jun", WHY["reason"])
 
 
 async def test_a_payer_is_reminded_and_a_claim_is_opened(program, pool):

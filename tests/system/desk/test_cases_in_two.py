@@ -110,3 +110,25 @@ async def test_what_it_is_about_and_where_that_stands_are_in_words_and_major_uni
     assert f"{'成功' if locale == 'zh' else 'succeeded'} 139.00 USD" in text
     for raw in ("payment:", "13900", "now succeeded"):
         assert raw not in text, raw
+
+
+ANOTHER = """
+INSERT INTO approvals (act, subject, content, reason, proposed_by, proposed_at, expires_at)
+VALUES ('another', 's', '{}', 'x', 'wei', $1, $1::timestamptz + interval '1 day')
+"""
+
+
+async def test_what_waits_for_a_second_person_is_found_from_the_first_page(pool, case_id):
+    async with at_desk(pool) as mei, at_desk(pool, "jun") as jun:
+        assert "Nothing waits for a second person" in await text_of(jun, "/proposals")
+        await proposed(mei, case_id)
+        page = await page_of(jun, "/")
+        assert "1 proposal waits for a second person" in said(page)
+        assert 'href="/proposals"' in page
+        page = await page_of(jun, "/proposals")
+        assert "1 proposal waits for you or another operator" in said(page)
+        assert f"resolve a case about money case {case_id} mei" in said(page)
+        assert f'href="/cases/{case_id}"' in page
+        assert "0 proposals wait for you" in await text_of(mei, "/proposals")
+        await pool.execute(ANOTHER, NOON)
+        assert "another s wei" in await text_of(jun, "/proposals")

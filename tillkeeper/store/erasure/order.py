@@ -4,6 +4,7 @@
     notices to payers    none leaves any more; links and what mail servers answered go
     deliveries           bodies, headers and queries go, of those that brought its events and of others that name it
     parked, refused      likewise; what is parked and open keeps its event, and can be replayed
+    answers              what programs' acts about it were answered with is forgotten
     cases, acts          the payer's contacts in texts of people and of errors are replaced
 
 Amounts, references, statuses, times, digests and the inbox stay: audit and dedupe go on.
@@ -140,9 +141,22 @@ async def erase(
         "parked": parked,
         "refused": rows_of(await conn.execute(DELETE_REFUSED, sorted(naming.refused))) if naming.refused else 0,
         **await erase_from_texts(conn, order.id, subject.contacts),
+        "answers": rows_of(await conn.execute(FORGET_ANSWERS, [_in_json(ref) for ref in sorted(order.references)])),
     }
     left = tuple(_left(order, subject, open_ones))
     return Erased(order_ref=order_ref, at=acts[-1].at, rows=rows, shared=shared, left=left)
+
+
+# What programs were answered with about it: a request that they repeat within the day is done again, or refused.
+FORGET_ANSWERS = """
+DELETE FROM idempotency_keys AS k
+WHERE EXISTS (SELECT FROM unnest($1::bytea[]) AS w (named) WHERE position(w.named IN k.answer) > 0)
+"""
+
+
+def _in_json(reference: str) -> bytes:
+    """Returns a reference as it stands in an answer."""
+    return msgspec.json.encode(reference)
 
 
 def _left(order: OrderToErase, subject: Subject, open_ones: Sequence[int]) -> Sequence[str]:

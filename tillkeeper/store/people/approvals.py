@@ -100,6 +100,16 @@ async def open_approvals(conn: Conn, *, now: datetime, limit: int) -> list[Appro
     return [_approval(row) for row in await conn.fetch(LIST_OPEN, now, limit)]
 
 
+COUNT_OPEN = "SELECT count(*), min(proposed_at) FROM approvals WHERE decision IS NULL AND expires_at > $1"
+
+
+async def count_open_approvals(conn: Conn, *, now: datetime) -> tuple[int, datetime | None]:
+    """Counts what waits for a second person, and says since when the first does."""
+    row = await conn.fetchrow(COUNT_OPEN, now)
+    assert row is not None
+    return row[0], row[1]
+
+
 READ_OPEN = """
 SELECT id, act, subject, content, reason, proposed_by, proposed_at, expires_at FROM approvals
 WHERE act = $1 AND subject = $2 AND decision IS NULL AND expires_at > $3
