@@ -125,7 +125,7 @@ class Programs:
         await child.kill()
 
 
-@pytest.mark.long
+@pytest.mark.long(seconds=20)
 async def test_no_step_is_taken_twice_however_often_a_sweeper_is_killed(pool, database, gateways, signers, tmp_path):
     truth = tells(gateways)
     slow = [

@@ -128,7 +128,7 @@ FAMILIES = {
 # Families of which the page writes the key through what is decided in Python.
 DECIDED = {"order.title_"}
 # What stands in templates as it is: the names of programs, and the keys of a keyboard.
-NO_WORDS = {"Tillkeeper", "RabbitMQ", "PostgreSQL", "g", "j", "k"}
+NO_WORDS = {"e", "Tillkeeper", "RabbitMQ", "PostgreSQL", "g", "j", "k"}
 
 
 def text_of_sources() -> str:
