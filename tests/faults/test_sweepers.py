@@ -187,7 +187,7 @@ async def settled(pool: asyncpg.Pool) -> None:
             await pool.fetchval("SELECT count(*) FROM outbox WHERE due_at IS NOT NULL")
         )
 
-    await until(is_done, within_s=110)
+    await until(is_done, within_s=300)
 
 
 async def judge(pool: asyncpg.Pool, gateways: Gateways, mailbox, truth: dict[str, str]) -> None:
