@@ -8,7 +8,7 @@
   const typing = (target) => target.closest("input, textarea, select, [contenteditable]");
   const rows = () => [...document.querySelectorAll("a.row")];
 
-  // Keys: / finds, g and a letter goes, j and k move over rows, ? lists them.
+  // Keys: / finds, g and a letter goes, j and k move over rows, e begins what the page is for, ? lists them.
   let awaited = false;
   const move = (step) => {
     const all = rows();
@@ -19,7 +19,15 @@
     all[next].scrollIntoView({ block: "nearest" });
   };
   const help = () => document.getElementById("keys").showModal();
-  const keys = { j: () => move(1), k: () => move(-1), "?": help, "/": () => document.querySelector("[data-find]")?.focus() };
+  // What a page is for: a form that opens, or a button that is next.  Nothing is sent by the key.
+  const begin = () => {
+    const main = document.querySelector("[data-main]");
+    if (!main) return;
+    if (main.tagName === "DETAILS") main.open = true;
+    (main.querySelector("input:not([type=hidden]), textarea") ?? main).focus();
+  };
+  const find = () => document.querySelector("[data-find]")?.focus();
+  const keys = { j: () => move(1), k: () => move(-1), "?": help, "/": find, e: begin };
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     if (typing(event.target)) {

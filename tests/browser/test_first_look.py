@@ -17,7 +17,7 @@ from playwright.async_api import Browser, Page, expect
 from tests.browsing import PASSWORD
 from tillkeeper.loops import start
 
-WITHIN_S = 120.0  # for what takes seconds: the machine may be busy
+WITHIN_S = 300.0  # for what takes seconds: the machine may be busy
 WITHIN_MS = WITHIN_S * 1000
 PROGRAM = (sys.executable, "-m", "tillkeeper", "sandbox", "--up", "--broker", "none", "--rate", "5")
 LINK = re.compile(r"http://127\.0\.0\.1:\d+/welcome/\S+")
@@ -93,6 +93,7 @@ async def find(page: Page, text: str) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(1200)
 async def test_two_newcomers_put_three_things_right(browser, links):
     async with somebody(browser, links.admin) as ada, somebody(browser, links.second, locale="zh-CN") as mei:
         await the_truth_arrives_while_they_look_on(ada)
@@ -119,19 +120,22 @@ async def the_truth_arrives_while_they_look_on(ada: Page) -> None:
 
 
 async def money_is_bound_by_two(ada: Page, mei: Page) -> None:
-    await find(ada, "SHOP-1043")
-    await ada.click("tr:has-text('SHOP-1043') >> text=They say they paid")
-    await expect(ada.locator("h1")).to_have_text("Money waits under another reference.")
-    await ada.click("summary:has-text('Propose to bind')")
+    await ada.click(".brand")
+    await ada.click("text=1 event waits for its order")
+    await expect(ada.locator("tr:has(a.row)")).to_contain_text("SHOP-1043")
+    await ada.click("a.row")
+    await ada.click("summary:has-text('to SHOP-1043')")
     await ada.fill("[name=reason] >> visible=true", "The customer sent their receipt; the checkout wrote O for 0.")
-    await ada.click("button:text('Propose it')")
+    await ada.click("button:text('Propose it') >> visible=true")
     await expect(ada.locator(".proposal")).to_contain_text("the checkout wrote O for 0")
     assert await ada.locator(".proposal button.main").count() == 0, "nobody confirms what they proposed themselves"
     await find(mei, "SHOP-1043")
     await mei.click("tr:has-text('SHOP-1043') >> text=客户说已付款")
+    await expect(mei.locator("h1")).to_have_text("款项挂在另一个编号下。")
     await mei.click(".proposal button.main")
     await expect(mei.locator("h1")).to_have_text("已在本系统到账。")
-    await ada.reload()
+    await find(ada, "SHOP-1043")
+    await ada.click("tr:has-text('SHOP-1043') >> text=They say they paid")
     await expect(ada.locator("h1")).to_have_text("Paid here.")
 
 

@@ -26,6 +26,24 @@ async def test_everything_is_reached_by_keyboard(visit):
     await page.wait_for_selector(".live")
 
 
+async def test_a_key_begins_what_the_page_is_for_and_sends_nothing(visit, house):
+    page = await visit("/cases/1")
+    await page.keyboard.press("e")
+    field = "document.activeElement.name + ' ' + document.activeElement.closest('details').open"
+    assert await page.evaluate(field) == "outcome true"
+    assert await house.pool.fetchval("SELECT count(*) FROM approvals") == 0
+    await page.keyboard.press("Escape")
+    await page.goto(f"{house.url}/stuck")
+    await page.keyboard.press("e")
+    assert "waited longer" in await page.inner_text("h1"), "where there is nothing to do the key does nothing"
+
+
+async def test_a_reference_in_a_link_leads_to_its_order(visit):
+    page = await visit("/orders/ORD-1042/claim", permissions=["clipboard-read", "clipboard-write"])
+    await page.click(".crumb >> text=ORD-1042")
+    await page.wait_for_url("**/orders/ORD-1042")
+
+
 async def test_a_row_is_a_link_wherever_it_is_clicked(visit):
     page = await visit("/stuck")
     box = await page.locator("tr:has-text('ORD-2003') td:nth-child(2)").bounding_box()

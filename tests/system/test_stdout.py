@@ -15,13 +15,15 @@ from tests.database.test_guard_sweeping import paused
 from tests.system.commands import ENVIRON, SERVE, tillkeeper, toml, written
 from tillkeeper import clock
 from tillkeeper.cli import app
+from tillkeeper.domain.guard import Finding, Sign
 from tillkeeper.domain.order.registration import Payer
-from tillkeeper.domain.policy import Policy
+from tillkeeper.domain.policy import CasePolicy, Policy
 from tillkeeper.store.apply.batch import apply_deliveries
 from tillkeeper.store.apply.registration import register
 from tillkeeper.store.cases.acts import propose_to_resolve
 from tillkeeper.store.deliveries.parked import park_event
 from tillkeeper.store.deliveries.refused import RefusedDelivery, keep_refused
+from tillkeeper.store.guard.pausing import pause
 
 UNSAID = 74
 
@@ -85,6 +87,10 @@ PRINTING = [
     "parked show 1",
     "parked replay 1",
     "parked discard 2 --note x",
+    "guard list",
+    "guard show adyen-main",
+    "guard go adyen-main --note x",
+    "guard discard alipay-main --note x",
     "refused list",
     "refused show 1",
     "refused retry 9 --note x",
@@ -152,6 +158,7 @@ TWO_CASES = """
 INSERT INTO cases (kind, subject, details, opened_at, follow_up_at)
 SELECT 'wrong_currency', 's' || n, '{}', $1, $1 FROM generate_series(1, 2) n
 """
+A_FINDING = Finding(sign=Sign.FAILED, orders=50, paid=0, line=20, share=1.0, usual_most=0)
 ANSWERED = """
 INSERT INTO steps (order_id, phase, action, at, taken_at, result)
 SELECT id, phase, 'query', now(), now(), 'unpaid' FROM orders
@@ -160,7 +167,7 @@ SELECT id, phase, 'query', now(), now(), 'unpaid' FROM orders
 
 @pytest.fixture
 async def furnished(tmp_path, database, pool):
-    """A configuration with orders, a case, money that waits, parked events and a refused delivery."""
+    """A configuration with orders, cases, money that waits, parked events, a refused delivery and paused accounts."""
     config = written(tmp_path, toml(database, desk=desk_toml("https://id.shop.example")))
     for number in range(1, 6):
         registration = a_registration(f"A-{number}", accounts=("stripe-main",), payer=Payer(email="a@example.com"))
@@ -186,6 +193,7 @@ async def furnished(tmp_path, database, pool):
         await conn.execute(TWO_CASES, NOON)
         for case_id in (2, 3):
             await propose_to_resolve(conn, case_id, outcome="x", text="", by="mei", now=clock.now())
+        await pause(conn, {"adyen-main": A_FINDING, "alipay-main": A_FINDING}, policy=CasePolicy(), now=NOON)
         await conn.execute(ANSWERED)
     for account in ("held-1", "held-2"):
         await paused(pool, account)

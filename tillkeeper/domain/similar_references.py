@@ -15,6 +15,8 @@ from tillkeeper.domain.order.doubts import Doubt, DoubtKind
 from tillkeeper.domain.order.registration import Order
 
 _SIGNS: Final = re.compile(r"[\W_]+")
+_LIKE_ZERO: Final = re.compile(r"(?<=[0-9])[Oo]|[Oo](?=[0-9])")
+_LIKE_ONE: Final = re.compile(r"(?<=[0-9])[lI]|[lI](?=[0-9])")
 PART_CHARS_MIN: Final = 4  # a shorter one occurs in many others by chance
 ALIKE: Final = 0.85  # one typing error in seven characters
 
@@ -36,6 +38,11 @@ def _one_number(left: str, right: str) -> bool:
 def differs_by_a_typo(one: str, other: str) -> bool:
     """Returns True if one may be the other with a typing error, which is enough only where the amounts are the same."""
     return SequenceMatcher(None, _plain(one), _plain(other)).ratio() >= ALIKE
+
+
+def with_digits(reference: str) -> str:
+    """Returns the reference as it is meant where somebody typed O for 0, or l or I for 1, beside other digits."""
+    return _LIKE_ONE.sub("1", _LIKE_ZERO.sub("0", reference))
 
 
 def _plain(reference: str) -> str:

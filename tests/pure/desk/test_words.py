@@ -117,7 +117,7 @@ FAMILIES = {
     "doing.do_": set(What),
     "doing.refused_": set(Refusal) - {Refusal.IN_DOUBT},
     "doubt.": set(DoubtKind),
-    "proposal.act_": {"bind", "close", "resolve"},
+    "proposal.act_": {"bind", "close", "resolve", "guard"},
     "subject.": {*("payment", "refund", "dispute", "event", "order", "account", "fetch", "notice", "pause")},
     "object.": set(ObjectStatus),
     "refused.why_": set(Why),
@@ -128,7 +128,7 @@ FAMILIES = {
 # Families of which the page writes the key through what is decided in Python.
 DECIDED = {"order.title_"}
 # What stands in templates as it is: the names of programs, and the keys of a keyboard.
-NO_WORDS = {"Tillkeeper", "RabbitMQ", "PostgreSQL", "g", "j", "k"}
+NO_WORDS = {"e", "Tillkeeper", "RabbitMQ", "PostgreSQL", "g", "j", "k"}
 
 
 def text_of_sources() -> str:

@@ -9,6 +9,7 @@ from tillkeeper.domain.similar_references import (
     is_similar,
     parked_nearby,
     waiting_nearby,
+    with_digits,
 )
 
 
@@ -66,3 +67,18 @@ def test_a_parked_event_is_nearby_under_a_near_reference_and_not_its_own():
     parked = enumerate([[an_event(order_ref=ref)] for ref in ("order_1001", "ORDER-1001", None, "OTHER-77")])
     [near] = parked_nearby(an_order("ORDER-1001").order, parked)
     assert near.text.endswith("tillkeeper parked show 0")
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("SHOP-1O43", "SHOP-1043"),
+        ("SHOP-o4l", "SHOP-041"),
+        ("SHOP-1OO3", "SHOP-1003"),
+        ("I7l", "171"),
+        ("SHOP-OIL", "SHOP-OIL"),
+        ("ORDER-1043", "ORDER-1043"),
+    ],
+)
+def test_letters_beside_digits_may_be_meant_as_digits(typed: str, meant: str):
+    assert with_digits(typed) == meant

@@ -10,7 +10,7 @@ from tillkeeper.domain.likely_orders import EARLIER, PAID_WITHIN, Match, match_o
 from tillkeeper.domain.order.registration import Order
 from tillkeeper.domain.search.hits import READ_MAX
 from tillkeeper.domain.search.probes import END_CHARS_MIN, ReferenceProbe
-from tillkeeper.domain.similar_references import WaitingMoney
+from tillkeeper.domain.similar_references import WaitingMoney, with_digits
 from tillkeeper.store.postgres.pool import Conn
 from tillkeeper.store.rows import order_in
 
@@ -236,7 +236,8 @@ SELECT order_ref, status, amount_minor, currency, accounts, registered_at FROM f
 
 async def _likely(conn: Conn, payment: WaitingPayment, *, by_amount: bool) -> tuple[LikelyOrder, ...]:
     rows = list[Any]()
-    for low, high in ends_of(payment.order_ref or ""):
+    typed = payment.order_ref or ""
+    for low, high in dict.fromkeys([*ends_of(typed), *ends_of(with_digits(typed))]):
         rows += await conn.fetch(ORDERS_ENDING, low, high, READ_MAX)
     if by_amount and payment.amount is not None and payment.currency is not None:
         since, until = payment.since - PAID_WITHIN, payment.since + EARLIER
