@@ -28,18 +28,18 @@ class Sizes(msgspec.Struct, frozen=True, kw_only=True):
 
 
 MINIATURE: Final = Sizes(
-    seconds=0.2,
-    warm_up_s=0.1,
+    seconds=0.1,
+    warm_up_s=0.05,
     slow_s=0.0,
-    requests=200,
+    requests=100,
     clients=(2,),
-    events=2_400,  # the first orders are paid from the 2,001st on
-    warm_up_events=400,
+    events=2_100,  # the first orders are paid from the 2,001st on
+    warm_up_events=100,
     open_orders=(200, 400),
     due_orders=100,
     claimed_orders=50,
     empty_polls=2,
-    memory_events=1_000,
+    memory_events=500,
     confirmed_messages=20,
     years_orders=3_000,
     page_rounds=2,

@@ -1,5 +1,6 @@
 """Real servers for tests: one PostgreSQL and one RabbitMQ a session, a fresh database and queue names a test."""
 
+import gc
 import os
 import secrets
 from collections.abc import AsyncIterator
@@ -41,7 +42,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if _is_near(item.path.relative_to(TESTS)) and item.get_closest_marker("slow") is None:
             item.add_marker("covering")
-    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+    items.sort(key=_waited_s, reverse=True)
+
+
+def pytest_collection_finish() -> None:
+    """Looking for garbage among thousands of tests, again and again, took seconds of each process."""
+    gc.freeze()
+
+
+def _waited_s(item: pytest.Item) -> float:
+    """How long one is waited for that is marked so; where the mark does not say it, more than nothing."""
+    mark = item.get_closest_marker("long")
+    return 0.0 if mark is None else mark.kwargs.get("seconds", 1.0)
 
 
 def _is_near(path: Path) -> bool:

@@ -11,6 +11,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from aiohttp.typedefs import Handler, Middleware
 
+from tests.signers import signers_at
 from tillkeeper import clock
 from tillkeeper.desk.app import build_app
 from tillkeeper.desk.context import Desk
@@ -20,7 +21,6 @@ from tillkeeper.desk.person import CSRF, MAY_LOOK_ON, PERSON, Locale, Person, Ro
 from tillkeeper.desk.route import route_of
 from tillkeeper.loops import start
 from tillkeeper.policy.reading import load_policy
-from tillkeeper.sandbox.accounts import new_signers
 from tillkeeper.sandbox.simulators.registry import simulator_of
 from tillkeeper.settings import Settings
 
@@ -60,14 +60,20 @@ def accounts() -> dict[str, object]:
     """Accounts at gateways, as the configuration has them; their keys take a while to make."""
     return {
         name: {"gateway": signer.gateway, **simulator_of(signer.gateway).settings(signer)}
-        for name, signer in new_signers().items()
+        for name, signer in signers_at().items()
     }
+
+
+@cache
+def settings() -> Settings:
+    """Settings with these accounts; they cannot be changed, and to check all their keys takes a while, too."""
+    return Settings(database_url="postgresql://localhost/unused", accounts=accounts())
 
 
 def a_desk(pool: asyncpg.Pool, **changes: object) -> Desk:
     policy = load_policy()
     fields = {
-        "settings": Settings(database_url="postgresql://localhost/unused", accounts=accounts()),
+        "settings": settings(),
         "pool": pool,
         "policy": lambda: policy,
         "now": clock.now,

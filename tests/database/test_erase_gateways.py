@@ -9,6 +9,7 @@ import pytest
 
 from tests.database.factories import NOON, a_registration
 from tests.personal_data import found_in, kept_of, with_content
+from tests.signers import signer_at
 from tillkeeper.cli.erasing import ToErase, erase_orders
 from tillkeeper.domain.delivery import Delivery
 from tillkeeper.domain.erasure import Contacts, ErasureAct
@@ -17,7 +18,6 @@ from tillkeeper.gateways.fetching import fetches_of, query_of
 from tillkeeper.gateways.messages import Request, Response
 from tillkeeper.gateways.registry import GATEWAYS
 from tillkeeper.policy import load_policy
-from tillkeeper.sandbox.accounts import new_signers
 from tillkeeper.sandbox.apis.base import ApiRequest
 from tillkeeper.sandbox.simulators.registry import ledger_of, simulator_of
 from tillkeeper.sandbox.story_generator import generate_story
@@ -38,7 +38,7 @@ class Played:
 
     def __init__(self, pool, gateway):
         self.pool = pool
-        [self.signer] = new_signers((gateway,)).values()
+        self.signer = signer_at(gateway)
         self.simulator = simulator_of(gateway)
         said = {"gateway": gateway, **self.simulator.settings(self.signer)}
         account_type = GATEWAYS[gateway]

@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 
 from tests.conftest import SCHEMA
-from tillkeeper.sandbox.accounts import new_signers
+from tests.signers import signers_at
 from tillkeeper.sandbox.servers import Postgres, RabbitMQ
 from tillkeeper.sandbox.signer import Signer
 
@@ -15,7 +15,7 @@ from tillkeeper.sandbox.signer import Signer
 @pytest.fixture(scope="session")
 def signers() -> dict[str, Signer]:
     """An account at each gateway."""
-    return new_signers()
+    return signers_at()
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import aio_pika
 import aiohttp
 import pytest
 
-from tests.faults.house import INSERT_INBOX, NO_WRITES_TO_INBOX, TOKEN, House, until
+from tests.faults.house import INSERT_INBOX, NO_WRITES_TO_INBOX, STOP_WITHIN_S, TOKEN, House, until
 from tests.faults.judge import judge
 from tests.faults.poster import Poster
 from tests.faults.stories import Webhook, write_script
@@ -100,7 +100,7 @@ async def test_a_receiver_stopped_answers_what_it_has_in_hand_and_says_that_it_h
         answer = await asked
         assert status_of(answer) == 200
         assert b"\r\nConnection: close\r\n" in answer  # or the client would send its next request into the void
-        assert await house.receiver.exit_status(within_s=60) == 0
+        assert await house.receiver.exit_status(within_s=STOP_WITHIN_S) == 0
 
 
 async def until_said(poster: Poster, status: int) -> None:
@@ -194,7 +194,7 @@ async def test_a_worker_stopped_finishes_its_batch_and_leaves_the_rest_to_others
         await house.stands_still("worker-0", INSERT_INBOX)
         stopping = house.workers.pop("worker-0")
         stopping.send(signal.SIGTERM)
-    assert await stopping.exit_status(within_s=60) == 0
+    assert await stopping.exit_status(within_s=STOP_WITHIN_S) == 0
     assert await house.fetchval("SELECT count(*) FROM inbox") > 0
     await house.start_worker("worker-1")
     await stage.settled()

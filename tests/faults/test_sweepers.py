@@ -125,7 +125,7 @@ class Programs:
         await child.kill()
 
 
-@pytest.mark.long
+@pytest.mark.long(seconds=20)
 async def test_no_step_is_taken_twice_however_often_a_sweeper_is_killed(pool, database, gateways, signers, tmp_path):
     truth = tells(gateways)
     slow = [
@@ -187,7 +187,7 @@ async def settled(pool: asyncpg.Pool) -> None:
             await pool.fetchval("SELECT count(*) FROM outbox WHERE due_at IS NOT NULL")
         )
 
-    await until(is_done, within_s=110)
+    await until(is_done, within_s=300)
 
 
 async def judge(pool: asyncpg.Pool, gateways: Gateways, mailbox, truth: dict[str, str]) -> None:

@@ -34,12 +34,12 @@ def unpack_release(directory: Path) -> Path:
 
 
 def copy_program(directory: Path) -> Path:
-    """Copies the present program, to be changed; returns where."""
+    """Copies the present program, to be changed, with what is compiled of it already; returns where."""
     for part in PARTS:
         source, target = ROOT / part, directory / part
         target.parent.mkdir(parents=True, exist_ok=True)
         if source.is_dir():
-            shutil.copytree(source, target, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(source, target, symlinks=True)
         else:
             shutil.copy(source, target)
     return directory

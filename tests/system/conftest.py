@@ -8,10 +8,10 @@ import aiohttp
 import asyncpg
 import pytest
 
+from tests.signers import signers_at
 from tests.system.commands import toml, written
 from tests.system.receiving import some_settings
 from tillkeeper.ingest.server import receiver
-from tillkeeper.sandbox.accounts import new_signers
 from tillkeeper.sandbox.servers import Postgres
 from tillkeeper.sandbox.signer import Signer
 
@@ -53,4 +53,4 @@ async def connection(database: str) -> AsyncIterator[asyncpg.Connection]:
 
 @pytest.fixture(scope="session")
 def signers() -> dict[str, Signer]:
-    return new_signers()
+    return signers_at()

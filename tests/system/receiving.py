@@ -106,7 +106,7 @@ async def somebody_waits(connection: asyncpg.Connection) -> None:
     await until(waits)
 
 
-async def until(holds: Callable[[], Awaitable[bool]], *, within_s: float = 120.0) -> None:
+async def until(holds: Callable[[], Awaitable[bool]], *, within_s: float = 240.0) -> None:
     """Looks again and again: for what another process does, and tells nobody of."""
     async with asyncio.timeout(within_s):
         while not await holds():  # noqa: ASYNC110 - there is no event to wait for

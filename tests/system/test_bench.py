@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 SECTIONS = ["accept", "apply", "end_to_end", "sweep", "stages", "confirms", "stalls", "memory", "reads", "pages"]
 
 
-@pytest.mark.long
+@pytest.mark.long(seconds=40)
 @pytest.mark.slow
 async def test_every_section_runs_in_miniature(tmp_path):
     figures = tmp_path / "figures.json"

@@ -14,6 +14,7 @@ from tests.collector import collecting
 from tests.company_provider import DESK_URL, desk_toml
 from tests.forging_provider import forging
 from tests.notice_servers import smtp_server
+from tests.signers import signers_at
 from tests.system.checking import TlsProxy, an_authority
 from tests.system.commands import CLOSED_PORT_URL, serving, tillkeeper, toml, written
 from tests.system.receiving import SECRET
@@ -305,7 +306,7 @@ def config_of(tmp_path, database, signers, bases, *, more=""):
 
 
 async def test_every_gateway_answers_a_harmless_call(tmp_path, database):
-    signers = new_signers(sorted(GATEWAYS))
+    signers = signers_at(sorted(GATEWAYS))
     async with apis_of(signers) as bases:
         config = config_of(tmp_path, database, signers, bases)
         found = await checked(config, "--live", code=0)

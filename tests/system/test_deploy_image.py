@@ -21,6 +21,7 @@ from tillkeeper.sandbox.servers.child import free_ports
 COMPOSE = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
 OURS = {name: service for name, service in COMPOSE["services"].items() if service["image"].startswith("tillkeeper:")}
 STEP_S = 300
+WITHIN_S = 180
 
 
 # --- the image --------------------------------------------------------------------------------------------------------
@@ -134,11 +135,13 @@ def test_what_the_image_holds_runs_outside_the_checkout(image, tmp_path):
     assert sandbox_server == "None"
 
 
+@pytest.mark.long  # for it shares the image
 def test_the_packaged_policy_is_the_one_in_deploy(image):
     [packaged] = image.root.glob("opt/tillkeeper/lib/python3*/site-packages/tillkeeper/policy.toml")
     assert packaged.read_bytes() == (DEPLOY / "policy.toml").read_bytes()
 
 
+@pytest.mark.long  # for it shares the image
 async def test_the_packaged_schema_makes_every_table(image, tmp_path, empty_database):
     environ = started_in(image, TILLKEEPER_DATABASE_URL=empty_database)
     child = await asyncio.create_subprocess_exec(
@@ -167,9 +170,9 @@ async def test_a_container_gets_healthy_and_stops_in_good_order(image, tmp_path,
         *json.loads(FINAL["ENTRYPOINT"]), *json.loads(FINAL["CMD"]), cwd=tmp_path, env=environ
     )
     try:
-        await until(healthy, within_s=40)
+        await until(healthy, within_s=WITHIN_S)
         main.send_signal(signal.SIGTERM)
-        assert await asyncio.wait_for(main.wait(), 40) == 0
+        assert await asyncio.wait_for(main.wait(), WITHIN_S) == 0
     finally:
         if main.returncode is None:
             main.kill()

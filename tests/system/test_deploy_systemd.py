@@ -53,7 +53,7 @@ async def written(directory, *options):
 
 def analyzed(*words: object, within: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [str(word) for word in words], cwd=within, capture_output=True, text=True, timeout=60, check=False
+        [str(word) for word in words], cwd=within, capture_output=True, text=True, timeout=180, check=False
     )
 
 

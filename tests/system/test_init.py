@@ -157,7 +157,7 @@ def test_a_person_is_asked(tmp_path):
     command = [sys.executable, "-m", "tillkeeper", "init", str(tmp_path)]
     with subprocess.Popen(command, stdin=theirs, stdout=subprocess.PIPE, env=ENVIRON, text=True) as child:
         os.write(ours, b"stripe, adyen\n\namqp://guest@mq/\n\n\n")
-        told, _ = child.communicate(timeout=60)
+        told, _ = child.communicate(timeout=180)
     os.close(ours)
     os.close(theirs)
     assert child.returncode == 0

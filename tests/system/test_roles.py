@@ -3,8 +3,8 @@
 import ast
 import re
 from collections import defaultdict
-from contextlib import AsyncExitStack
-from functools import partial
+from contextlib import AsyncExitStack, suppress
+from functools import cache, partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -109,6 +109,11 @@ def file_of(module):
     return next((each for each in (path.with_suffix(".py"), path / "__init__.py") if each.exists()), None)
 
 
+@cache
+def parsed(module):
+    return tuple(ast.walk(ast.parse(file_of(module).read_text())))
+
+
 def reached(*modules):
     """These modules of ours and all that they import."""
     seen, todo = set(), list(modules)
@@ -117,7 +122,7 @@ def reached(*modules):
         if module in seen or module.split(".")[0] not in PACKAGES or file_of(module) is None:
             continue
         seen.add(module)
-        for node in ast.walk(ast.parse(file_of(module).read_text())):
+        for node in parsed(module):
             if isinstance(node, ast.Import):
                 todo += [name.name for name in node.names]
             elif isinstance(node, ast.ImportFrom) and node.module:
@@ -129,7 +134,7 @@ def needed(modules):
     """By table, what the statements in these modules do to it."""
     needs = defaultdict(set)
     for module in modules:
-        for node in ast.walk(ast.parse(file_of(module).read_text())) if module.startswith("tillkeeper.store") else ():
+        for node in parsed(module) if module.startswith("tillkeeper.store") else ():
             if not isinstance(node, ast.Constant) or not isinstance(node.value, str):
                 continue
             statement = re.sub(r"--[^\n]*", "", node.value)
@@ -245,14 +250,18 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize(("name", "statement"), [(name, each) for name, them in REFUSED.items() for each in them])
-async def test_a_role_may_not_do_what_is_anothers(urls, name, statement):
+@pytest.mark.parametrize("name", REFUSED)
+async def test_a_role_may_not_do_what_is_anothers(urls, name):
     connection = await asyncpg.connect(urls[name])
+    allowed = []
     try:
-        with pytest.raises(asyncpg.InsufficientPrivilegeError):
-            await connection.execute(statement)
+        for statement in REFUSED[name]:
+            with suppress(asyncpg.InsufficientPrivilegeError):
+                await connection.execute(statement)
+                allowed.append(statement)
     finally:
         await connection.close()
+    assert allowed == []
 
 
 # --- the processes ----------------------------------------------------------------------------------------------------
@@ -280,7 +289,7 @@ async def play(port, owner_url):
             except aiohttp.ClientError:
                 return False
 
-        await until(is_up, within_s=60)
+        await until(is_up)
         early, body = a_delivery("evt_1")
         for headers, sent in ((early, body), (early, body), a_delivery("evt_2", secret="whsec_of_somebody_else")):
             async with client.post(PATH, headers=headers, data=sent) as answer:
@@ -289,7 +298,7 @@ async def play(port, owner_url):
         async def waits():
             return await pool.fetchval("SELECT count(*) FROM inbox WHERE outcome = 'waiting'") == 1
 
-        await until(waits, within_s=30)
+        await until(waits)
         for path, told in (("/orders/ORDER-1", order), ("/orders/ORDER-1/refunds/re_1", refund)):
             async with client.put(path, json=told, headers=AUTHORIZED) as answer:
                 assert answer.status == 201, await answer.text()
@@ -303,7 +312,7 @@ async def play(port, owner_url):
             paid = await pool.fetchval("SELECT status = 'paid' FROM orders")
             return paid and await pool.fetchval("SELECT count(*) FROM outbox WHERE due_at IS NOT NULL") == 0
 
-        await until(is_told, within_s=60)
+        await until(is_told)
 
 
 async def look(tmp_path, urls, process):

@@ -114,20 +114,20 @@ async def test_processes_wait_while_the_schema_shuts_them_out_and_go_on_after_it
             async with client.post(f"http://127.0.0.1:{receiver}{PATH}", headers=headers, data=body) as answer:
                 return answer.status
 
-        await until(lambda: all_are(200), within_s=120)
+        await until(lambda: all_are(200))
         assert await post("evt_1") == 200
-        await until(lambda: applied(1), within_s=120)
+        await until(lambda: applied(1))
 
         await owner.execute(SHUT_OUT)
         for process in (ingest, work):
             assert "install a later Tillkeeper" in (await process.saw("schema_unfit"))["why"]
-        await until(lambda: all_are(503), within_s=120)
+        await until(lambda: all_are(503))
         assert await post("evt_2") == 503  # no lane but the database's: the gateway sends it again
 
         await owner.execute(LET_IN)
-        await until(lambda: all_are(200), within_s=120)
+        await until(lambda: all_are(200))
         assert await post("evt_2") == 200
-        await until(lambda: applied(2), within_s=120)
+        await until(lambda: applied(2))
         async with client.get(f"http://127.0.0.1:{workers}/metrics") as answer:
             assert f"tillkeeper_schema_version {float(NEWEST)}" in await answer.text()
 

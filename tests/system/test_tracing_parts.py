@@ -184,7 +184,7 @@ async def test_what_a_hanging_collector_does_not_take_is_dropped_and_nothing_wai
     async with traces(to(collector), "test"):
         for _ in range(8):
             spans.begin("before").end()
-        await asyncio.wait_for(collector.asked.wait(), timeout=60)
+        await asyncio.wait_for(collector.asked.wait(), timeout=180)
         for _ in range(1000):
             spans.begin("meanwhile").end()
         collector.hangs = False

@@ -17,6 +17,7 @@ from tillkeeper.store.schema.files import read_migrations
 
 ORDERS = 40
 ROWS_BEFORE = 30_000
+PAUSE_S = 0.02  # after each round of posts
 EXPANSION = """-- Orders have a colour, which the release before knows nothing of.
 -- oldest program: {oldest}
 -- step: transaction
@@ -58,15 +59,16 @@ def running(program):
     return {"PYTHONPATH": str(program), "PYTHONSAFEPATH": "1"}
 
 
-@pytest.fixture
-def before(tmp_path):
-    return unpack_release(tmp_path / "before")
+# Both once for all tests here: the first process of each compiles it.
+@pytest.fixture(scope="module")
+def before(tmp_path_factory):
+    return unpack_release(tmp_path_factory.mktemp("before"))
 
 
-@pytest.fixture
-def after(tmp_path):
+@pytest.fixture(scope="module")
+def after(tmp_path_factory):
     """The present program with one migration more, so that there is always one to be run."""
-    program = copy_program(tmp_path / "after")
+    program = copy_program(tmp_path_factory.mktemp("after"))
     present = read_migrations(program / "migrations")
     name = f"{len(present) + 1:04}_colour.sql"
     text = EXPANSION.format(oldest=present[-1].oldest_program)
@@ -75,7 +77,10 @@ def after(tmp_path):
 
 
 class Poster:
-    """Posts deliveries to whoever listens, round and round; those that are answered 2xx are accepted."""
+    """Posts deliveries to whoever listens, round and round; those that are answered 2xx are accepted.
+
+    It leaves the cores to the processes: what it posts as fast as it can they take as fast as they can.
+    """
 
     def __init__(self, *ports):
         self.ports = list(ports)
@@ -88,6 +93,8 @@ class Poster:
             for port in list(self.ports):
                 self._posted += 1
                 await self._post(client, port, self._posted)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stop.wait(), PAUSE_S)
 
     async def _post(self, client, port, number):
         headers, body = a_delivery(f"evt_{number}", order_ref=f"ORDER-{number % ORDERS}")
@@ -99,7 +106,7 @@ class Poster:
     async def more(self, port, count=30):
         """Returns once that many more were accepted there."""
         wanted = self.accepted[port] + count
-        await until(lambda: _true(self.accepted[port] >= wanted), within_s=60)
+        await until(lambda: _true(self.accepted[port] >= wanted))
 
     def stop(self):
         self._stop.set()
@@ -136,7 +143,7 @@ async def register(client, port):
             assert answer.status == 201, await answer.text()
 
 
-@pytest.mark.long
+@pytest.mark.long(seconds=20)
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 async def test_nothing_is_lost_while_a_database_is_upgraded_under_both_releases(
@@ -158,7 +165,7 @@ async def test_nothing_is_lost_while_a_database_is_upgraded_under_both_releases(
         serving("run", "--config", old_config, **running(before)) as old,
         aiohttp.ClientSession() as client,
     ):
-        await until(lambda: _is(client, old_port, 200), within_s=60)
+        await until(lambda: _is(client, old_port, 200))
         await register(client, old_port)
         async with posting(client, old_port) as poster:
             await poster.more(old_port)
@@ -174,7 +181,7 @@ async def test_nothing_is_lost_while_a_database_is_upgraded_under_both_releases(
             assert await readiness(client, old_port) == 200
             assert await owner.fetchval(DUE_OTHERWISE) == 0
             async with serving("run", "--config", new_config, **running(after)) as new:
-                await until(lambda: _is(client, new_port, 200), within_s=60)
+                await until(lambda: _is(client, new_port, 200))
                 poster.ports.append(new_port)
                 await poster.more(old_port)
                 await poster.more(new_port)
@@ -183,7 +190,7 @@ async def test_nothing_is_lost_while_a_database_is_upgraded_under_both_releases(
                 assert await old.ended() == 0
                 await poster.more(new_port)
                 poster.stop()
-                await until(lambda: _all_applied(owner, poster), within_s=60)
+                await until(lambda: _all_applied(owner, poster))
                 new.child.terminate()
                 assert await new.ended() == 0
 
@@ -202,7 +209,7 @@ async def test_nothing_is_lost_while_a_database_is_upgraded_under_both_releases(
     await owner.close()
 
 
-@pytest.mark.long
+@pytest.mark.long(seconds=20)
 async def test_when_an_order_is_due_is_known_to_both_releases(tmp_path, before, after, empty_database):
     config = written(tmp_path, toml(empty_database, desk=""))
     made = await tillkeeper("db", "init", "--config", config, as_program=True, **running(before))

@@ -48,7 +48,10 @@ def without_any_contacts(text: str) -> str:
 
 def plain_text(text: str) -> str:
     """Does as `masked`, and makes it one line of printable characters."""
-    return masked("".join(char if char.isprintable() else " " for char in text[:TEXT_CHARS_MAX]))
+    text = text[:TEXT_CHARS_MAX]
+    if not text.isprintable():
+        text = "".join(char if char.isprintable() else " " for char in text)
+    return masked(text)
 
 
 def _card_or_not(found: re.Match[str]) -> str:

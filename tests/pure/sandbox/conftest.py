@@ -3,13 +3,13 @@
 import pytest
 
 from tests.gateway_apis import Gateways
-from tillkeeper.sandbox.accounts import new_signers
+from tests.signers import signers_at
 from tillkeeper.sandbox.signer import Signer
 
 
 @pytest.fixture(scope="session")
 def signers() -> dict[str, Signer]:
-    return new_signers()
+    return signers_at()
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from tests.pure.sandbox.querying import answer
+from tests.signers import signers_at
 from tillkeeper import clock
 from tillkeeper.domain.events import Evidence, Kind, PaymentEvent, problem_with
 from tillkeeper.domain.order.facts import OrderFacts, apply
@@ -20,7 +21,7 @@ from tillkeeper.gateways.base import Gateway
 from tillkeeper.gateways.errors import BadSignature, Refused
 from tillkeeper.gateways.messages import Query, Request, Verified
 from tillkeeper.gateways.registry import GATEWAYS
-from tillkeeper.sandbox.accounts import account_of, asks_first, impostors_of, new_signers, write_config
+from tillkeeper.sandbox.accounts import account_of, asks_first, impostors_of, write_config
 from tillkeeper.sandbox.apis.base import Api
 from tillkeeper.sandbox.forgery import Forger
 from tillkeeper.sandbox.ledger.payments import PaymentState, payment_at
@@ -84,7 +85,7 @@ def request_of(signer: Signer, story: Story, event: StoryEvent, *, again: int = 
 
 @pytest.fixture(scope="module", params=EVERYONE)
 def played(request, tmp_path_factory) -> Played:
-    signers = new_signers([request.param])
+    signers = signers_at([request.param])
     config = tmp_path_factory.mktemp(request.param) / "tillkeeper.toml"
     place = {"database_url": "postgresql://nobody@127.0.0.1/", "broker_url": None, "port": 1}
     simulator, bases = simulator_of(request.param), {account_of(request.param): "http://127.0.0.1:1"}
@@ -336,7 +337,7 @@ def test_a_name_that_is_none_is_said_with_those_that_are(names):
 
 
 def test_all_of_them_stand_in_one_configuration(tmp_path):
-    signers = new_signers(EVERYONE)
+    signers = signers_at(EVERYONE)
     place = {"database_url": "postgresql://nobody@127.0.0.1/", "broker_url": None, "port": 1}
     write_config(tmp_path / "tillkeeper.toml", signers, **place, token="a-token-of-the-tests")
     gateways = load_settings(tmp_path / "tillkeeper.toml", {}).build_gateways()

@@ -9,6 +9,7 @@ from random import Random
 import msgspec
 import pytest
 
+from tests.signers import signers_at
 from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.domain.order.facts import OrderFacts, apply
 from tillkeeper.domain.order.registration import Order
@@ -17,11 +18,11 @@ from tillkeeper.domain.statuses import Status
 from tillkeeper.gateways.base import Gateway
 from tillkeeper.gateways.errors import Refused
 from tillkeeper.gateways.messages import Request
-from tillkeeper.sandbox.accounts import impostors_of, new_signers, write_config
+from tillkeeper.sandbox.accounts import account_of, impostors_of, write_config
 from tillkeeper.sandbox.apis.query_log import QueryLog
 from tillkeeper.sandbox.comparison import ShownOrder, compare, sample
 from tillkeeper.sandbox.forgery import Forger, altered
-from tillkeeper.sandbox.simulators.registry import ledger_of, simulator_of
+from tillkeeper.sandbox.simulators.registry import DEFAULT_GATEWAYS, ledger_of, simulator_of
 from tillkeeper.sandbox.story import Story
 from tillkeeper.sandbox.story_generator import generate_story
 from tillkeeper.sandbox.traffic import run as traffic_run
@@ -34,8 +35,7 @@ from tillkeeper.settings import load_settings
 from tillkeeper.store.reports.overview import OrderStanding
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
-SIGNERS = new_signers()
-ACCOUNTS = {account: signer.gateway for account, signer in SIGNERS.items()}
+ACCOUNTS = {account_of(gateway): gateway for gateway in DEFAULT_GATEWAYS}
 NAMES = [f"{gateway}: {template.name}" for gateway in ACCOUNTS.values() for template in simulator_of(gateway).templates]
 
 
@@ -53,7 +53,7 @@ def gateways(tmp_path_factory) -> dict[str, Gateway]:
     """The receiver's side, set up from the very file that `--up` writes."""
     path = tmp_path_factory.mktemp("config") / "tillkeeper.toml"
     told = {"database_url": "postgresql://nobody@127.0.0.1/", "broker_url": "amqp://127.0.0.1/", "port": 1}
-    write_config(path, SIGNERS, token="a-token-of-the-tests", **told)
+    write_config(path, signers_at(), token="a-token-of-the-tests", **told)
     return load_settings(path, {}).build_gateways()
 
 
@@ -65,7 +65,7 @@ def events_of(story: Story, gateways: dict[str, Gateway]) -> list[PaymentEvent]:
     return [
         event
         for event in story.events
-        for event in received(gateways[story.account], SIGNERS[story.account].sign(story, event, now=NOW, again=0))
+        for event in received(gateways[story.account], signers_at()[story.account].sign(story, event, now=NOW, again=0))
     ]
 
 
@@ -152,7 +152,7 @@ def test_some_deliveries_overtake_each_other_and_the_registration():
 
 
 def test_every_forgery_is_refused_whatever_the_trick(gateways):
-    forger, chance, seen = Forger(SIGNERS, impostors_of(SIGNERS)), Random(1), set()
+    forger, chance, seen = Forger(signers_at(), impostors_of(signers_at())), Random(1), set()
     for story in stories()[:300]:
         forgery = forger.forge(story, chance=chance, now=NOW)
         with pytest.raises(Refused) as refused:
@@ -164,7 +164,7 @@ def test_every_forgery_is_refused_whatever_the_trick(gateways):
 
 def test_a_forgery_would_pay_its_order_if_it_were_believed(gateways):
     """Otherwise its acceptance could hide."""
-    forger, chance = Forger(SIGNERS, SIGNERS), Random(1)  # its impostors hold the right keys
+    forger, chance = Forger(signers_at(), signers_at()), Random(1)  # its impostors hold the right keys
     for story in stories()[:100]:
         forgery = forger.forge(story, chance=chance, now=NOW)
         if forgery.trick == "wrong_key":
@@ -335,7 +335,7 @@ async def test_where_gateways_must_be_asked_first_there_is_time_for_the_answers(
         metrics_url=None,
         token="",
         database_url="",
-        signers=SIGNERS,
+        signers=signers_at(),
         directory=Path(),
         config=None,
         ledger=ledger_of(ACCOUNTS),

@@ -40,7 +40,7 @@ class Work:
         self.changed.set()
 
     async def until(self, condition):
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(180):
             while not condition():
                 self.changed.clear()
                 await self.changed.wait()
@@ -137,7 +137,7 @@ async def test_stopped_it_takes_no_more_and_lets_what_is_in_flight_end():
     stop.set()
     work.due.append(("b", 2))
     let_go.set()
-    await asyncio.wait({task}, timeout=60)
+    await asyncio.wait({task}, timeout=180)
     assert task.done()
     assert work.due == [("b", 2)]
 

@@ -35,15 +35,15 @@ def filled(path):
 # --- without a session ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("route", [route for route in ROUTES if route.role != "anyone"], ids=lambda route: route.path)
-async def test_no_page_or_act_without_a_session(browser, route):
-    answer = await browser.client.request(route.method, filled(route.path), allow_redirects=False)
-    assert answer.headers["Cache-Control"] == "no-store"
-    if route.path.startswith("/api/") and route.path != "/api/docs":
-        assert (answer.status, answer.content_type) == (401, "application/problem+json")
-    else:
-        assert answer.status == 303
-        assert answer.headers["Location"].startswith("/sign-in")
+async def test_no_page_or_act_without_a_session(browser):
+    for route in [each for each in ROUTES if each.role != "anyone"]:
+        answer = await browser.client.request(route.method, filled(route.path), allow_redirects=False)
+        assert answer.headers["Cache-Control"] == "no-store", route
+        if route.path.startswith("/api/") and route.path != "/api/docs":
+            assert (answer.status, answer.content_type) == (401, "application/problem+json"), route
+        else:
+            assert answer.status == 303, route
+            assert answer.headers["Location"].startswith("/sign-in"), route
 
 
 async def test_nobody_learns_without_a_session_which_pages_there_are(browser):

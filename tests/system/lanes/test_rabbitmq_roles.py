@@ -67,7 +67,7 @@ async def test_each_role_can_do_its_work_and_nothing_besides(rabbitmq, broker_ur
     for shard in range(2):
         await receiver.put(AN_ENVELOPE, shard=shard)
     taken = []
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(180):
         while len(taken) < 2:
             taken += await worker.take(limit=10, wait_s=1)
     await worker.acknowledge(taken)

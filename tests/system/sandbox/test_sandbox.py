@@ -98,7 +98,7 @@ async def test_a_run_on_the_postgresql_lane_alone_says_so_and_balances(place, mo
     assert left_behind(place) == []
 
 
-@pytest.mark.long
+@pytest.mark.long(seconds=20)
 @pytest.mark.rabbitmq
 @pytest.mark.usefixtures("rabbitmq")  # skips, or in CI fails, where there can be none
 async def test_ctrl_c_ends_a_run_with_rabbitmq_and_named_gateways_and_still_judges_it(place):
