@@ -765,7 +765,7 @@ CREATE TABLE idempotency_keys (
     key        text NOT NULL CHECK (length(key) BETWEEN 1 AND 255),
     at         timestamptz NOT NULL,
     request    bytea NOT NULL CHECK (octet_length(request) = 32),  -- a hash of all of it: the key stands for no other
-    status     integer,
+    status     bigint,
     answer     bytea CHECK (octet_length(answer) <= 65536),
     PRIMARY KEY (person_id, token, key)
 );

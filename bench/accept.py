@@ -78,7 +78,7 @@ async def _measure(house: House, contestant: Contestant, sizes: Sizes) -> Measur
         full = await _drive(posting, Drive(port=ours.port, connections=CONNECTIONS, seconds=sizes.seconds))
         cpu_s = cost.cpu_s(ours.pid) - before_s
         rate = full.rate / 2
-        paced = Drive(port=ours.port, connections=CONNECTIONS, rate=rate, requests=int(rate * sizes.seconds))
+        paced = Drive(port=ours.port, connections=CONNECTIONS, rate=rate, requests=max(1, int(rate * sizes.seconds)))
         half = await _drive(posting, paced)
         return Measured(full=full, half=half, cpu_s=cpu_s)
 

@@ -150,7 +150,7 @@ async def _watched(house: House, watch: Watch, sizes: Sizes) -> Driven:
         await posting.prepare(Prepare(what="stripe", requests=sizes.requests, private_key=house.private_key))
         full = await posting.drive(Drive(port=port, connections=CONNECTIONS, seconds=sizes.warm_up_s))
         rate = full.rate / 2
-        posts = int(rate * sizes.seconds)
+        posts = max(1, int(rate * sizes.seconds))
         half = Drive(port=port, connections=CONNECTIONS, rate=rate, requests=posts, slow_s=sizes.slow_s)
         driven = await posting.drive(half)
         if driven.refused:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Final
+from urllib.parse import quote
 
 from aiohttp import web
 
@@ -12,6 +13,7 @@ from tillkeeper.desk.pages.claim.binding import BINDING
 from tillkeeper.desk.paths import order_path
 from tillkeeper.desk.render import page, shower_for
 from tillkeeper.store.cases.acts import RESOLVING
+from tillkeeper.store.guard.deciding_in_two import DECIDING
 from tillkeeper.store.orders.closing_in_two import CLOSING
 from tillkeeper.store.people.approvals import Approval, open_approvals
 
@@ -21,6 +23,7 @@ PLACES: Final[Mapping[str, tuple[str, Callable[[Mapping[str, Any]], str]]]] = Ma
     {
         BINDING: ("bind", lambda content: order_path(content["order_ref"], "claim")),
         CLOSING: ("close", lambda content: order_path(content["order_ref"])),
+        DECIDING: ("guard", lambda content: f"/accounts/{quote(content['account'], safe='')}"),
         RESOLVING: ("resolve", lambda content: f"/cases/{content['case']}"),
     }
 )

@@ -5,7 +5,6 @@ import random
 from datetime import timedelta
 from itertools import count, pairwise
 
-import asyncpg
 import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -21,6 +20,7 @@ from tillkeeper.domain.policy import Policy
 from tillkeeper.store.apply.batch import apply_deliveries, apply_found
 from tillkeeper.store.apply.registration import register
 from tillkeeper.store.postgres import transactions
+from tillkeeper.store.postgres.pool import open_pool
 from tillkeeper.store.postgres.transactions import repeat_on_conflict
 from tillkeeper.store.reports.order import history, show
 
@@ -335,7 +335,7 @@ async def _ends_where_the_pure_rules_end(database, history, cuts, registered_aft
     ref = f"H{next(_examples)}"
     events = [_of_order(event, ref, index) for index, event in enumerate(history)]
     batches = [events[start:end] for start, end in pairwise([0, *cuts, len(events)])]
-    async with asyncpg.create_pool(database, min_size=1, max_size=1) as pool:
+    async with await open_pool(database, max_size=1) as pool:
         for index, batch in enumerate([*batches, []]):
             if index == min(registered_after, len(batches)):
                 await registered(pool, ref)

@@ -183,11 +183,11 @@ async def settled(pool: asyncpg.Pool) -> None:
     """Returns when every ladder was climbed to its end, and everything was told."""
 
     async def is_done() -> bool:
-        return not await pool.fetchval("SELECT count(*) FROM due_orders") and not (
+        return not await pool.fetchval("SELECT count(*) FROM due_orders WHERE due_at IS NOT NULL") and not (
             await pool.fetchval("SELECT count(*) FROM outbox WHERE due_at IS NOT NULL")
         )
 
-    await until(is_done, within_s=110)
+    await until(is_done, within_s=300)
 
 
 async def judge(pool: asyncpg.Pool, gateways: Gateways, mailbox, truth: dict[str, str]) -> None:

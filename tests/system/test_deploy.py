@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 
 from tests.system.deploying import EXAMPLE, loaded, make_secrets, secrets_named_in
 from tillkeeper.api_client.settings import ApiClientSettings
+from tillkeeper.domain.guard import Sign
 from tillkeeper.domain.people import Role
 from tillkeeper.gateways.registry import GATEWAYS
 from tillkeeper.notices.settings import NotifySettings, SmtpSettings, WebhookSettings
@@ -26,6 +27,7 @@ from tillkeeper.settings import (
     SweepSettings,
     WorkSettings,
 )
+from tillkeeper.settings.guard import GuardRule, GuardSettings
 from tillkeeper.tracing.settings import TracingSettings
 
 # --- the example configuration ----------------------------------------------------------------------------------------
@@ -121,6 +123,8 @@ def models() -> dict[tuple[str, ...], type[BaseModel]]:
         ("desk",): DeskSettings,
         ("desk", "oidc"): OidcSettings,
         ("api_client",): ApiClientSettings,
+        ("guard",): GuardSettings,
+        **{("guard", str(sign)): GuardRule for sign in Sign},
         ("retention",): RetentionSettings,
         ("tracing",): TracingSettings,
         ("notify",): NotifySettings,
@@ -132,7 +136,8 @@ def models() -> dict[tuple[str, ...], type[BaseModel]]:
 
 LINES = list(lines_of(EXAMPLE))
 TABLES = {
-    (): {"ingest", "work", "sweep", "desk", "api_client", "retention", "notify", "tracing", "accounts"},
+    ("guard",): {str(sign) for sign in Sign},
+    (): {"ingest", "work", "sweep", "desk", "api_client", "guard", "retention", "notify", "tracing", "accounts"},
     ("desk",): {"oidc"},
     ("desk", "oidc"): {"roles"},
     ("notify",): {"smtp", "webhooks", "ops"},
@@ -161,6 +166,10 @@ def test_every_key_is_explained_with_its_true_default(line):
     *explanation, last = line.comment
     field = models()[line.table].model_fields[line.key]
     assert explanation, "it has no explanation"
+    if line.table[:1] == ("guard",) and line.table[1:]:
+        default = getattr(getattr(GuardSettings(), line.table[1]), line.key)  # each rule has numbers of its own
+        assert (last, line.value) == (f"# Default: {default}", default)
+        return
     if field.is_required():
         assert last == "# Required."
         assert line.optional == line.in_optional_table

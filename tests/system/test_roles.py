@@ -157,7 +157,7 @@ def needed(modules):
 COLUMNS_ALONE = {
     *(("notify", "orders", "UPDATE"), ("sweep", "outbox", "UPDATE"), ("sweep", "spool", "SELECT")),
     *(("notify", "account_pauses", "SELECT"), ("sweep", "held_deliveries", "SELECT")),
-    *(("desk", table, "UPDATE") for table in ("people", "one_time_links", "api_tokens", "outbox")),
+    *(("desk", table, "UPDATE") for table in ("people", "one_time_links", "api_tokens", "outbox", "account_pauses")),
     ("desk", "people", "INSERT"),
 }
 

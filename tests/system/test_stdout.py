@@ -11,6 +11,7 @@ import typer
 
 from tests.company_provider import desk_toml
 from tests.database.factories import NOON, a_delivery, a_registration, an_event
+from tests.database.test_guard_sweeping import paused
 from tests.system.commands import ENVIRON, SERVE, tillkeeper, toml, written
 from tillkeeper import clock
 from tillkeeper.cli import app
@@ -98,6 +99,10 @@ PRINTING = [
     "find A-1",
     "claim A-1",
     "explain A-1",
+    "guard list",
+    "guard show held-1",
+    "guard go held-1 --note x",
+    "guard discard held-2 --note x",
     "waiting list",
     "waiting show stripe-main pi_waiting",
     "waiting bind stripe-main pi_waiting A-1 --note x",
@@ -190,6 +195,8 @@ async def furnished(tmp_path, database, pool):
             await propose_to_resolve(conn, case_id, outcome="x", text="", by="mei", now=clock.now())
         await pause(conn, {"adyen-main": A_FINDING, "alipay-main": A_FINDING}, policy=CasePolicy(), now=NOON)
         await conn.execute(ANSWERED)
+    for account in ("held-1", "held-2"):
+        await paused(pool, account)
     assert (await tillkeeper("order", "hold", "A-3", "2h", "--note", "x", "--config", config)).code == 0
     return config
 

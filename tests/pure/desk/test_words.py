@@ -117,7 +117,7 @@ FAMILIES = {
     "doing.do_": set(What),
     "doing.refused_": set(Refusal) - {Refusal.IN_DOUBT},
     "doubt.": set(DoubtKind),
-    "proposal.act_": {"bind", "close", "resolve"},
+    "proposal.act_": {"bind", "close", "resolve", "guard"},
     "subject.": {*("payment", "refund", "dispute", "event", "order", "account", "fetch", "notice", "pause")},
     "object.": set(ObjectStatus),
     "refused.why_": set(Why),

@@ -107,6 +107,19 @@ def test_a_dry_run_says_what_an_act_would_do(what, more, fields, effects):
     assert effects_of(decided(an_order(**fields), what, **more)) == effects
 
 
+@pytest.mark.parametrize(
+    ("fields", "kind"),
+    [
+        ({"facts": with_facts(an_event(Kind.REFUND_PENDING, refund_ref="r1", amount=10)).facts}, "refund_under_way"),
+        ({"is_paused": True}, "paused"),
+    ],
+)
+def test_what_moves_or_is_held_back_stands_against_closing(fields, kind):
+    [doubt] = refused(an_order(**fields), What.CLOSE).doubts
+    assert doubt.kind == kind
+    assert doubt.text
+
+
 def test_two_people_close_an_order_despite_what_they_know_of_and_nothing_else():
     order = an_order(facts=with_facts(an_event(amount=40)).facts)
     known = frozenset(doubt.text for doubt in refused(order, What.CLOSE).doubts)

@@ -118,6 +118,13 @@ VALUES ('another', 's', '{}', 'x', 'wei', $1, $1::timestamptz + interval '1 day'
 """
 
 
+OF_GUARD = """
+INSERT INTO approvals (act, subject, content, reason, proposed_by, proposed_at, expires_at)
+VALUES ('decide about a paused account', 'account alipay-main', '{"account": "alipay-main"}', 'x', 'wei', $1,
+        $1::timestamptz + interval '1 day')
+"""
+
+
 async def test_what_waits_for_a_second_person_is_found_from_the_first_page(pool, case_id):
     async with at_desk(pool) as mei, at_desk(pool, "jun") as jun:
         assert "Nothing waits for a second person" in await text_of(jun, "/proposals")
@@ -131,4 +138,7 @@ async def test_what_waits_for_a_second_person_is_found_from_the_first_page(pool,
         assert f'href="/cases/{case_id}"' in page
         assert "0 proposals wait for you" in await text_of(mei, "/proposals")
         await pool.execute(ANOTHER, NOON)
-        assert "another s wei" in await text_of(jun, "/proposals")
+        await pool.execute(OF_GUARD, NOON)
+        page = await page_of(jun, "/proposals")
+        assert "another s wei" in said(page)
+        assert 'href="/accounts/alipay-main"' in page

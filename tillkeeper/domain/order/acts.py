@@ -3,10 +3,11 @@
 Each but the last is an act in the order's history; a case has a history of its own.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import assert_never
+from types import MappingProxyType
+from typing import Any, Final
 
 import msgspec
 
@@ -70,22 +71,14 @@ def decide(
     order: OrderState, wanted: Wanted, *, nearby: Sequence[Doubt] = (), by: str, note: str, now: datetime
 ) -> Changes:
     """Decides an act.  Raises ActRefused."""
-    match wanted.what:
-        case What.HOLD:
-            assert wanted.until is not None
-            return hold(order, until=wanted.until, by=by, note=note, now=now)
-        case What.RELEASE:
-            return release(order, by=by, note=note, now=now)
-        case What.CLOSE:
-            return close(order, nearby=nearby, force=wanted.force, despite=wanted.despite, by=by, note=note, now=now)
-        case What.ASK:
-            return ask(order, by=by, note=note, now=now)
-        case What.REMIND:
-            return remind(order, by=by, note=note, now=now)
-        case What.CLAIM:
-            return claim(order, now=now)
-        case other:
-            assert_never(other)
+    told: dict[str, Any] = {"by": by, "note": note, "now": now}
+    if wanted.what is What.CLAIM:
+        return claim(order, now=now)
+    if wanted.what is What.CLOSE:
+        return close(order, nearby=nearby, force=wanted.force, despite=wanted.despite, **told)
+    if wanted.until is not None:
+        return hold(order, until=wanted.until, **told)
+    return _DECIDE[wanted.what](order, **told)
 
 
 def hold(order: OrderState, *, until: datetime, by: str, note: str, now: datetime) -> Changes:
@@ -179,6 +172,11 @@ def claim(order: OrderState, *, now: datetime) -> Changes:
     state = f"said at {now:%Y-%m-%d %H:%M:%S}Z"
     changes.open_cases(CaseReason(kind=CaseKind.CLAIMED_PAID, subject=subject, state=state, details=details))
     return changes
+
+
+_DECIDE: Final[Mapping[What, Callable[..., Changes]]] = MappingProxyType(
+    {What.RELEASE: release, What.ASK: ask, What.REMIND: remind}
+)
 
 
 def _begin(order: OrderState, *, closed_too: bool = False) -> Changes:

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Final
 
 import asyncpg
 import msgspec
@@ -57,6 +57,7 @@ class _Case(msgspec.Struct, frozen=True):
     refunded: int | None
 
 
+_NONE: Final[Mapping[int, Payments]] = MappingProxyType({})
 _payment_facts = msgspec.json.Decoder(PaymentFacts).decode
 _return_facts = msgspec.json.Decoder(ReturnFacts).decode
 _case = msgspec.json.Decoder(_Case).decode
@@ -69,17 +70,13 @@ async def lock_orders(conn: Conn, ids: Collection[int]) -> dict[int, OrderState]
     if not ids:
         return {}
     rows = await conn.fetch(LOCK_ORDERS, sorted(ids))
-    remembered = many_payments(conn)
-    if remembered is None:
-        known = await _read(conn, ids)
-    else:
-        versions = {row["id"]: (row["xmin"], row["version"]) for row in rows}
-        many = {order_id: remembered.of(order_id, version) for order_id, version in versions.items()}
-        known = await _read(conn, ids, {order_id: payments for order_id, payments in many.items() if payments})
-        for order_id, version in versions.items():
-            payments = known.facts[order_id].payments
+    many = many_payments(conn)
+    known = await _read(conn, ids, many.among(rows) if many else _NONE)
+    if many is not None:
+        for row in rows:
+            payments = known.facts[row["id"]].payments
             if len(payments) >= MANY:
-                remembered.remember(order_id, version, payments)
+                many.remember(row["id"], (row["xmin"], row["version"]), payments)
     return {row["id"]: _state(row, known) for row in rows}
 
 
@@ -157,7 +154,7 @@ class _Known(msgspec.Struct, kw_only=True):
     due: dict[int, datetime]
 
 
-async def _read(conn: Conn, ids: Collection[int], remembered: Mapping[int, Payments] = MappingProxyType({})) -> _Known:
+async def _read(conn: Conn, ids: Collection[int], remembered: Mapping[int, Payments] = _NONE) -> _Known:
     """Reads the orders' facts, cases and due times, but not the payments that are `remembered`."""
     cases: dict[int, dict[CaseKey, KnownCase]] = {order_id: {} for order_id in ids}
     payments: dict[int, dict[ObjectKey, PaymentFacts]] = {order_id: {} for order_id in ids}

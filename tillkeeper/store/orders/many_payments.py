@@ -6,8 +6,10 @@ after that: a transaction that was rolled back left no such row.  All is forgott
 may lead to another server, which numbers its transactions anew (store/postgres/connections.py).
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Final, TypeAlias
+
+import asyncpg
 
 from tillkeeper.domain.order.facts import ObjectKey, PaymentFacts
 from tillkeeper.store.postgres.pool import Conn
@@ -24,6 +26,13 @@ class ManyPayments:
 
     def __init__(self) -> None:
         self._orders: dict[int, tuple[RowVersion, Payments]] = {}
+
+    def among(self, rows: Iterable[asyncpg.Record]) -> Mapping[int, Payments]:
+        """Returns the payments of those of these orders that are known as of the row that is there."""
+        if not self._orders:
+            return {}
+        found = {row["id"]: self.of(row["id"], (row["xmin"], row["version"])) for row in rows}
+        return {order_id: payments for order_id, payments in found.items() if payments is not None}
 
     def of(self, order_id: int, row: RowVersion) -> Payments | None:
         """Returns the payments of an order, if they are known as of this version of its row."""

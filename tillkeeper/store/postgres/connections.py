@@ -22,6 +22,7 @@ CLOSE_S: Final = 5.0
 LEAVE_S: Final = 2.0
 CONDEMN_EVERY_S: Final = 1.0
 POOL_DEFAULTS: Final = {"max_queries": 50_000, "max_inactive_connection_lifetime": 300.0}  # asyncpg's own
+BEGIN: Final = "BEGIN;"  # how asyncpg begins a transaction
 SYNC_REP_SOURCE: Final = "syncrep.c"  # the source of PostgreSQL's warning about standbys, in whatever language
 
 
@@ -31,11 +32,18 @@ class Connection(asyncpg.Connection):
     condemn_peers: Callable[[], None] = staticmethod(lambda: None)
     is_behind_pooler: bool = False
     memory: dict[object, Any] | None = None  # of its pool: what may be known between transactions on this server
+    _begins_with: str = ""
     _answered_at_s: float = 0.0
     _stopped_waiting: bool = False
 
+    def begin_with(self, statement: str) -> None:
+        """Has the next transaction begin with this statement in the same message, for one more is a round trip more."""
+        self._begins_with = statement
+
     async def execute(self, query: str, *args: object, timeout: float | None = None) -> str:  # noqa: ASYNC109 - asyncpg's
         """As asyncpg's own."""
+        if self._begins_with and query == BEGIN:
+            query, self._begins_with = f"{BEGIN} {self._begins_with}", ""
         run = super().execute
         return await self._watched(lambda: run(query, *args, timeout=timeout), simple=not args)
 

@@ -2,13 +2,14 @@
 
 import random
 from collections.abc import Awaitable, Callable
-from typing import Final, TypeVar
+from typing import Final, TypeVar, cast
 
 import asyncpg
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt
 
 from tillkeeper.domain.backoff import TRANSACTION
 from tillkeeper.store.postgres import stages
+from tillkeeper.store.postgres.connections import Connection
 from tillkeeper.store.postgres.pool import POOL_ACQUIRE_S, Conn
 from tillkeeper.store.postgres.sqlstates import DATABASE_ERRORS, WriteConflict
 from tillkeeper.store.postgres.stages import Stage
@@ -53,11 +54,12 @@ async def repeat_on_conflict(
         reraise=True,
     ):
         with attempt, stages.transaction() as trace:
-            async with pool.acquire(timeout=POOL_ACQUIRE_S) as conn, conn.transaction():
-                await conn.execute(lock_timeout + trace)
-                result = await work(conn)
-                stages.enter(Stage.COMMIT)
-                return result
+            async with pool.acquire(timeout=POOL_ACQUIRE_S) as conn:
+                cast("Connection", conn).begin_with(lock_timeout + trace)
+                async with conn.transaction():
+                    result = await work(conn)
+                    stages.enter(Stage.COMMIT)
+                    return result
     raise AssertionError("tenacity either returns or raises")
 
 
