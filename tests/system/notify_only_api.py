@@ -29,6 +29,7 @@ from tillkeeper.lanes.spool import SpoolReceiver, SpoolSender
 from tillkeeper.policy import PolicyFile
 from tillkeeper.sandbox.servers.child import free_ports
 from tillkeeper.schema_watch import SchemaWatch
+from tillkeeper.store.postgres.pool import open_pool
 from tillkeeper.workers.apply import ApplyLoop
 from tillkeeper.workers.database_retry import DatabaseRetry
 from tillkeeper.workers.fetch import FetchLoop
@@ -79,7 +80,7 @@ async def receiver(database: str, *gateways: NotifyOnlyGateway) -> AsyncIterator
     """Listening, over the PostgreSQL lane; yields its port."""
     settings = some_settings(database)
     async with AsyncExitStack() as stack:
-        pool = await stack.enter_async_context(asyncpg.create_pool(database, min_size=0, max_size=4))
+        pool = await stack.enter_async_context(await open_pool(database, min_size=0, max_size=4))
         send = await stack.enter_async_context(open_http(KEY_SETTINGS))
         intake = Intake(run=uuid4(), broker=None, spool=SpoolSender(pool))
         stack.push_async_callback(intake.close)

@@ -21,6 +21,7 @@ from tillkeeper.domain.people import Role
 from tillkeeper.sandbox.servers.child import free_ports
 from tillkeeper.store.people.members import keep_out, let_in
 from tillkeeper.store.people.sessions import session_of
+from tillkeeper.store.postgres.pool import open_pool
 from tillkeeper.store.postgres.transactions import repeat_on_conflict
 
 ROOT = Path(__file__).parents[2]
@@ -423,7 +424,7 @@ async def test_the_desk_signs_people_in_under_its_own_role(tmp_path, urls):
 
 async def test_the_desk_lets_in_whom_a_provider_names_and_gives_no_role_that_lasts(urls):
     member = Member(issuer="https://id.example", subject="1", name="lin", display_name="Lin", role=Role.ADMIN)
-    async with asyncpg.create_pool(urls["desk"], min_size=0, max_size=1) as pool:
+    async with await open_pool(urls["desk"], min_size=0, max_size=1) as pool:
         work = partial(let_in, member=member, role=Role.ADMIN, may_add=True, flow=b"1", locale="en", now=clock.now())
         token = await repeat_on_conflict(pool, work)
         session = await repeat_on_conflict(pool, partial(session_of, token=token, now=clock.now()))
