@@ -11,7 +11,6 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import aiohttp
-import asyncpg
 import pytest
 
 from tests.database.factories import a_registration
@@ -39,6 +38,7 @@ from tillkeeper.lanes.topology import Topology
 from tillkeeper.sandbox.servers.child import free_ports
 from tillkeeper.sandbox.simulators.stripe.signing import stripe_signed
 from tillkeeper.store.apply.registration import register
+from tillkeeper.store.postgres.pool import open_pool
 from tillkeeper.supervise import reserved_port
 
 
@@ -86,7 +86,7 @@ async def test_what_it_answered_is_written_down_within_seconds(client, connectio
 async def test_forged_deliveries_have_the_orders_that_they_name_asked_about_and_never_more_than_a_few(
     client, connection, database
 ):
-    async with asyncpg.create_pool(database, min_size=0, max_size=2) as pool:
+    async with await open_pool(database, max_size=2) as pool:
         for number in range(30):
             registration = a_registration(f"ORDER-{number}", accounts=("stripe-main",))
             await register(pool, registration, policy=Policy(), now=clock.now())
