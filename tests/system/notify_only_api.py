@@ -17,6 +17,7 @@ from tillkeeper.api_client.client import open_api_client
 from tillkeeper.api_client.http import open_http
 from tillkeeper.api_client.key_fetching import KEY_SETTINGS
 from tillkeeper.api_client.settings import ApiClientSettings
+from tillkeeper.ingest.answers_given import AnswersGiven
 from tillkeeper.ingest.app import Resources as Receiver
 from tillkeeper.ingest.app import begin_of, build_app, bypass_router
 from tillkeeper.ingest.connection_limits import ConnectionLimits
@@ -91,6 +92,8 @@ async def receiver(database: str, *gateways: NotifyOnlyGateway) -> AsyncIterator
         accounts.gateways.update({gateway.account: gateway for gateway in gateways})
         refusals = Refusals(pool, records=accounts, monotonic_s=clock.monotonic_s)
         stack.push_async_callback(refusals.close)
+        answers = AnswersGiven(pool, now=clock.now)
+        stack.push_async_callback(answers.close)
         held = Receiver(
             accounts=accounts,
             pool=pool,
@@ -98,6 +101,7 @@ async def receiver(database: str, *gateways: NotifyOnlyGateway) -> AsyncIterator
             intake=intake,
             hints=hints,
             refusals=refusals,
+            answers=answers,
             send=send,
             policy=policy,
         )
