@@ -8,6 +8,7 @@ from aiohttp import web
 from tillkeeper.domain.events import REF_CHARS_MAX
 
 ORDERS: Final = "/orders"
+ACCOUNTS: Final = "/accounts"
 ORDER_PART: Final = 2  # of a path split at its slashes
 DOTS: Final = frozenset({".", ".."})  # browsers take these for steps in the path, however they are written
 
@@ -17,6 +18,19 @@ def order_path(order_ref: str, *rest: str) -> str:
     if order_ref in DOTS:
         return f"{ORDERS}?ref={order_ref}"
     return f"{ORDERS}/" + "/".join(quote(part, safe="") for part in (order_ref, *rest))
+
+
+def account_path(account: str, *rest: str) -> str:
+    """Returns the path of an account's page, or of what stands below it."""
+    return f"{ACCOUNTS}/" + "/".join(quote(part, safe="") for part in (account, *rest))
+
+
+def account_in(request: web.Request) -> str:
+    """Reads the account's name.  Raises HTTPNotFound for what none can be called."""
+    name = request.match_info["name"]
+    if "\x00" in name or not _is_unicode(name):
+        raise web.HTTPNotFound
+    return name
 
 
 def order_ref_in(request: web.Request) -> str:

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from tillkeeper.desk.context import desk_of
 from tillkeeper.desk.navigation import is_open_to, navigation_for
-from tillkeeper.desk.paths import order_path
+from tillkeeper.desk.paths import account_path, order_path
 from tillkeeper.desk.person import Locale, csrf_of, person_of
 from tillkeeper.desk.show.shower import Shower
 from tillkeeper.desk.static_files import static_url
@@ -28,7 +28,9 @@ _templates: Final = jinja2.Environment(
 )
 
 
-_templates.globals.update(static=static_url, order_path=order_path, tags=LANGUAGE_TAGS, statuses=tuple(Status))
+_templates.globals.update(
+    static=static_url, order_path=order_path, account_path=account_path, tags=LANGUAGE_TAGS, statuses=tuple(Status)
+)
 
 
 def locale_of(request: web.Request) -> Locale:

@@ -9,16 +9,23 @@ import asyncpg
 
 from tests.database.factories import NOON, a_delivery
 from tests.desk_orders import ACCOUNT, ACTIVE, HOSTILE, MINUTE, a_hostile_order, an_order, of_alipay, tell
+from tillkeeper.domain.delivery import EnvelopeKeys
 from tillkeeper.domain.events import REF_CHARS_MAX, Kind
+from tillkeeper.domain.guard import Finding, Sign
 from tillkeeper.domain.people import Role
+from tillkeeper.domain.policy import CasePolicy
 from tillkeeper.store.cases import acts as case_acts
 from tillkeeper.store.deliveries.parked import park_event, park_unreadable
 from tillkeeper.store.deliveries.refused import RefusedDelivery, keep_refused
+from tillkeeper.store.guard.deciding_in_two import propose_decision
+from tillkeeper.store.guard.holding import hold
+from tillkeeper.store.guard.pausing import pause
 from tillkeeper.store.orders import acts as order_acts
 from tillkeeper.store.people.approvals import propose
 from tillkeeper.store.people.people import add_person
 from tillkeeper.store.people.sessions import open_session
 from tillkeeper.store.people.tokens import make_token
+from tillkeeper.store.postgres.pool import Conn
 from tillkeeper.store.postgres.transactions import repeat_on_conflict
 
 NOW = NOON + 90 * MINUTE
@@ -51,6 +58,7 @@ async def a_hostile_till(pool: asyncpg.Pool) -> str:
     await what_was_put_aside(pool)
     await what_people_wrote(pool)
     await what_gateways_are_like(pool)
+    await an_account_that_is_paused(pool)
     await notices_that_failed(pool)
     return await somebody(pool)
 
@@ -111,6 +119,21 @@ async def what_gateways_are_like(pool: asyncpg.Pool) -> None:
         await pool.execute(UNANSWERING, account, NOW, LONG[:3_000])
         await pool.execute(SILENT, account, "silent", NOON - MINUTE)
         await pool.execute(USED, account, REF, NOON, 2**62)
+
+
+async def an_account_that_is_paused(pool: asyncpg.Pool) -> None:
+    """With an event for an order that is not paid there, and with what somebody proposed."""
+    finding = Finding(sign=Sign.FAR_OFF, orders=10**9, paid=10**9, line=10**9, share=0.5, usual_most=10**9)
+    event = of_alipay(order_ref=REF, payment_ref=f"H{REF}"[:-1], amount=BROADEST, account=EVIL)
+    delivery = a_delivery(event, run=uuid4(), number=1, account=EVIL, body=b"{}")
+
+    async def work(conn: Conn) -> None:
+        pauses, _ = await pause(conn, {EVIL: finding}, policy=CasePolicy(), now=NOON)
+        await hold(conn, [delivery], pauses, EnvelopeKeys(), now=NOON)
+        told = {"by": EVIL, "note": LONG[:3_000], "deaf_s": 0, "now": NOON}
+        await propose_decision(conn, EVIL, "go", **told)
+
+    await repeat_on_conflict(pool, work)
 
 
 async def notices_that_failed(pool: asyncpg.Pool) -> None:

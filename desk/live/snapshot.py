@@ -62,6 +62,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
             if since is not None
         ]
         return {
+            Concern.PAUSED_ACCOUNTS: self._paused(),
             Concern.LANES: self._lanes(),
             Concern.PARKED: together(work.parked.values()),
             Concern.CASES_RAISED: together(raised),
@@ -75,6 +76,14 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
             Concern.NOTICES_DEAD: together(work.dead.values()),
             Concern.QUERIES: together(work.fetches.values()),
         }
+
+    def undecided(self) -> dict[str, Count]:
+        """Returns the paused accounts about which nobody has decided, each with the deliveries that are held."""
+        return {account: held for account, held in self.work.paused.items() if account in self.work.undecided}
+
+    def _paused(self) -> Backlog:
+        """Counts accounts, not deliveries: one is paused also while nothing comes for it."""
+        return together(Count(count=1, oldest=held.oldest) for held in self.undecided().values())
 
     def _lanes(self) -> Backlog:
         """Returns what waits to be applied.  RabbitMQ does not tell since when: it is as old as what was applied last

@@ -10,8 +10,9 @@ from aiohttp import web
 
 from tillkeeper.desk.acting import actor
 from tillkeeper.desk.context import Desk, desk_of
-from tillkeeper.desk.live.snapshot import Snapshot
+from tillkeeper.desk.live.snapshot import COUNTED_MAX, Snapshot
 from tillkeeper.desk.pages.order import gateway_title
+from tillkeeper.desk.paths import ACCOUNTS, account_path
 from tillkeeper.desk.person import may_look_on
 from tillkeeper.desk.render import fragment, page, shower_for
 from tillkeeper.desk.show.shower import Shower
@@ -96,7 +97,8 @@ def content_of(desk: Desk, shower: Shower, snapshot: Snapshot) -> dict[str, Any]
         "snapshot": snapshot,
         "verdict": verdict,
         "counts": counts_of(verdict),
-        "links": LINKS,
+        "links": {**LINKS, Concern.PAUSED_ACCOUNTS: _decided_at(snapshot)},
+        "held": shower.up_to(sum(held.count for held in snapshot.undecided().values()), COUNTED_MAX),
         "depth": desk.depth.ready if desk.depth is not None else None,
         "has_broker": desk.depth is not None,
         "orders": [(status, seldom.orders.counts.get(status, 0)) for status in Status],
@@ -104,6 +106,12 @@ def content_of(desk: Desk, shower: Shower, snapshot: Snapshot) -> dict[str, Any]
         "accounts": [_account(desk, shower, snapshot, account) for account in accounts],
         "is_stale": shower.now - snapshot.read_at > timedelta(seconds=10),
     }
+
+
+def _decided_at(snapshot: Snapshot) -> str:
+    """Returns the page on which the paused account is decided about; of several, the list of accounts."""
+    paused = list(snapshot.undecided())
+    return account_path(paused[0], "pause") if len(paused) == 1 else ACCOUNTS
 
 
 def counts_of(verdict: Verdict) -> tuple[int, int]:
@@ -123,11 +131,14 @@ def _tone_of_quiet(known: AccountActivity, now: datetime) -> Tone:
 def _account(desk: Desk, shower: Shower, snapshot: Snapshot, account: str) -> dict[str, Any]:
     known = snapshot.seldom.accounts.get(account, AccountActivity())
     recent = snapshot.flow.received.get(account, NONE)
+    paused = snapshot.undecided().get(account)
     last = [at for at in (recent.last_at, known.last_at) if at is not None]
     return {
         "name": account,
         "gateway": gateway_title(desk, shower, account),
         "known": known,
+        "paused": paused,
+        "held": shower.up_to(paused.count, COUNTED_MAX) if paused is not None else None,
         "tone": _tone_of_quiet(known, shower.now),
         "a_minute": recent.count,
         "answered": snapshot.flow.answered.get(account, NONE_ANSWERED),

@@ -3,14 +3,13 @@
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Final
-from urllib.parse import quote
 
 from aiohttp import web
 
 from tillkeeper.desk.acting import actor
 from tillkeeper.desk.context import desk_of
 from tillkeeper.desk.pages.claim.binding import BINDING
-from tillkeeper.desk.paths import order_path
+from tillkeeper.desk.paths import account_path, order_path
 from tillkeeper.desk.render import page, shower_for
 from tillkeeper.store.cases.acts import RESOLVING
 from tillkeeper.store.guard.deciding_in_two import DECIDING
@@ -23,7 +22,7 @@ PLACES: Final[Mapping[str, tuple[str, Callable[[Mapping[str, Any]], str]]]] = Ma
     {
         BINDING: ("bind", lambda content: order_path(content["order_ref"], "claim")),
         CLOSING: ("close", lambda content: order_path(content["order_ref"])),
-        DECIDING: ("guard", lambda content: f"/accounts/{quote(content['account'], safe='')}"),
+        DECIDING: ("guard", lambda content: account_path(content["account"], "pause")),
         RESOLVING: ("resolve", lambda content: f"/cases/{content['case']}"),
     }
 )

@@ -4,7 +4,7 @@ from typing import Final
 
 from tillkeeper.desk.access.roles import role_for
 from tillkeeper.desk.pages import handover
-from tillkeeper.desk.pages.accounts import all_accounts, one_account
+from tillkeeper.desk.pages.accounts import all_accounts, deciding, one_account, one_pause
 from tillkeeper.desk.pages.cases import acts as case_acts
 from tillkeeper.desk.pages.cases import all_cases, in_two, many, one_case
 from tillkeeper.desk.pages.outbox import retrying as notice_retrying
@@ -16,6 +16,7 @@ from tillkeeper.desk.pages.waiting import all_waiting, one_waiting
 from tillkeeper.desk.route import Route
 
 CASE: Final = "/cases/{id:[0-9]+}"
+PAUSE: Final = "/accounts/{name}/pause"
 RESOLVING: Final = f"{CASE}/resolve/{{proposal:[0-9]+}}"
 
 CASE_ROUTES: Final = (
@@ -67,6 +68,11 @@ HANDOVER_ROUTES: Final = (
 ACCOUNT_ROUTES: Final = (
     Route(method="GET", path="/accounts", role=role_for("look"), handler=all_accounts.show),
     Route(method="GET", path="/accounts/{name}", role=role_for("look"), handler=one_account.show),
+    Route(method="GET", path=PAUSE, role=role_for("look"), handler=one_pause.show),
+    Route(method="POST", path=f"{PAUSE}/go", role=role_for("guard_go"), handler=deciding.propose_to_go),
+    Route(method="POST", path=f"{PAUSE}/park", role=role_for("guard_go"), handler=deciding.propose_to_park),
+    Route(method="POST", path=f"{PAUSE}/{{id:[0-9]+}}/confirm", role=role_for("guard_go"), handler=deciding.confirm),
+    Route(method="POST", path=f"{PAUSE}/{{id:[0-9]+}}/refuse", role=role_for("guard_go"), handler=deciding.refuse),
 )
 
 QUEUE_ROUTES: Final = (

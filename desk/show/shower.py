@@ -64,6 +64,10 @@ class Shower(msgspec.Struct, frozen=True, kw_only=True):
         """Writes a whole number."""
         return numbers.whole(number)
 
+    def up_to(self, number: int, limit: int) -> str:
+        """Writes a count that ended at its limit."""
+        return numbers.up_to(number, limit)
+
     def ago(self, at: datetime | None) -> Markup:
         """Writes a time by its distance from now, and exactly for who points at it."""
         if at is None:

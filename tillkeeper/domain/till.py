@@ -1,7 +1,8 @@
 """Decides whether what orders show is true just now, and what wants a look, from how long what is open has waited.
 
 the database cannot be read ──────────────────> nobody knows
-messages wait in a lane for too long ─────────> orders are behind what gateways told
+messages wait in a lane for too long, or those
+of a paused account until somebody decides ────> orders are behind what gateways told
 an event is parked ───────────────────────────> something that a gateway told is in no order
 an account is silent or does not answer ──────> what happens there is not known
 otherwise ────────────────────────────────────> true
@@ -37,6 +38,7 @@ class Truth(StrEnum):
 class Concern(StrEnum):
     """What may want a look."""
 
+    PAUSED_ACCOUNTS = "paused_accounts"
     LANES = "lanes"
     PARKED = "parked"
     CASES_RAISED = "cases_raised"
@@ -82,6 +84,7 @@ _MINUTE, _HOUR = timedelta(minutes=1), timedelta(hours=1)
 # The order is that of urgency among what is equally urgent.
 PATIENCE: Final[Mapping[Concern, Patience]] = MappingProxyType(
     {
+        Concern.PAUSED_ACCOUNTS: Patience(look_after=AT_ONCE, act_after=AT_ONCE),  # nothing of them is applied
         Concern.LANES: Patience(look_after=_MINUTE, act_after=5 * _MINUTE),  # applied within a second or two
         Concern.PARKED: Patience(look_after=AT_ONCE, act_after=_HOUR),
         Concern.CASES_RAISED: Patience(look_after=AT_ONCE, act_after=AT_ONCE),  # nobody dealt with them in time
@@ -145,9 +148,10 @@ def _is_unknown(facts: TillFacts, _: set[Concern]) -> bool:
     return facts.read_at is None or facts.now - facts.read_at > READ_WITHIN
 
 
+_BEHIND: Final = frozenset({Concern.LANES, Concern.PAUSED_ACCOUNTS})
 _TRUTHS: Final[tuple[tuple[Truth, Callable[[TillFacts, set[Concern]], bool]], ...]] = (
     (Truth.UNKNOWN, _is_unknown),
-    (Truth.BEHIND, lambda _, concerns: Concern.LANES in concerns),
+    (Truth.BEHIND, lambda _, concerns: bool(_BEHIND & concerns)),
     (Truth.PARTIAL, lambda _, concerns: Concern.PARKED in concerns),
     (Truth.BLIND, lambda _, concerns: Concern.QUIET_ACCOUNTS in concerns),
     (Truth.TRUE, lambda _, __: True),

@@ -118,7 +118,8 @@ async def confirm(call: Call) -> web.Response:
                 order_ref: str = approval.content["order_ref"]
                 await closing_in_two.confirm_closing(conn, order_ref, approval.id, by=by, now=now)
             case deciding_in_two.DECIDING:
-                await deciding_in_two.confirm_decision(conn, approval.id, by=by, now=now)
+                account: str = approval.content["account"]
+                await deciding_in_two.confirm_decision(conn, account, approval.id, by=by, now=now)
             case binding.BINDING:
                 await approvals.confirm(conn, call.id, by=by, now=now)
                 await bind_as_approved(conn, approval, confirmed_by=by, policy=desk.policy(), now=now)

@@ -13,8 +13,10 @@ from tillkeeper.domain.events import Evidence
 from tillkeeper.store.accounts.health import activity_of
 from tillkeeper.store.reports.accounts import truth_by_source, ways_of_paying
 from tillkeeper.store.reports.flow import AccountActivity, read_accounts
+from tillkeeper.store.reports.pauses import HELD_COUNTED_MAX, list_pauses
 
-WORST: Final = ("silent", "unanswering", "failing", "talks", "quiet")
+PAUSES_MAX: Final = 200
+WORST: Final = ("paused", "silent", "unanswering", "failing", "talks", "quiet")
 
 
 async def show(request: web.Request) -> web.Response:
@@ -26,8 +28,13 @@ async def show(request: web.Request) -> web.Response:
         activity = await activity_of(conn, names, now=shower.now)
         ways = await ways_of_paying(conn, now=shower.now)
         sources = await truth_by_source(conn, now=shower.now)
+        found = await list_pauses(conn, ended_too=False, limit=PAUSES_MAX)
+    pauses = {pause.account: pause for pause in found}
     states = [
-        state_of(name, seen.get(name, AccountActivity()), activity.get(name), ways, now=shower.now) for name in names
+        state_of(
+            name, seen.get(name, AccountActivity()), activity.get(name), ways, pause=pauses.get(name), now=shower.now
+        )
+        for name in names
     ]
     states.sort(key=lambda state: (WORST.index(state.word), state.name))
     return page(
@@ -59,6 +66,9 @@ def _title(desk: Desk, shower: Shower, states: list[AccountState]) -> str:
 def sentence_of(shower: Shower, state: AccountState) -> str:
     """Writes what is so of an account, in a few words."""
     match state.word:
+        case "paused" if state.pause is not None:
+            held, at = shower.up_to(state.pause.held, HELD_COUNTED_MAX), shower.at(state.pause.paused_at)
+            return shower.say("accounts.paused", count=state.pause.held, held=held, at=at)
         case "silent":
             told = {"span": shower.since(state.seen.silent_since or shower.now)}
             if state.usual_gap is None:

@@ -12,6 +12,7 @@ from tillkeeper.desk.words import catalogue, say, say_plainly
 from tillkeeper.diagnostics.findings import Finding
 from tillkeeper.domain.events import Evidence, Kind
 from tillkeeper.domain.failures import FailureClass
+from tillkeeper.domain.guard import Sign
 from tillkeeper.domain.key_rotation import KeyVerdict
 from tillkeeper.domain.ladder import Action
 from tillkeeper.domain.order.acts import Refusal, What
@@ -52,7 +53,7 @@ FAMILIES = {
     "rule.": {rule.name for rule in STATUS_TABLE},
     "why.": set(NoChange),
     "kind.": {kind.replace(".", "_") for kind in Kind},
-    "outcome.": {"applied", "no_change", "waiting", "mismatched"},
+    "outcome.": {"applied", "no_change", "waiting", "mismatched", "duplicate"},
     "mismatch.": set(Mismatch),
     "evidence.": set(Evidence),
     "answer.": {"nothing_new", "not_found", "no_answer", "cannot_be_applied", "cannot_ask"},
@@ -117,6 +118,7 @@ FAMILIES = {
     "doing.do_": set(What),
     "doing.refused_": set(Refusal) - {Refusal.IN_DOUBT},
     "doubt.": set(DoubtKind),
+    "guard.why_": set(Sign),
     "proposal.act_": {"bind", "close", "resolve", "guard"},
     "subject.": {*("payment", "refund", "dispute", "event", "order", "account", "fetch", "notice", "pause")},
     "object.": set(ObjectStatus),

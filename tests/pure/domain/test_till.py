@@ -32,6 +32,7 @@ def test_where_nothing_waits_the_till_is_true():
         (facts(lanes=30 * timedelta(seconds=1)), Truth.TRUE, Tone.CALM),
         (facts(lanes=MINUTE, parked=MINUTE), Truth.BEHIND, Tone.LOOK),
         (facts(lanes=5 * MINUTE), Truth.BEHIND, Tone.ACT),
+        (facts(paused_accounts=timedelta(0)), Truth.BEHIND, Tone.ACT),
         (facts(parked=MINUTE, quiet_accounts=MINUTE), Truth.PARTIAL, Tone.LOOK),
         (facts(quiet_accounts=HOUR), Truth.BLIND, Tone.ACT),
         (facts(waiting=14 * MINUTE), Truth.TRUE, Tone.CALM),

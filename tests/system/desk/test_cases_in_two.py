@@ -141,4 +141,4 @@ async def test_what_waits_for_a_second_person_is_found_from_the_first_page(pool,
         await pool.execute(OF_GUARD, NOON)
         page = await page_of(jun, "/proposals")
         assert "another s wei" in said(page)
-        assert 'href="/accounts/alipay-main"' in page
+        assert 'href="/accounts/alipay-main/pause"' in page

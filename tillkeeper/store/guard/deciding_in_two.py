@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Final
 
 from tillkeeper.store.guard.deciding import Decision, NotPaused, decide
-from tillkeeper.store.people.approvals import Approval, confirm, propose
+from tillkeeper.store.people.approvals import Approval, NotOpen, confirm, open_approval, propose, refuse
 from tillkeeper.store.postgres.pool import Conn
 
 DECIDING: Final = "decide about a paused account"  # the act that a second person confirms
@@ -22,23 +22,41 @@ OPEN_PAUSE = "SELECT id FROM account_pauses WHERE account = $1 AND ended_at IS N
 
 
 async def propose_decision(
-    conn: Conn, account: str, decision: Decision, *, by: str, note: str, deaf_s: int, now: datetime
+    conn: Conn,
+    account: str,
+    decision: Decision,
+    *,
+    by: str,
+    note: str,
+    deaf_s: int,
+    now: datetime,
+    seen: int | None = None,
 ) -> Approval:
-    """Proposes to let the account go on, or to have what is held parked.  Raises NotPaused or AlreadyProposed."""
+    """Proposes to let the account go on, or to have what is held parked.
+
+    It is about the pause that was seen, where one is named.  Raises NotPaused or AlreadyProposed.
+    """
     pause_id = await conn.fetchval(OPEN_PAUSE, account)
     if pause_id is None:
         raise NotPaused(f"{account} is not paused, or somebody has decided")
+    if seen not in {None, pause_id}:
+        raise NotPaused(f"{account} was paused anew since you looked; look again")
     content = {"account": account, "pause_id": pause_id, "decision": decision, "deaf_s": deaf_s}
     return await propose(conn, act=DECIDING, subject=subject_of(account), content=content, reason=note, by=by, now=now)
 
 
-async def confirm_decision(conn: Conn, approval_id: int, *, by: str, now: datetime) -> Approval:
+async def proposal_about(conn: Conn, account: str, *, now: datetime) -> Approval | None:
+    """Reads what somebody proposed about the account, where nobody has decided on that yet."""
+    return await open_approval(conn, act=DECIDING, subject=subject_of(account), now=now)
+
+
+async def confirm_decision(conn: Conn, account: str, approval_id: int, *, by: str, now: datetime) -> Approval:
     """Decides as somebody else proposed, in the names of both.  Raises NotOpen, SamePerson or NotPaused."""
-    approval = await confirm(conn, approval_id, by=by, now=now)
+    approval = await confirm(conn, await _proposed(conn, account, approval_id, now), by=by, now=now)
     content = approval.content
     await decide(
         conn,
-        content["account"],
+        account,
         content["decision"],
         by=f"{approval.proposed_by}, {by}",
         note=approval.reason,
@@ -47,3 +65,16 @@ async def confirm_decision(conn: Conn, approval_id: int, *, by: str, now: dateti
         pause_id=content["pause_id"],
     )
     return approval
+
+
+async def refuse_decision(conn: Conn, account: str, approval_id: int, *, by: str, now: datetime) -> None:
+    """Ends a proposal without deciding about the account.  Raises NotOpen."""
+    await refuse(conn, await _proposed(conn, account, approval_id, now), by=by, now=now)
+
+
+async def _proposed(conn: Conn, account: str, approval_id: int, now: datetime) -> int:
+    """Returns the number again if it is that of the open proposal about this account."""
+    found = await proposal_about(conn, account, now=now)
+    if found is None or found.id != approval_id:
+        raise NotOpen
+    return found.id

@@ -33,6 +33,7 @@ class OpenWork(msgspec.Struct, frozen=True, kw_only=True):
     dead: Mapping[str, Count]
     fetches: Mapping[str, Count]
     paused: Mapping[str, Count]  # the deliveries that wait, by account; its own row where none does
+    undecided: frozenset[str]  # those of them about which nobody has decided yet
 
 
 async def read_open_work(conn: Conn, *, ages_s: Sequence[float], limit: int, now: datetime) -> OpenWork:
@@ -43,6 +44,7 @@ async def read_open_work(conn: Conn, *, ages_s: Sequence[float], limit: int, now
 
 async def open_work(conn: Conn, *, ages_s: Sequence[float], limit: int, now: datetime) -> OpenWork:
     """As `read_open_work`, within the limits of time that the connection has."""
+    paused = await conn.fetch(PAUSED, limit)
     return OpenWork(
         cases={(row["kind"], str(row["level"])): _count(row) for row in await conn.fetch(CASES, limit)},
         stuck={
@@ -57,7 +59,8 @@ async def open_work(conn: Conn, *, ages_s: Sequence[float], limit: int, now: dat
         outbox=_by("audience", await conn.fetch(OUTBOX, limit)),
         dead=_by("audience", await conn.fetch(DEAD, limit, now - DEAD_SINCE)),
         fetches=_by("account", await conn.fetch(FETCHES, limit)),
-        paused=_by("account", await conn.fetch(PAUSED, limit)),
+        paused=_by("account", paused),
+        undecided=frozenset(row["account"] for row in paused if row["decision"] is None),
     )
 
 
@@ -144,7 +147,7 @@ SELECT account, count(*), min(due_at) AS oldest FROM (
 """
 
 PAUSED = """
-SELECT p.account, h.count, p.paused_at AS oldest
+SELECT p.account, p.decision, h.count, p.paused_at AS oldest
 FROM account_pauses p
 CROSS JOIN LATERAL (
     SELECT count(*) FROM (SELECT FROM held_deliveries WHERE pause_id = p.id ORDER BY position LIMIT $1) AS first
