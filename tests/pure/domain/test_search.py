@@ -50,6 +50,9 @@ REFERENCES = [
     ("pi_3QxYz", ["pi_3qxyz"]),
     ("nothing at all to be seen here", []),
     ("2026 1128 2200 1422", ["2026112822001422", "2026", "1128", "2200", "1422"]),
+    ("83 71 56", ["837156"]),
+    ("+86 138 0013 8000", ["8613800138000"]),  # its groups are the ends of somebody else's references
+    ("call 138-0013-8000 about A-1001", ["13800138000", "a-1001"]),
     ("https://x.example/pay?order=A-1001", ["https://x.example/pay?order=a-1001", "order=a-1001", "a-1001"]),
     ("订单号：２０２６１１２８００１７，已 支付", ["202611280017"]),  # noqa: RUF001 - as a phone writes it
     ("paid 129.00 at 14:02:11 for ORD-1042.", ["ord-1042"]),
