@@ -19,6 +19,7 @@ from tillkeeper.domain.search.probes import (
     ReferenceProbe,
     backwards_span,
 )
+from tillkeeper.domain.search.spelling import spelling_of
 
 NOW = datetime(2026, 11, 30, 23, tzinfo=UTC)
 SHANGHAI = ZoneInfo("Asia/Shanghai")
@@ -242,3 +243,24 @@ def test_no_more_are_shown_than_are_read():
     assert (len(found.groups[0].hits), found.groups[0].found) == (SHOWN_MAX, SHOWN_MAX + 5)
     assert SHOWN_MAX < READ_MAX
     assert grouped([]) == Found()
+
+
+@pytest.mark.parametrize("text", ["shop1042", "SHOP_1042", "S H O P - 1 0 4 2", "SHOP-l042", "shop-1O42", "Shop 1042"])
+def test_a_reference_may_be_written_otherwise(text):
+    spelling = spelling_of(text)
+    assert spelling is not None
+    assert ReferenceProbe("1042") in spelling.probes
+    assert spelling.is_of("SHOP-1042")
+    assert not spelling.is_of("SHOP-21042")
+    assert not spelling.is_of(None)
+
+
+@pytest.mark.parametrize("text", ["", "SHOP-104", "shop", "SHOP-1042 please", "订单1042", "1" * 81])
+def test_what_is_no_reference_as_a_whole_has_no_other_spelling(text):
+    assert spelling_of(text) is None
+
+
+@given(st.text(max_size=200))
+def test_any_text_may_be_asked_for_its_spelling(text):
+    spelling = spelling_of(text)
+    assert spelling is None or spelling.is_of(text)

@@ -64,7 +64,9 @@ def search_for(text: str, *, now: datetime, zone: tzinfo) -> Search:
             *_money(without, days, today=today, zone=zone),
         ]
     )
-    return Search(probes=tuple(found)[:PROBES_MAX], codes=_codes(plain), cut=cut or len(found) > PROBES_MAX)
+    return Search(
+        probes=tuple(found)[:PROBES_MAX], codes=_codes(plain), spelt=plain, cut=cut or len(found) > PROBES_MAX
+    )
 
 
 def normalised(text: str) -> tuple[str, bool]:
