@@ -17,6 +17,7 @@ __all__ = [
     "csrf_of",
     "is_enough",
     "may_look_on",
+    "may_see_contacts",
     "person_of",
 ]
 
@@ -50,6 +51,12 @@ def csrf_of(request: web.Request) -> str:
 def is_enough(role: Role, needed: Needs) -> bool:
     """Returns whether a person of this role may use what needs that one."""
     return needed == "anyone" or role.allows(needed)
+
+
+def may_see_contacts(request: web.Request) -> bool:
+    """Returns whether the reader may see payers' contacts, as whoever may look orders up by them."""
+    person = person_of(request)
+    return person is not None and is_enough(person.role, Role.SUPPORT)
 
 
 async def may_look_on(request: web.Request) -> bool:

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from tillkeeper.desk.context import desk_of
 from tillkeeper.desk.navigation import is_open_to, navigation_for
 from tillkeeper.desk.paths import account_path, order_path
-from tillkeeper.desk.person import Locale, csrf_of, person_of
+from tillkeeper.desk.person import Locale, csrf_of, may_see_contacts, person_of
 from tillkeeper.desk.show.shower import Shower
 from tillkeeper.desk.static_files import static_url
 from tillkeeper.domain.statuses import Status
@@ -44,7 +44,9 @@ def locale_of(request: web.Request) -> Locale:
 def shower_for(request: web.Request) -> Shower:
     """Returns what writes for the reader of this request, as of now."""
     desk = desk_of(request)
-    return Shower(locale=locale_of(request), zone=desk.zone, now=desk.now())
+    return Shower(
+        locale=locale_of(request), zone=desk.zone, now=desk.now(), masks_contacts=not may_see_contacts(request)
+    )
 
 
 def fragment(template: str, shower: Shower, **content: Any) -> Markup:

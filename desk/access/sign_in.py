@@ -2,6 +2,7 @@
 
 from typing import Final
 
+import msgspec
 import structlog
 from aiohttp import web
 
@@ -21,7 +22,7 @@ from tillkeeper.desk.access.middleware import SIGN_IN_PATH
 from tillkeeper.desk.access.return_to import FIRST_PAGE, local_path
 from tillkeeper.desk.context import desk_of
 from tillkeeper.desk.person import person_of
-from tillkeeper.desk.render import page
+from tillkeeper.desk.render import page, shower_for
 from tillkeeper.domain.people import BadPassword, Person, folded, refuse_bad_password
 from tillkeeper.oidc.paths import BEGIN_PATH
 from tillkeeper.store.people.attempts import Buckets, TooManyTries, begin_try, forget_tries
@@ -161,7 +162,7 @@ async def show_link(request: web.Request) -> web.Response:
             person = await whose_link(conn, request.match_info["token"], now=desk.now())
     except LinkOver:
         return page(request, "link_over.html", status=OVER)
-    return page(request, "link.html", whose=person.name, problem="")
+    return _link(request, person)
 
 
 async def use_the_link(request: web.Request) -> web.StreamResponse:
@@ -179,13 +180,19 @@ async def use_the_link(request: web.Request) -> web.StreamResponse:
     except (LinkOver, Disabled):
         return page(request, "link_over.html", status=OVER)
     except BadPassword as refused:
-        return page(request, "link.html", status=BAD, whose=person.name, problem=refused.code)
+        return _link(request, person, status=BAD, problem=refused.code)
     except passwords.Busy:
-        return page(request, "link.html", status=BUSY, whose=person.name, problem="busy")
+        return _link(request, person, status=BUSY, problem="busy")
     response = see_other(FIRST_PAGE)
     set_cookie(request, response, SESSION_COOKIE, session)
     set_cookie(request, response, KNOWN_COOKIE, new_known_cookie(password_hash), lives=KNOWN_LIVES)
     return response
+
+
+def _link(request: web.Request, person: Person, *, status: int = 200, problem: str = "") -> web.Response:
+    """Asks for a password, in the language of the person whose link it is."""
+    shower = msgspec.structs.replace(shower_for(request), locale=person.locale)
+    return page(request, "link.html", status=status, shower=shower, whose=person.name, problem=problem)
 
 
 def _no_passwords(request: web.Request) -> web.Response:

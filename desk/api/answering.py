@@ -13,14 +13,16 @@ from tillkeeper.desk.api.call import Call, parts_of
 from tillkeeper.desk.api.limits import BURST, LIMITER, PER_S
 from tillkeeper.desk.api.operation import Operation
 from tillkeeper.desk.json_problems import Problem
-from tillkeeper.desk.person import PERSON
+from tillkeeper.desk.person import PERSON, may_see_contacts
 from tillkeeper.desk.route import Handler
+from tillkeeper.domain.masking import without_any_contacts
 from tillkeeper.gateways.errors import BadPayload
 from tillkeeper.gateways.kit import strictjson
 from tillkeeper.openapi import JSON
 
 QUERY_CHARS_MAX: Final = 2_000  # of one parameter
 NUMBER_DIGITS_MAX: Final = 18
+FREE_TEXTS: Final = frozenset({"note", "reason", "outcome", "error", "last_error"})  # people write what they like
 YEARS: Final = range(2000, 2200)
 
 
@@ -41,9 +43,25 @@ def handler_of(operation: Operation) -> Handler:
         answer = await operation.handler(call)
         if isinstance(answer, web.StreamResponse):
             return answer
+        if not may_see_contacts(request):
+            answer = _without_contacts(msgspec.to_builtins(answer))
         return web.Response(status=operation.status, body=msgspec.json.encode(answer), content_type=JSON)
 
     return handle
+
+
+def _without_contacts(value: Any) -> Any:
+    """Removes contacts from what people wrote, and from errors, at any depth; references stay as they are."""
+    if isinstance(value, list):
+        return [_without_contacts(each) for each in value]
+    if isinstance(value, dict):
+        return {
+            name: without_any_contacts(each)
+            if name in FREE_TEXTS and isinstance(each, str)
+            else _without_contacts(each)
+            for name, each in value.items()
+        }
+    return value
 
 
 def _refuse_too_many(request: web.Request, cost: float) -> None:

@@ -11,6 +11,7 @@ from tillkeeper.desk.context import desk_of
 from tillkeeper.desk.pages.claim.binding import BINDING
 from tillkeeper.desk.paths import account_path, order_path
 from tillkeeper.desk.render import page, shower_for
+from tillkeeper.desk.show.shower import Shower
 from tillkeeper.store.cases.acts import RESOLVING
 from tillkeeper.store.guard.deciding_in_two import DECIDING
 from tillkeeper.store.orders.closing_in_two import CLOSING
@@ -38,11 +39,17 @@ async def show(request: web.Request) -> web.Response:
         request,
         "proposals.html",
         shower=shower,
-        title=shower.say("proposal.title", count=others) if found else shower.say("proposal.title_none"),
+        title=_title(shower, others=others, own=len(found) - others),
         tone="look" if others else "calm",
         proposals=[(each, *_placed(each)) for each in found],
         name=name,
     )
+
+
+def _title(shower: Shower, *, others: int, own: int) -> str:
+    if others:
+        return shower.say("proposal.title", count=others)
+    return shower.say("proposal.title_own", count=own) if own else shower.say("proposal.title_none")
 
 
 def _placed(approval: Approval) -> tuple[str, str | None]:

@@ -3,8 +3,9 @@
 What it returns is safe to stand in a page: text of outsiders is escaped, made visible, cut and kept apart.
 """
 
+import re
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -13,8 +14,11 @@ from markupsafe import Markup
 from tillkeeper.desk.person import Locale
 from tillkeeper.desk.show import money, numbers, texts, times
 from tillkeeper.desk.words import catalogue, say
+from tillkeeper.domain.masking import without_any_contacts
 from tillkeeper.domain.order.case_texts import NOW, state_in, subject_in
 from tillkeeper.domain.statuses import Status
+
+_HOLD: Final = re.compile(r"until (\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ): (.*)", re.DOTALL)  # domain/order/acts.py
 
 
 class Shower(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,6 +27,7 @@ class Shower(msgspec.Struct, frozen=True, kw_only=True):
     locale: Locale
     zone: ZoneInfo
     now: datetime
+    masks_contacts: bool = False  # for who may not see a payer's: people write them into notes and reasons
 
     def say(self, key: str, **filled_in: Any) -> Markup:
         """Writes words of the catalogue."""
@@ -98,13 +103,22 @@ class Shower(msgspec.Struct, frozen=True, kw_only=True):
         """Writes a text of somebody else's."""
         return Markup("") if text is None else Markup("<bdi>{}</bdi>").format(self.cut(text))
 
+    def own(self, text: str | None) -> Markup:
+        """Writes a text that Tillkeeper made itself in the reader's language and zone, and a person's as it is."""
+        hold = _HOLD.fullmatch(text or "")
+        if hold is not None:
+            until = datetime.fromisoformat(hold[1])
+            return self.say("own.until", at=self.at(until), note=self.text(hold[2]))
+        key = f"own.{re.sub('[^a-z]+', '_', text or '')}"
+        return self.say(key) if key in catalogue() else self.text(text)
+
     def who(self, name: str) -> Markup:
         """Writes the name of a person, which at a terminal may be any text."""
         return Markup("<bdi>{}</bdi>").format(texts.cut(name, texts.NAME_CHARS))
 
     def cut(self, text: str) -> str:
-        """Returns a text of somebody else's, made visible and cut."""
-        return texts.cut(text)
+        """Returns a text of somebody else's, made visible and cut; without contacts for who may not see any."""
+        return texts.cut(without_any_contacts(text) if self.masks_contacts else text)
 
     def ref(self, reference: str | None) -> Markup:
         """Writes a reference, cut in the middle; a click copies all of it."""

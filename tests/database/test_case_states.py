@@ -6,12 +6,12 @@ import msgspec
 import pytest
 
 from tests.database.factories import NOON, a_delivery, a_registration, an_event
+from tests.resolving import resolve_by_two
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.order.registration import Payer
 from tillkeeper.domain.policy import Policy
 from tillkeeper.store.apply.batch import apply_deliveries
 from tillkeeper.store.apply.registration import register
-from tillkeeper.store.cases.acts import resolve
 from tillkeeper.store.postgres.transactions import repeat_on_conflict
 from tillkeeper.store.reports.audit import audit
 from tillkeeper.store.reports.order import show
@@ -36,9 +36,7 @@ async def open_kinds(pool):
 async def resolved(pool):
     for case in (await show(pool, "A1"))["cases"]:
         if case["closed_at"] is None:
-            await repeat_on_conflict(
-                pool, lambda conn, row=case: resolve(conn, row["id"], outcome="settled", text="", by="mei", now=NOON)
-            )
+            await repeat_on_conflict(pool, lambda conn, row=case: resolve_by_two(conn, row["id"]))
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,9 @@ async def hits(pool, text):
 REFERENCES = [
     ("ORD-77012345", (HitKind.ORDER, "ORD-77012345", Why.WHOLE)),
     ("ord-77012345", (HitKind.ORDER, "ORD-77012345", Why.WHOLE)),
+    ("ORD_77012345", (HitKind.ORDER, "ORD-77012345", Why.SPELT)),
+    ("ord77O12345", (HitKind.ORDER, "ORD-77012345", Why.SPELT)),
+    ("PI-9001", (HitKind.PAYMENT, "pi_9001", Why.SPELT)),
     ("2345", (HitKind.ORDER, "ORD-77012345", Why.END)),
     ("pi_9001", (HitKind.PAYMENT, "pi_9001", Why.WHOLE)),
     ("9001", (HitKind.PAYMENT, "pi_9001", Why.END)),

@@ -15,6 +15,7 @@ import pytest
 from tests.database.factories import NOON, STANDING_OTHERWISE, a_delivery, a_registration
 from tests.database.sweeps import Gateways, a_sweep
 from tests.pure.domain.histories import END, ORDER, History, answer_at, ends_of, history_of, truth_of
+from tests.resolving import resolve_by_two
 from tests.virtual_time import Clock
 from tillkeeper.domain.events import Evidence
 from tillkeeper.domain.order.case_reasons import reasons_in
@@ -24,7 +25,6 @@ from tillkeeper.gateways.messages import Answer
 from tillkeeper.policy import load_policy
 from tillkeeper.store.apply.batch import apply_deliveries, apply_found
 from tillkeeper.store.apply.registration import register
-from tillkeeper.store.cases.acts import TakesTwo, confirm_resolution, propose_to_resolve, resolve
 from tillkeeper.store.postgres.transactions import repeat_on_conflict
 from tillkeeper.store.reports.audit import audit
 from tillkeeper.store.reports.order import show
@@ -132,16 +132,6 @@ async def test_four_orders_of_arrival_with_deaths_between_end_alike_and_truly(po
     assert (healed["status"], healed["paid"], healed["refunded"]) == (truth.status, truth.captured, truth.refunded)
     found = await audit(pool, settled_until=NOON - timedelta(days=1), now=NOON)
     assert (found.misjudged, found.stale, found.unbalanced, found.unattended) == ([], [], [], [])
-
-
-async def resolve_by_two(conn, case_id):
-    """One person resolves it, or proposes to and another confirms, where it takes two."""
-    said = {"outcome": "settled", "text": "", "by": "mei", "now": NOON}
-    try:
-        await resolve(conn, case_id, **said)
-    except TakesTwo:
-        await propose_to_resolve(conn, case_id, **said)
-        await confirm_resolution(conn, case_id, by="li", now=NOON)
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -76,7 +76,7 @@ async def test_a_payers_notice_comes_with_its_order_as_it_is_now_and_whom_to_tel
     await pool.execute("UPDATE orders SET held_until = $1, closed_at = $2", NOON + LEASE, NOON)
     [row] = await claimed(pool)
     summary = Summary(status=Status.PAID, captured=12900, refunding=0, refunded=0)
-    assert msgspec.structs.astuple(row.order) == (summary, True, True, False, False, 0)
+    assert msgspec.structs.astuple(row.order) == (summary, True, True, False, False, False, 0)
     assert (row.recipient.email, row.recipient.locale) == ("payer@example.com", "zh")
     assert "payer@example.com" not in row.payload.decode()
 

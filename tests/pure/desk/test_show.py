@@ -1,6 +1,8 @@
 """How the desk writes numbers, money, times and texts of outsiders."""
 
+import re
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 
 from tillkeeper.desk.show import money, numbers, texts, times
 from tillkeeper.desk.show.shower import Shower
+from tillkeeper.desk.words import catalogue
 
 NOW = datetime(2026, 11, 22, 6, 2, 5, tzinfo=UTC)
 SHANGHAI = ZoneInfo("Asia/Shanghai")
@@ -102,3 +105,29 @@ def test_no_text_of_outsiders_is_more_than_text(text):
 def test_what_a_gateway_answered_is_said_in_words(result, said):
     shower = Shower(locale="zh", zone=SHANGHAI, now=NOW)
     assert str(shower.answered(result)) == said
+
+
+def test_texts_of_its_own_are_in_the_readers_language_and_zone_and_peoples_stay_as_they_are():
+    shower = Shower(locale="zh", zone=SHANGHAI, now=NOW)
+    held = shower.own("until 2026-12-02 02:00:00Z: the bank answers then")
+    assert "2026-12-02 10:00:00 +08:00" in held
+    assert "the bank answers then" in held
+    assert shower.own("its cause is gone") == "起因已消除"
+    assert shower.own("refunded by hand") == "<bdi>refunded by hand</bdi>"
+    assert shower.own(None) == ""
+
+
+def test_contacts_in_what_people_wrote_are_masked_for_who_may_not_see_any():
+    shower = Shower(locale="en", zone=SHANGHAI, now=NOW, masks_contacts=True)
+    assert (
+        shower.text("called 138 0013 8000, then wei@example.com")
+        == "<bdi>called &lt;phone&gt;, then &lt;email&gt;</bdi>"
+    )
+    assert "138" in Shower(locale="en", zone=SHANGHAI, now=NOW).text("called 138 0013 8000")
+
+
+def test_what_closes_cases_by_itself_is_in_both_languages():
+    stores = (Path(__file__).parents[3] / "tillkeeper" / "store").rglob("*.py")
+    texts = {text for path in stores for text in re.findall(r'close_cases\([^"]*outcome="([^"]+)"', path.read_text())}
+    assert len(texts) > 3
+    assert not {text for text in texts if f"own.{text.replace(' ', '_')}" not in catalogue()}

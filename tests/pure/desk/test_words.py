@@ -57,6 +57,10 @@ FAMILIES = {
     "mismatch.": set(Mismatch),
     "evidence.": set(Evidence),
     "answer.": {"nothing_new", "not_found", "no_answer", "cannot_be_applied", "cannot_ask"},
+    "own.": {
+        *("its_cause_is_gone", "it_can_be_asked", "its_order_is_known", "its_names_agree", "the_gateway_has_said_it"),
+        *("no_channel", "until"),
+    },
     "step.": set(Action),
     "next.": {*Action, "query_again", "close_again", "hold_ends", "asked_for", "nothing"},
     "act.": {*ActKind, "bind", "erase"},
@@ -128,7 +132,7 @@ FAMILIES = {
     "now.": {*Truth, *Concern, *(f"{concern}_do" for concern in Concern), "received", "lane", "applied", "told"},
 }
 # Families of which the page writes the key through what is decided in Python.
-DECIDED = {"order.title_"}
+DECIDED = {"order.title_", "own."}
 # What stands in templates as it is: the names of programs, and the keys of a keyboard.
 NO_WORDS = {"e", "Tillkeeper", "RabbitMQ", "PostgreSQL", "g", "j", "k"}
 

@@ -8,6 +8,7 @@ import pytest
 from tests.pure.domain.factories import MINUTE, NOON, POLICY, an_order
 from tillkeeper.domain.backoff import ORDER_QUERY
 from tillkeeper.domain.ladder import Action, Step
+from tillkeeper.domain.order.advancing import PAUSED_REST, advance
 from tillkeeper.domain.order.answers import UNASKABLE_REST, QueryOutcome, settle
 from tillkeeper.domain.order.changes import DueQuery
 from tillkeeper.domain.order.progress import CANNOT_ASK, Progress, Retry
@@ -68,3 +69,13 @@ def test_only_the_sweeper_whose_lease_stands_closes_the_order():
         changes = settle(others, outcome, policy=POLICY, now=NOON)
         assert not changes.has_closed
         assert changes.after.closed_at == others.closed_at
+
+
+def test_nothing_is_asked_or_concluded_while_an_account_of_the_order_is_paused():
+    outcome = an_outcome(Action.CLOSE, result="answered", answered=True)
+    paused = msgspec.structs.replace(outcome.query.order, is_paused=True)
+    looked_at = advance(paused, policy=POLICY, lease=MINUTE, now=NOON + MINUTE)
+    assert (looked_at.query, looked_at.after.due_at) == (None, NOON + MINUTE + PAUSED_REST)
+    settled = settle(paused, outcome, policy=POLICY, now=NOON)
+    assert not settled.has_closed
+    assert settled.after.progress.answered_at == paused.progress.answered_at

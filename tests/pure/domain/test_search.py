@@ -19,6 +19,7 @@ from tillkeeper.domain.search.probes import (
     ReferenceProbe,
     backwards_span,
 )
+from tillkeeper.domain.search.spelling import spelling_of
 
 NOW = datetime(2026, 11, 30, 23, tzinfo=UTC)
 SHANGHAI = ZoneInfo("Asia/Shanghai")
@@ -50,6 +51,9 @@ REFERENCES = [
     ("pi_3QxYz", ["pi_3qxyz"]),
     ("nothing at all to be seen here", []),
     ("2026 1128 2200 1422", ["2026112822001422", "2026", "1128", "2200", "1422"]),
+    ("83 71 56", ["837156"]),
+    ("+86 138 0013 8000", ["8613800138000"]),  # its groups are the ends of somebody else's references
+    ("call 138-0013-8000 about A-1001", ["13800138000", "a-1001"]),
     ("https://x.example/pay?order=A-1001", ["https://x.example/pay?order=a-1001", "order=a-1001", "a-1001"]),
     ("订单号：２０２６１１２８００１７，已 支付", ["202611280017"]),  # noqa: RUF001 - as a phone writes it
     ("paid 129.00 at 14:02:11 for ORD-1042.", ["ord-1042"]),
@@ -239,3 +243,24 @@ def test_no_more_are_shown_than_are_read():
     assert (len(found.groups[0].hits), found.groups[0].found) == (SHOWN_MAX, SHOWN_MAX + 5)
     assert SHOWN_MAX < READ_MAX
     assert grouped([]) == Found()
+
+
+@pytest.mark.parametrize("text", ["shop1042", "SHOP_1042", "S H O P - 1 0 4 2", "SHOP-l042", "shop-1O42", "Shop 1042"])
+def test_a_reference_may_be_written_otherwise(text):
+    spelling = spelling_of(text)
+    assert spelling is not None
+    assert ReferenceProbe("1042") in spelling.probes
+    assert spelling.is_of("SHOP-1042")
+    assert not spelling.is_of("SHOP-21042")
+    assert not spelling.is_of(None)
+
+
+@pytest.mark.parametrize("text", ["", "SHOP-104", "shop", "SHOP-1042 please", "订单1042", "1" * 81])
+def test_what_is_no_reference_as_a_whole_has_no_other_spelling(text):
+    assert spelling_of(text) is None
+
+
+@given(st.text(max_size=200))
+def test_any_text_may_be_asked_for_its_spelling(text):
+    spelling = spelling_of(text)
+    assert spelling is None or spelling.is_of(text)

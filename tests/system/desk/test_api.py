@@ -194,6 +194,18 @@ async def test_who_looks_for_contacts_is_written_down_or_told_that_they_were_lef
     assert (await (await viewer.get("/api/find", q="mei@example.com")).json())["without_contacts"] is True
 
 
+async def test_contacts_in_what_people_wrote_are_masked_for_who_may_not_look_them_up(client, program, desk, pool):
+    await an_order(pool, "ORD-7")
+    await tell(pool, of_alipay(order_ref="ORD-7", payment_ref="P-7", amount=20_000))
+    case_id = await pool.fetchval("SELECT max(id) FROM cases")
+    acting = Program(client, await a_token(desk, "wei"))
+    await acting.post(f"/api/cases/{case_id}/note", {"text": "called 13800138000, wrote to buyer@example.com"})
+    assert "13800138000" in await (await program.get(f"/api/cases/{case_id}")).text()
+    viewer = Program(client, await a_token(desk, "vera", Role.VIEWER))
+    shown = await (await viewer.get(f"/api/cases/{case_id}")).text()
+    assert "called <phone>, wrote to <email>" in shown
+
+
 async def test_the_health_of_accounts_says_which_ways_fail_and_is_read_once_for_many(program, pool, monkeypatch):
     for number in range(6):
         event = of_alipay("payment.failed", order_ref=f"F-{number}", payment_ref=f"F-{number}", method="BANKCARD")

@@ -307,3 +307,12 @@ async def test_every_text_of_strangers_is_shown_as_text(client, pool):
 
 def test_the_zone_of_these_tests_is_not_utc():
     assert NOON.astimezone(ZONE).hour == 20
+
+
+async def test_contacts_in_notes_are_shown_to_those_alone_who_may_look_orders_up_by_them(pool):
+    case_id = await overpaid(pool)
+    async with at_desk(pool) as client:
+        await sent(client, case_id, "note", text="called 13800138000 and wrote to buyer@example.com")
+    for role, shown in ((Role.VIEWER, "called <phone> and wrote to <email>"), (Role.SUPPORT, "called 13800138000")):
+        async with at_desk(pool, role) as client:
+            assert shown in await text_of(client, f"/cases/{case_id}")

@@ -205,6 +205,12 @@ async def test_many_sign_ins_at_once_leave_a_bounded_number_of_sessions(server, 
 # --- one-time links ---------------------------------------------------------------------------------------------------
 
 
+async def test_a_link_speaks_the_language_of_its_person(browser, desk):
+    await add(desk, "ana", password_hash=None)
+    await desk.pool.execute("UPDATE people SET locale = 'zh'")
+    assert 'lang="zh' in await (await browser.get(f"/welcome/{await a_link(desk, 'ana')}")).text()
+
+
 async def test_a_link_sets_a_password_and_signs_in_once(server, browser, desk):
     await add(desk, "ana", role=Role.ADMIN, password_hash=None)
     link = f"/welcome/{await a_link(desk, 'ana')}"

@@ -41,6 +41,7 @@ class Why(StrEnum):
     PHONE = "phone"
     OF_ORDER = "of_order"  # it belongs to an order that was found
     AMOUNT = "amount"
+    SPELT = "spelt"
     END = "end"
     IN_BODY = "in_body"
 
@@ -53,6 +54,7 @@ WHY_WORDS: Final[Mapping[Why, Words]] = MappingProxyType(
         Why.PHONE: Words("电话号码末尾一致", "the last digits of the phone number"),
         Why.OF_ORDER: Words("属于找到的订单", "belongs to an order that was found"),
         Why.AMOUNT: Words("当天的同一金额", "this amount on that day"),
+        Why.SPELT: Words("同一编号的另一种写法", "the same number, written otherwise"),
         Why.END: Words("编号末尾一致", "the number ends so"),
         Why.IN_BODY: Words("内容中出现", "stands in what was received"),
     }

@@ -36,8 +36,12 @@ DAYS_WITHOUT_A_DAY: Final = 2  # an amount alone is looked for today and yesterd
 _EMAIL: Final = re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}", re.ASCII)
 _NUMBER: Final = re.compile(r"(?<!\w)(?:#|case |parked |refused |工单 ?)(\d{1,10})(?!\w)", re.ASCII | re.IGNORECASE)
 _PHONE: Final = re.compile(r"(?<![\w.-])\+?\d[\d ()/-]{5,22}\d(?![\w.])", re.ASCII)
+# Surely one: with a plus, or a mobile number of China's.  Its groups are no ends of references.
+_SURELY_PHONE: Final = re.compile(
+    r"(?<![\w.-])(?:\+\d(?:[ ()/-]{0,2}\d){6,14}|(?:86[ -]?)?1[3-9]\d[ -]?\d{4}[ -]?\d{4})(?![\w.])", re.ASCII
+)
 _TOKEN: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.:/~+=-]{0,253}[A-Za-z0-9_~=])?", re.ASCII)
-_GROUPS: Final = re.compile(r"(?<![\w.])\d{3,8}(?: \d{3,8}){1,9}(?![\w.])", re.ASCII)
+_GROUPS: Final = re.compile(r"(?<![\w.])\d{2,8}(?: \d{2,8}){1,9}(?![\w.])", re.ASCII)
 _CODE: Final = re.compile(r"[A-Za-z0-9]{1,32}(?:[._-][A-Za-z0-9]{1,48}){0,8}", re.ASCII)
 _LIKE_A_CODE: Final = re.compile(r"[._]|[A-Z]{4}")
 _NO_REFERENCE: Final = re.compile(r"\d{1,10}(?:[.,]\d{1,4}|:\d\d(?::\d\d)?)")  # an amount, a time of day
@@ -60,7 +64,9 @@ def search_for(text: str, *, now: datetime, zone: tzinfo) -> Search:
             *_money(without, days, today=today, zone=zone),
         ]
     )
-    return Search(probes=tuple(found)[:PROBES_MAX], codes=_codes(plain), cut=cut or len(found) > PROBES_MAX)
+    return Search(
+        probes=tuple(found)[:PROBES_MAX], codes=_codes(plain), spelt=plain, cut=cut or len(found) > PROBES_MAX
+    )
 
 
 def normalised(text: str) -> tuple[str, bool]:
@@ -84,6 +90,7 @@ def _numbers(text: str) -> Iterator[int]:
 
 def _references(text: str, *, whole: str) -> Iterator[ReferenceProbe]:
     """Yields the references of a text, the longest first.  A text without blanks may be one as it stands."""
+    text = _SURELY_PHONE.sub(lambda match: "".join(filter(str.isdigit, match[0])), text)
     alone = [whole] if " " not in whole and "@" not in whole else []
     joined = [groups.replace(" ", "") for groups in _GROUPS.findall(text)]
     tokens = [token for token in _TOKEN.findall(text) if _may_be_reference(token)]

@@ -83,6 +83,7 @@ class Search(msgspec.Struct, frozen=True, kw_only=True):
 
     probes: tuple[Probe, ...] = ()
     codes: tuple[str, ...] = ()  # words that may be a gateway's code for a failure
+    spelt: str = ""  # the text as a whole, which may be a reference that is written otherwise
     cut: bool = False
 
 

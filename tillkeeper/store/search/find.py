@@ -3,8 +3,9 @@
 from typing import assert_never
 
 import asyncpg
+import msgspec
 
-from tillkeeper.domain.search.hits import Found, grouped
+from tillkeeper.domain.search.hits import Found, Why, grouped
 from tillkeeper.domain.search.probes import (
     EmailProbe,
     MoneyProbe,
@@ -13,6 +14,7 @@ from tillkeeper.domain.search.probes import (
     ReferenceProbe,
     Search,
 )
+from tillkeeper.domain.search.spelling import Spelling, spelling_of
 from tillkeeper.store.postgres.pool import Conn
 from tillkeeper.store.search.others import by_email, by_money, by_number, by_phone, in_refused
 from tillkeeper.store.search.references import Looked, by_reference
@@ -41,7 +43,17 @@ async def find_in(conn: Conn, search: Search) -> Found:
             await _look(conn, probe, looked)
     await by_reference(conn, references, looked)
     await in_refused(conn, [probe.written for probe in references], looked)
+    if not looked.hits and (spelling := spelling_of(search.spelt)) is not None:
+        await _by_spelling(conn, spelling, looked)
     return grouped(looked.hits, overflowing=frozenset(looked.overflowing), cut=search.cut)
+
+
+async def _by_spelling(conn: Conn, spelling: Spelling, looked: Looked) -> None:
+    ending_so = Looked()
+    await by_reference(conn, spelling.probes, ending_so)
+    for hit in ending_so.hits:
+        if any(map(spelling.is_of, (hit.ref, hit.order_ref, hit.payment_ref))):
+            looked.hits.append(msgspec.structs.replace(hit, why=Why.SPELT))
 
 
 async def _look(conn: Conn, probe: EmailProbe | PhoneProbe | MoneyProbe | NumberProbe, looked: Looked) -> None:

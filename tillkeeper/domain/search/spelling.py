@@ -1,0 +1,48 @@
+"""Recognises a reference that somebody wrote otherwise: other signs, blanks between, letters that look like digits.
+
+Such a text is looked for once nothing is found under what it says: by its digits, and among what ends so, only what is
+the same reference once both are written plainly.
+"""
+
+import re
+from typing import Final
+
+import msgspec
+
+from tillkeeper.domain.search.probes import ReferenceProbe
+
+TEXT_CHARS_MAX: Final = 80
+_SIGNS: Final = re.compile(r"[\W_]+")
+_LIKE_DIGITS: Final = str.maketrans("oil", "011")
+_ENDS_IN_DIGITS: Final = re.compile(r"[a-z0-9]{0,40}?([0-9]{4,40})", re.ASCII)
+_DIGITS: Final = re.compile(r"[0-9]{4,40}$", re.ASCII)
+
+
+class Spelling(msgspec.Struct, frozen=True, kw_only=True):
+    """A reference in letters and digits alone, and the digits that it may end with."""
+
+    plain: str
+    ends: tuple[str, ...]
+
+    @property
+    def probes(self) -> list[ReferenceProbe]:
+        """Returns what references of this spelling end with."""
+        return list(map(ReferenceProbe, self.ends))
+
+    def is_of(self, reference: str | None) -> bool:
+        """Returns True if a reference is this one, written otherwise."""
+        return reference is not None and _plain(reference) == self.plain
+
+
+def spelling_of(text: str) -> Spelling | None:
+    """Returns the reference that a text may be as a whole: letters, and digits at its end; None for anything else."""
+    plain = _plain(text[: TEXT_CHARS_MAX + 1])
+    found = _ENDS_IN_DIGITS.fullmatch(plain)
+    if found is None or len(text) > TEXT_CHARS_MAX:
+        return None
+    digits = _DIGITS.search(_SIGNS.sub("", text))  # those that were written as digits
+    return Spelling(plain=plain, ends=tuple(dict.fromkeys([found[1], *([digits[0]] if digits else [])])))
+
+
+def _plain(text: str) -> str:
+    return _SIGNS.sub("", text).casefold().translate(_LIKE_DIGITS)
