@@ -136,7 +136,7 @@ async def test_what_waits_for_a_second_person_is_found_from_the_first_page(pool,
         assert "1 proposal waits for you or another operator" in said(page)
         assert f"resolve a case about money case {case_id} mei" in said(page)
         assert f'href="/cases/{case_id}"' in page
-        assert "0 proposals wait for you" in await text_of(mei, "/proposals")
+        assert "1 proposal of yours waits for somebody else" in await text_of(mei, "/proposals")
         await pool.execute(ANOTHER, NOON)
         await pool.execute(OF_GUARD, NOON)
         page = await page_of(jun, "/proposals")
