@@ -118,8 +118,10 @@ async def test_what_comes_is_told_live_through_an_outage_until_somebody_ends_it(
         assert "the database does not answer" in await followed.said()
         await postgres_server.start()
         assert "answers again" in await followed.said()
-        await apply(pool, an_event(second=4, event_id="evt_5"))
+        async with asyncio.timeout(WITHIN_S):
+            await apply(pool, an_event(second=4, event_id="evt_5"))
         told = await followed.line()
         assert (told["event_id"], told["order_ref"]) == ("evt_5", "A1")
         followed.child.send_signal(signal.SIGINT)
-        assert await followed.child.wait() == 130
+        async with asyncio.timeout(WITHIN_S):
+            assert await followed.child.wait() == 130

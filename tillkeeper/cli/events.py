@@ -131,8 +131,8 @@ async def _follow(pool: "Pool", tail: Any, sought: "EventFilter", *, as_json: bo
     from tillkeeper.logs import one_line
     from tillkeeper.store.postgres.sqlstates import DATABASE_ERRORS, SchemaUnfit, is_passing
 
-    is_away = False
-    while True:
+    is_away, task = False, asyncio.current_task()
+    while task is None or not task.cancelling():  # an end that came while a connection broke may look like a failure
         began_s = clock.monotonic_s()
         try:
             events = await tail.next_events(pool, clock.now())
@@ -149,6 +149,7 @@ async def _follow(pool: "Pool", tail: Any, sought: "EventFilter", *, as_json: bo
         _print(list(filter(sought.admits, events)), as_json=as_json)
         if not events:
             await asyncio.sleep(max(LOOK_EVERY_S, REST * (clock.monotonic_s() - began_s)))
+    raise asyncio.CancelledError
 
 
 def _print(events: "Collection[RecordedEvent]", *, as_json: bool) -> None:
