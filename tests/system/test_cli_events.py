@@ -6,6 +6,7 @@ import signal
 import sys
 from asyncio.subprocess import PIPE
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 
 import pytest
 
@@ -95,7 +96,10 @@ class Followed:
 @asynccontextmanager
 async def following(config, *more):
     command = [sys.executable, "-m", "tillkeeper", "events", "--follow", "--json", "--config", config, *more]
-    child = await asyncio.create_subprocess_exec(*map(str, command), stdout=PIPE, stderr=PIPE, env=ENVIRON)
+    heeds_interrupts = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a shell's background jobs ignore them
+    child = await asyncio.create_subprocess_exec(
+        *map(str, command), stdout=PIPE, stderr=PIPE, env=ENVIRON, preexec_fn=heeds_interrupts
+    )
     try:
         yield Followed(child)
     finally:
