@@ -1,7 +1,9 @@
 """Reads what forms send: texts and numbers, each within its bounds."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Final
+from urllib.parse import urlencode
 
 import msgspec
 from aiohttp import web
@@ -42,6 +44,11 @@ class Form(msgspec.Struct, frozen=True, kw_only=True):
             raise web.HTTPBadRequest
         return list(dict.fromkeys(ids))
 
+    @property
+    def texts(self) -> dict[str, str]:
+        """Returns the text of each field, for who shows the form once more."""
+        return {name: self.text(name) for name in self.fields}
+
 
 async def form_of(request: web.Request) -> Form:
     """Reads a form.  Raises HTTPBadRequest for a text that no database holds, or that nobody reads."""
@@ -79,6 +86,23 @@ def number_in(text: str) -> int:
     if not text.isascii() or not text.isdecimal() or len(text) > ID_DIGITS_MAX:
         raise web.HTTPBadRequest
     return int(text)
+
+
+def moment_in(text: str) -> datetime:
+    """Reads a moment with its offset.  Raises HTTPBadRequest for anything else."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise web.HTTPBadRequest from None
+    if moment.tzinfo is None:
+        raise web.HTTPBadRequest
+    return moment
+
+
+def list_path(path: str, **filters: str) -> str:
+    """Returns the address of a list with these filters; those that are empty are left out."""
+    query = urlencode({name: value for name, value in filters.items() if value})
+    return f"{path}?{query}" if query else path
 
 
 def id_in(request: web.Request) -> int:

@@ -1,7 +1,8 @@
 """Does what a program asked for, once: in a transaction of its own, in the token's name, and noted."""
 
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 import msgspec
@@ -12,6 +13,7 @@ from tillkeeper.desk.acting import Deed
 from tillkeeper.desk.api.call import Call
 from tillkeeper.desk.json_problems import Problem
 from tillkeeper.openapi import JSON
+from tillkeeper.store.people.approvals import AlreadyProposed
 from tillkeeper.store.people.idempotency import (
     ANSWER_BYTES_MAX,
     KEY_CHARS_MAX,
@@ -55,6 +57,15 @@ async def act_once(call: Call, deed: Deed, work: Work, *, status: int = 200) -> 
         raise Problem(422, "this Idempotency-Key was sent with another request") from None
     headers = {REPEATED: "true"} if is_repeated else {}
     return web.Response(status=answer.status, body=answer.body, content_type=JSON, headers=headers)
+
+
+@contextmanager
+def told_of_proposals(remedy: str = "See /api/approvals.") -> Iterator[None]:
+    """Says that the same is proposed already."""
+    try:
+        yield
+    except AlreadyProposed:
+        raise Problem(409, "it is proposed already, and nobody has decided yet", remedy) from None
 
 
 def _key_of(call: Call) -> Key | None:

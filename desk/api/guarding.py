@@ -5,7 +5,7 @@ from typing import Final
 from aiohttp import web
 
 from tillkeeper.desk.acting import Deed
-from tillkeeper.desk.api.acting import act_once
+from tillkeeper.desk.api.acting import act_once, told_of_proposals
 from tillkeeper.desk.api.call import Call
 from tillkeeper.desk.api.reads.converting import made
 from tillkeeper.desk.api.types import guard as types
@@ -14,7 +14,6 @@ from tillkeeper.desk.json_problems import Problem
 from tillkeeper.store.apply.try_held import try_held
 from tillkeeper.store.guard.deciding import NotPaused
 from tillkeeper.store.guard.deciding_in_two import propose_decision, subject_of
-from tillkeeper.store.people.approvals import AlreadyProposed
 from tillkeeper.store.postgres.pool import Conn
 from tillkeeper.store.reports import pauses
 
@@ -55,8 +54,7 @@ async def propose(call: Call) -> web.Response:
 
     deed = Deed(what="propose about a paused account", subject=subject_of(account), why=wanted.reason)
     try:
-        return await act_once(call, deed, work, status=202)
+        with told_of_proposals():
+            return await act_once(call, deed, work, status=202)
     except NotPaused as refused:
         raise Problem(409, str(refused), "See /api/guard for those that are paused.") from None
-    except AlreadyProposed:
-        raise Problem(409, "it is proposed already, and nobody has decided yet", "See /api/approvals.") from None

@@ -2,22 +2,19 @@
 
 from typing import Any, Final
 
-import msgspec
 from aiohttp import web
 
-from tillkeeper.desk.access.identity import note_look
-from tillkeeper.desk.access.roles import role_for
 from tillkeeper.desk.context import desk_of
 from tillkeeper.desk.form import sent_fields
+from tillkeeper.desk.looking_up import allowed_of
 from tillkeeper.desk.navigation import is_open_to
 from tillkeeper.desk.paths import order_path
-from tillkeeper.desk.person import is_enough, person_of
+from tillkeeper.desk.person import person_of
 from tillkeeper.desk.render import page, shower_for
 from tillkeeper.desk.show.shower import Shower
 from tillkeeper.domain.failures import guidance_for
 from tillkeeper.domain.search.hits import WHY_WORDS, Found, Hit, HitKind
 from tillkeeper.domain.search.parsing import TEXT_CHARS_MAX, search_for
-from tillkeeper.domain.search.probes import EmailProbe, PhoneProbe, Search
 from tillkeeper.domain.statuses import Status
 from tillkeeper.gateways.failure_codes import KnownCode, meanings_of
 from tillkeeper.store.search.find import find
@@ -45,7 +42,7 @@ async def show_pasted(request: web.Request) -> web.Response:
 async def _find(request: web.Request, text: str) -> web.Response:
     desk, shower = desk_of(request), shower_for(request)
     search = search_for(text, now=shower.now, zone=shower.zone)
-    allowed = await _allowed(request, search)
+    allowed = await allowed_of(request, search)
     found = await find(desk.pool, allowed) if allowed.probes else Found(cut=allowed.cut)
     codes = [meaning for code in search.codes for meaning in meanings_of(code)][:CODES_SHOWN]
     return page(
@@ -66,18 +63,6 @@ async def _find(request: web.Request, text: str) -> web.Response:
         is_limited=allowed.probes != search.probes,
         told=lambda words: words.zh if shower.locale == "zh" else words.en,
     )
-
-
-async def _allowed(request: web.Request, search: Search) -> Search:
-    """Returns what this person may look for; who looks somebody up by contact is written down, without the contact."""
-    contacts = [probe for probe in search.probes if isinstance(probe, EmailProbe | PhoneProbe)]
-    if not contacts:
-        return search
-    person = person_of(request)
-    if person is None or not is_enough(person.role, role_for("look_up")):
-        return msgspec.structs.replace(search, probes=tuple(each for each in search.probes if each not in contacts))
-    await note_look(request, "orders by contact", subject="")
-    return search
 
 
 def _title(shower: Shower, text: str, found: Found, codes: list[KnownCode]) -> str:

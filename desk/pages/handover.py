@@ -11,7 +11,7 @@ from aiohttp import web
 
 from tillkeeper.desk.acting import Deed, act, actor
 from tillkeeper.desk.context import desk_of
-from tillkeeper.desk.form import query_of
+from tillkeeper.desk.form import moment_in, query_of
 from tillkeeper.desk.person import Role, is_enough
 from tillkeeper.desk.render import page, shower_for
 from tillkeeper.desk.show.shower import Shower
@@ -41,15 +41,7 @@ async def show(request: web.Request) -> web.Response:
 
 
 def _since_in(text: str) -> datetime | None:
-    if not text:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise web.HTTPBadRequest from None
-    if moment.tzinfo is None:
-        raise web.HTTPBadRequest
-    return moment
+    return moment_in(text) if text else None
 
 
 def _title(shower: Shower, told: dict[str, Any]) -> str:

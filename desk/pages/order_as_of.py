@@ -5,7 +5,7 @@ from datetime import datetime
 from aiohttp import web
 
 from tillkeeper.desk.context import desk_of
-from tillkeeper.desk.form import query_of
+from tillkeeper.desk.form import moment_in, query_of
 from tillkeeper.desk.paths import order_ref_in
 from tillkeeper.desk.render import page, shower_for
 from tillkeeper.desk.show.money import written
@@ -39,10 +39,7 @@ async def show(request: web.Request) -> web.Response:
 
 def _moment_in(text: str) -> datetime:
     """Reads the moment of an address.  Raises HTTPBadRequest."""
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError:
-        raise web.HTTPBadRequest from None
-    if at.tzinfo is None or not 2000 <= at.year < 2200:  # noqa: PLR2004 - what a database and every time zone can express
+    at = moment_in(text)
+    if not 2000 <= at.year < 2200:  # noqa: PLR2004 - what a database and every time zone can express
         raise web.HTTPBadRequest
     return at

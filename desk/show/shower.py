@@ -5,7 +5,7 @@ What it returns is safe to stand in a page: text of outsiders is escaped, made v
 
 import re
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -15,10 +15,9 @@ from tillkeeper.desk.person import Locale
 from tillkeeper.desk.show import money, numbers, texts, times
 from tillkeeper.desk.words import catalogue, say
 from tillkeeper.domain.masking import without_any_contacts
+from tillkeeper.domain.order.acts import hold_in
 from tillkeeper.domain.order.case_texts import NOW, state_in, subject_in
 from tillkeeper.domain.statuses import Status
-
-_HOLD: Final = re.compile(r"until (\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ): (.*)", re.DOTALL)  # domain/order/acts.py
 
 
 class Shower(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,10 +104,10 @@ class Shower(msgspec.Struct, frozen=True, kw_only=True):
 
     def own(self, text: str | None) -> Markup:
         """Writes a text that Tillkeeper made itself in the reader's language and zone, and a person's as it is."""
-        hold = _HOLD.fullmatch(text or "")
+        hold = hold_in(text or "")
         if hold is not None:
-            until = datetime.fromisoformat(hold[1])
-            return self.say("own.until", at=self.at(until), note=self.text(hold[2]))
+            until, note = hold
+            return self.say("own.until", at=self.at(until), note=self.text(note))
         key = f"own.{re.sub('[^a-z]+', '_', text or '')}"
         return self.say(key) if key in catalogue() else self.text(text)
 

@@ -23,7 +23,7 @@ ALIKE: Final = 0.85  # one typing error in seven characters
 
 def is_similar(one: str, other: str) -> bool:
     """Returns True if the two differ only in case, spaces and signs, or in a prefix or suffix."""
-    short, long = sorted((_plain(one), _plain(other)), key=len)
+    short, long = sorted((plain(one), plain(other)), key=len)
     if short == long or len(short) < PART_CHARS_MIN:
         return bool(short) and short == long
     before, after = long.removesuffix(short), long.removeprefix(short)
@@ -37,7 +37,7 @@ def _one_number(left: str, right: str) -> bool:
 
 def differs_by_a_typo(one: str, other: str) -> bool:
     """Returns True if one may be the other with a typing error, which is enough only where the amounts are the same."""
-    return SequenceMatcher(None, _plain(one), _plain(other)).ratio() >= ALIKE
+    return SequenceMatcher(None, plain(one), plain(other)).ratio() >= ALIKE
 
 
 def with_digits(reference: str) -> str:
@@ -45,7 +45,8 @@ def with_digits(reference: str) -> str:
     return _LIKE_ONE.sub("1", _LIKE_ZERO.sub("0", reference))
 
 
-def _plain(reference: str) -> str:
+def plain(reference: str) -> str:
+    """Returns a reference in letters and digits alone, without regard to case."""
     return _SIGNS.sub("", reference.casefold())
 
 

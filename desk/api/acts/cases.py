@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from aiohttp import web
 
 from tillkeeper.desk.acting import Deed, by_of
-from tillkeeper.desk.api.acting import act_once
+from tillkeeper.desk.api.acting import act_once, told_of_proposals
 from tillkeeper.desk.api.call import Call
 from tillkeeper.desk.api.reads.cases import no_such_case
 from tillkeeper.desk.api.reads.converting import made
@@ -16,7 +16,6 @@ from tillkeeper.domain.order.cases import FOLLOW_UP_MAX, BadFollowUp
 from tillkeeper.store.cases import acts
 from tillkeeper.store.cases.acts import HighestLevel, MovedOn, TakesTwo, propose_to_resolve, subject_of
 from tillkeeper.store.cases.writing import ClosedCase, NoSuchCase
-from tillkeeper.store.people.approvals import AlreadyProposed
 from tillkeeper.store.postgres.pool import Conn
 from tillkeeper.store.reports.case_list import cases_named
 from tillkeeper.store.reports.handover import hand_over
@@ -63,11 +62,8 @@ async def propose(call: Call) -> web.Response:
         return made(Approval, await propose_to_resolve(conn, call.id, by=by, now=now, **said))
 
     deed = Deed(what="propose to resolve a case", subject=subject_of(call.id), why=wanted.outcome)
-    try:
-        with told():
-            return await act_once(call, deed, work, status=202)
-    except AlreadyProposed:
-        raise Problem(409, "it is proposed already, and nobody has decided yet", "See /api/approvals.") from None
+    with told(), told_of_proposals():
+        return await act_once(call, deed, work, status=202)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from typing import Final
 from aiohttp import web
 
 from tillkeeper.desk.acting import Deed, by_of
-from tillkeeper.desk.api.acting import act_once
+from tillkeeper.desk.api.acting import act_once, told_of_proposals
 from tillkeeper.desk.api.call import Call
 from tillkeeper.desk.api.reads.converting import made
 from tillkeeper.desk.api.reads.orders import no_such_order
@@ -18,7 +18,6 @@ from tillkeeper.desk.pages.acting_on_orders.planning import HOLD_MAX
 from tillkeeper.domain.order.acts import ActRefused, Refusal, Wanted, What
 from tillkeeper.store.orders import acts, closing_in_two
 from tillkeeper.store.orders.acts import NoSuchOrder, OrderMovedOn, plan
-from tillkeeper.store.people.approvals import AlreadyProposed
 from tillkeeper.store.postgres.pool import Conn
 from tillkeeper.store.reports.order import show_in
 
@@ -71,11 +70,8 @@ async def propose_closing(call: Call) -> web.Response:
         )
 
     deed = Deed(what="propose to close an order", subject=closing_in_two.subject_of(call.order_ref), why=why)
-    try:
-        with told():
-            return await act_once(call, deed, work, status=202)
-    except AlreadyProposed:
-        raise Problem(409, "it is proposed already, and nobody has decided yet", "See /api/approvals.") from None
+    with told(), told_of_proposals():
+        return await act_once(call, deed, work, status=202)
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from aiohttp import web
 
 from tillkeeper.desk.acting import Deed, by_of
-from tillkeeper.desk.api.acting import Work, act_once
+from tillkeeper.desk.api.acting import Work, act_once, told_of_proposals
 from tillkeeper.desk.api.acts import cases, orders
 from tillkeeper.desk.api.call import Call
 from tillkeeper.desk.api.reads.converting import made
@@ -94,12 +94,9 @@ async def bind(call: Call) -> web.Response:
         return made(Approval, await approvals.propose(conn, act=binding.BINDING, subject=subject, **told))
 
     try:
-        with orders.told():
+        with orders.told(), told_of_proposals("Confirm or refuse it: /api/approvals."):
             deed = Deed(what="propose to bind", subject=subject, why=wanted.reason)
             return await act_once(call, deed, work, status=202)
-    except approvals.AlreadyProposed:
-        remedy = "Confirm or refuse it: /api/approvals."
-        raise Problem(409, "it is proposed already, and nobody has decided yet", remedy) from None
     except BindingRefused as refused:
         raise Problem(409, str(refused), "Take account and payment_ref from /api/waiting.") from None
 

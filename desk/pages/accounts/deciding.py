@@ -11,6 +11,7 @@ from tillkeeper.desk.context import desk_of
 from tillkeeper.desk.form import BadField, Form, form_of, id_in, number_in
 from tillkeeper.desk.pages.accounts.one_pause import MINUTE_S, Said, show_pause
 from tillkeeper.desk.paths import account_in, account_path
+from tillkeeper.desk.proposals import why_undecided
 from tillkeeper.desk.render import shower_for
 from tillkeeper.store.guard.deciding import DEAF_MAX_S, Decision, NotPaused
 from tillkeeper.store.guard.deciding_in_two import confirm_decision, propose_decision, refuse_decision, subject_of
@@ -20,13 +21,6 @@ from tillkeeper.store.postgres.pool import Conn
 CONFLICT: Final = 409
 BAD: Final = 400
 DIGITS_MAX: Final = 9
-# What is said of a proposal that was not made or not decided on.
-WORDS: Final = {
-    AlreadyProposed: "proposal.already",
-    NotOpen: "proposal.not_open",
-    SamePerson: "proposal.own",
-    NotPaused: "guard.moved_on",
-}
 
 
 async def propose_to_go(request: web.Request) -> web.Response:
@@ -53,7 +47,7 @@ async def refuse(request: web.Request) -> web.Response:
 
 async def _propose(request: web.Request, decision: Decision) -> web.Response:
     form = await form_of(request)
-    sent = {field: form.text(field) for field in form.fields}
+    sent = form.texts
     try:
         why = form.needed("reason", "guard.needs_reason")
         deaf_s = _deaf_s(request, form) if decision == "go" else 0
@@ -88,14 +82,17 @@ async def _do(
     sent: dict[str, str] | None = None,
 ) -> web.Response:
     """Does it and shows the pause; where it cannot be done, the pause as it is now says why."""
-    account = account_in(request)
+    account, shower = account_in(request), shower_for(request)
 
     async def bound(conn: Conn) -> None:
         await work(conn, account, by=actor(request).name, now=desk_of(request).now())
 
     try:
         await act(request, Deed(what=what, subject=subject_of(account), why=why), bound)
-    except (AlreadyProposed, NotOpen, SamePerson, NotPaused) as refused:
-        message = shower_for(request).say(WORDS[type(refused)])
-        return await show_pause(request, Said(message=message, open_form=open_form, sent=sent or {}, status=CONFLICT))
-    raise web.HTTPSeeOther(account_path(account, "pause"))
+    except NotPaused:
+        message = shower.say("guard.moved_on")
+    except (AlreadyProposed, NotOpen, SamePerson) as refused:
+        message = why_undecided(shower, refused)
+    else:
+        raise web.HTTPSeeOther(account_path(account, "pause"))
+    return await show_pause(request, Said(message=message, open_form=open_form, sent=sent or {}, status=CONFLICT))

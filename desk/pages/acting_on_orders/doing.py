@@ -19,6 +19,7 @@ from tillkeeper.desk.pages.acting_on_orders.planning import (
     why_not,
 )
 from tillkeeper.desk.paths import order_path, order_ref_in
+from tillkeeper.desk.proposals import why_undecided
 from tillkeeper.desk.render import shower_for
 from tillkeeper.desk.show.shower import Shower
 from tillkeeper.domain.order.acts import ActRefused, Refusal, Wanted, What
@@ -37,12 +38,6 @@ DEEDS: Final = {
     What.ASK: "ask the gateways",
     What.REMIND: "remind a payer",
     What.CLAIM: "open a case of who says they paid",
-}
-# What is said of a proposal that was not made or not decided on.
-WORDS: Final = {
-    AlreadyProposed: "proposal.already",
-    NotOpen: "proposal.not_open",
-    SamePerson: "proposal.own",
 }
 Work = Callable[..., Awaitable[object]]
 
@@ -131,14 +126,14 @@ async def _do(
         is_in_doubt = refused.why is Refusal.IN_DOUBT
         message = shower.say("doing.more_doubts") if is_in_doubt else why_not(shower, refused)
     except (AlreadyProposed, NotOpen, SamePerson) as refused:
-        message = shower.say(WORDS[type(refused)])
+        message = why_undecided(shower, refused)
     else:
         raise web.HTTPSeeOther(_next_page(order_ref, form, is_proposal=what_is_noted is not None))
     return await _refused(request, what, form, message, CONFLICT)
 
 
 async def _refused(request: web.Request, what: What, form: Form, message: str, status: int) -> web.Response:
-    sent = {field: form.text(field) for field in form.fields}
+    sent = form.texts
     return await show_plan(request, what, Said(message=message, sent=sent, status=status))
 
 

@@ -122,7 +122,7 @@ async def _act(request: web.Request, name: str, wanted: Callable[[web.Request, F
         message, status = why_not(shower, refused), CONFLICT
     else:
         raise web.HTTPSeeOther(f"{CASES}/{case_id}")
-    sent = {field: form.text(field) for field in form.fields}
+    sent = form.texts
     return await show_case(request, case_id, Said(message=message, open_form=name, sent=sent, status=status))
 
 

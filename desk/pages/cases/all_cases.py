@@ -2,14 +2,13 @@
 
 from datetime import datetime, timedelta
 from typing import Any, Final
-from urllib.parse import urlencode
 
 import msgspec
 from aiohttp import web
 
 from tillkeeper.desk.acting import actor
 from tillkeeper.desk.context import desk_of
-from tillkeeper.desk.form import Form, number_in, query_of
+from tillkeeper.desk.form import Form, list_path, moment_in, number_in, query_of
 from tillkeeper.desk.person import Role, is_enough
 from tillkeeper.desk.render import page, shower_for
 from tillkeeper.desk.show.shower import Shower
@@ -97,12 +96,11 @@ def _place(form: Form) -> Place | None:
         return None
     try:
         closed, level, at, number = text.split("~")
-        opened_at = datetime.fromisoformat(at)
     except ValueError:
         raise web.HTTPBadRequest from None
-    if opened_at.tzinfo is None or (size := number_in(level)) > LEVEL_MAX:
+    if (size := number_in(level)) > LEVEL_MAX:
         raise web.HTTPBadRequest
-    return Place(is_closed=closed == "1", level=size, opened_at=opened_at, id=number_in(number))
+    return Place(is_closed=closed == "1", level=size, opened_at=moment_in(at), id=number_in(number))
 
 
 def _written(case: dict[str, Any]) -> str:
@@ -116,9 +114,7 @@ FILTERS: Final = ("owner", "due", "kind", "level", "account", "closed")
 
 def _path(form: Form, **changes: str) -> str:
     """Returns the address of the list with these filters."""
-    wanted = {name: form.text(name) for name in FILTERS} | changes
-    query = urlencode({name: value for name, value in wanted.items() if value})
-    return f"{CASES}?{query}" if query else CASES
+    return list_path(CASES, **({name: form.text(name) for name in FILTERS} | changes))
 
 
 class Tab(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,7 +2,6 @@
 
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Final
 
 from aiohttp import web
 
@@ -12,6 +11,7 @@ from tillkeeper.desk.form import BadField, form_of, id_in, number_in
 from tillkeeper.desk.pages.cases.acts import BAD, CONFLICT, why_not
 from tillkeeper.desk.pages.cases.all_cases import CASES
 from tillkeeper.desk.pages.cases.one_case import Said, show_case
+from tillkeeper.desk.proposals import why_undecided
 from tillkeeper.desk.render import shower_for
 from tillkeeper.store.cases.acts import (
     MovedOn,
@@ -24,18 +24,11 @@ from tillkeeper.store.cases.writing import ClosedCase, NoSuchCase
 from tillkeeper.store.people.approvals import AlreadyProposed, NotOpen, SamePerson
 from tillkeeper.store.postgres.pool import Conn
 
-# What is said of a proposal that was not made or not decided on.
-WORDS: Final = {
-    AlreadyProposed: "proposal.already",
-    NotOpen: "proposal.not_open",
-    SamePerson: "proposal.own",
-}
-
 
 async def propose(request: web.Request) -> web.Response:
     """Answers POST /cases/{id}/resolve/propose."""
     form = await form_of(request)
-    sent = {field: form.text(field) for field in form.fields}
+    sent = form.texts
     try:
         outcome = form.needed("outcome", "cases.needs_outcome")
     except BadField as bad:
@@ -81,7 +74,7 @@ async def _do(
     except NoSuchCase:
         raise web.HTTPNotFound from None
     except (AlreadyProposed, NotOpen, SamePerson) as refused:
-        message = shower.say(WORDS[type(refused)])
+        message = why_undecided(shower, refused)
     except (MovedOn, ClosedCase) as refused:
         message = why_not(shower, refused)
     else:

@@ -63,7 +63,7 @@ async def _show_plan(request: web.Request, form: Form, *, message: str | None = 
         left_out=[case for case in cases if case not in possible],
         by_two=any(case["kind"] in RESOLVED_BY_TWO for case in cases) and name == "resolve",
         message=message,
-        sent={field: form.text(field) for field in form.fields},
+        sent=form.texts,
     )
 
 

@@ -11,6 +11,7 @@ from tillkeeper.desk.form import BadField, form_of, id_in
 from tillkeeper.desk.pages.claim.binding import BINDING, propose_to_bind
 from tillkeeper.desk.pages.claim.one_claim import show_claim
 from tillkeeper.desk.paths import order_path, order_ref_in
+from tillkeeper.desk.proposals import why_undecided
 from tillkeeper.desk.render import shower_for
 from tillkeeper.domain.order.acts import ActRefused
 from tillkeeper.store.apply.bind_waiting import BindingRefused, bind_as_approved
@@ -48,8 +49,8 @@ async def propose_binding(request: web.Request) -> web.Response:
         await propose_to_bind(request, **money, order_ref=order_ref, why=why)
     except NoSuchOrder:
         raise web.HTTPNotFound from None
-    except AlreadyProposed:
-        message = shower.say("proposal.already")
+    except AlreadyProposed as refused:
+        message = why_undecided(shower, refused)
     except BindingRefused as refused:
         message = shower.say("claim.not_bound", why=shower.cut(str(refused)))
     else:
@@ -63,10 +64,8 @@ async def confirm_binding(request: web.Request) -> web.Response:
     work = partial(_confirm, request=request, approval_id=id_in(request))
     try:
         await act(request, Deed(what="confirm a binding", subject=f"order {order_ref}"), work)
-    except SamePerson:
-        message = shower.say("proposal.own")
-    except NotOpen:
-        message = shower.say("proposal.not_open")
+    except (NotOpen, SamePerson) as refused:
+        message = why_undecided(shower, refused)
     except (BindingRefused, NoSuchOrder) as refused:
         message = shower.say("claim.not_bound", why=shower.cut(str(refused)))
     else:
@@ -94,7 +93,7 @@ async def refuse_binding(request: web.Request) -> web.Response:
 
     try:
         await act(request, Deed(what="refuse a binding", subject=f"order {order_ref}"), work)
-    except NotOpen:
-        message = shower_for(request).say("proposal.not_open")
+    except NotOpen as refused:
+        message = why_undecided(shower_for(request), refused)
         return await show_claim(request, order_ref, message=message, status=CONFLICT)
     raise web.HTTPSeeOther(order_path(order_ref, "claim"))

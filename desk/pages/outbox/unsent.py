@@ -1,15 +1,13 @@
 """The list of notices that are not sent: dead ones first, then those that are to be sent."""
 
 from collections.abc import Iterable
-from datetime import datetime
 from typing import Any, Final, TypeAlias
-from urllib.parse import urlencode
 
 from aiohttp import web
 
 from tillkeeper.desk.acting import actor
 from tillkeeper.desk.context import desk_of
-from tillkeeper.desk.form import Form, query_of
+from tillkeeper.desk.form import Form, list_path, moment_in, query_of
 from tillkeeper.desk.person import Role, is_enough
 from tillkeeper.desk.render import page, shower_for
 from tillkeeper.desk.show.shower import Shower
@@ -86,9 +84,7 @@ def _tabs(counts: list[Counted], state: Unsent, audience: str | None) -> list[Cu
 
 
 def _address(state: Unsent, audience: str | None, after: str = "") -> str:
-    told = {"state": "" if state == "dead" else state, "audience": audience or "", "after": after}
-    query = urlencode({name: value for name, value in told.items() if value})
-    return f"{OUTBOX}?{query}" if query else OUTBOX
+    return list_path(OUTBOX, state="" if state == "dead" else state, audience=audience or "", after=after)
 
 
 def _place(form: Form) -> Place | None:
@@ -97,13 +93,7 @@ def _place(form: Form) -> Place | None:
     if not text:
         return None
     at, _, key = text.partition("~")
-    try:
-        moment = datetime.fromisoformat(at)
-    except ValueError:
-        raise web.HTTPBadRequest from None
-    if moment.tzinfo is None:
-        raise web.HTTPBadRequest
-    return Place(at=moment, key=key)
+    return Place(at=moment_in(at), key=key)
 
 
 def _written(notice: dict[str, Any]) -> str:

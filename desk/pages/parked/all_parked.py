@@ -3,13 +3,12 @@
 from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any, Final
-from urllib.parse import urlencode
 
 from aiohttp import web
 
 from tillkeeper.desk.acting import actor
 from tillkeeper.desk.context import desk_of
-from tillkeeper.desk.form import Form, number_in, query_of
+from tillkeeper.desk.form import Form, list_path, number_in, query_of
 from tillkeeper.desk.person import Role, is_enough
 from tillkeeper.desk.render import page, shower_for
 from tillkeeper.desk.show.shower import Shower
@@ -79,6 +78,4 @@ def _lead(shower: Shower, counts: list[dict[str, Any]]) -> str:
 
 
 def _path(form: Form, **changes: str) -> str:
-    wanted = {name: form.text(name) for name in FILTERS} | changes
-    query = urlencode({name: value for name, value in wanted.items() if value})
-    return f"{PARKED}?{query}" if query else PARKED
+    return list_path(PARKED, **({name: form.text(name) for name in FILTERS} | changes))

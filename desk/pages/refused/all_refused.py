@@ -1,13 +1,12 @@
 """The list of refused deliveries: how many for which finding of which account, and each by itself."""
 
 from typing import Final
-from urllib.parse import urlencode
 
 from aiohttp import web
 
 from tillkeeper.desk.acting import actor
 from tillkeeper.desk.context import desk_of
-from tillkeeper.desk.form import Form, number_in, query_of
+from tillkeeper.desk.form import Form, list_path, number_in, query_of
 from tillkeeper.desk.person import Role, is_enough
 from tillkeeper.desk.render import page, shower_for
 from tillkeeper.desk.show.shower import Shower
@@ -55,6 +54,4 @@ def _title(shower: Shower, tallied: list[Tallied]) -> str:
 
 
 def _path(form: Form, **changes: str) -> str:
-    wanted = {name: form.text(name) for name in ("account", "finding")} | changes
-    query = urlencode({name: value for name, value in wanted.items() if value})
-    return f"{REFUSED}?{query}" if query else REFUSED
+    return list_path(REFUSED, **({name: form.text(name) for name in ("account", "finding")} | changes))

@@ -8,7 +8,7 @@ import msgspec
 from aiohttp import web
 
 from tillkeeper.desk.context import desk_of
-from tillkeeper.desk.form import Form, number_in, query_of
+from tillkeeper.desk.form import Form, list_path, moment_in, number_in, query_of
 from tillkeeper.desk.render import page, shower_for
 from tillkeeper.desk.show.shower import Shower
 from tillkeeper.domain.likely_orders import LIKENESS_WORDS
@@ -111,9 +111,7 @@ def _tone(waits: Waits, now: datetime) -> str:
 
 
 def _path(form: Form, **changes: str) -> str:
-    wanted = {name: form.text(name) for name in FILTERS} | changes
-    query = urlencode({name: value for name, value in wanted.items() if value})
-    return f"{WAITING}?{query}" if query else WAITING
+    return list_path(WAITING, **({name: form.text(name) for name in FILTERS} | changes))
 
 
 def _place(form: Form) -> Place | None:
@@ -122,13 +120,7 @@ def _place(form: Form) -> Place | None:
     if not text:
         return None
     at, _, seq = text.partition("~")
-    try:
-        moment = datetime.fromisoformat(at)
-    except ValueError:
-        raise web.HTTPBadRequest from None
-    if moment.tzinfo is None:
-        raise web.HTTPBadRequest
-    return Place(at=moment, seq=number_in(seq))
+    return Place(at=moment_in(at), seq=number_in(seq))
 
 
 def _written(place: Place) -> str:

@@ -11,6 +11,7 @@ from tillkeeper.desk.form import BadField, Form, form_of, query_of
 from tillkeeper.desk.pages.claim.binding import BINDING, propose_to_bind, subject_of
 from tillkeeper.desk.pages.waiting.all_waiting import payment_path
 from tillkeeper.desk.person import is_enough
+from tillkeeper.desk.proposals import why_undecided
 from tillkeeper.desk.render import page, shower_for
 from tillkeeper.domain.likely_orders import LIKENESS_WORDS
 from tillkeeper.store.apply.bind_waiting import BindingRefused
@@ -47,7 +48,7 @@ async def _show(request: web.Request, form: Form, *, message: str | None = None,
         may_bind=is_enough(person.role, role_for("bind")),
         name=person.name,
         message=message,
-        sent={field: form.text(field) for field in form.fields},
+        sent=form.texts,
     )
 
 
@@ -67,6 +68,6 @@ async def propose(request: web.Request) -> web.Response:
         )
     except BindingRefused:
         return await _show(request, form, status=CONFLICT)  # it says that the payment does not wait
-    except AlreadyProposed:
-        return await _show(request, form, message=shower.say("proposal.already"), status=CONFLICT)
+    except AlreadyProposed as refused:
+        return await _show(request, form, message=why_undecided(shower, refused), status=CONFLICT)
     raise web.HTTPSeeOther(payment_path(account, payment_ref))

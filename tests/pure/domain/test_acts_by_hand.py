@@ -8,7 +8,7 @@ import pytest
 from tests.pure.domain.factories import MINUTE, NOON, POLICY, an_event, an_order
 from tests.pure.domain.test_decisions import with_facts
 from tillkeeper.domain.events import Kind
-from tillkeeper.domain.order.acts import ActRefused, Refusal, Wanted, What, decide
+from tillkeeper.domain.order.acts import ActRefused, Refusal, Wanted, What, decide, hold, hold_in
 from tillkeeper.domain.order.case_kinds import CaseKind
 from tillkeeper.domain.order.cases import KnownCase
 from tillkeeper.domain.order.changes import Act
@@ -129,3 +129,10 @@ def test_two_people_close_an_order_despite_what_they_know_of_and_nothing_else():
     with pytest.raises(ActRefused, match="payment p9 at a waits for an order 'A-1'") as told:
         close(nearby=[waits])
     assert told.value.doubts == (waits,)
+
+
+def test_the_note_of_a_hold_is_read_as_it_was_written():
+    changes = hold(an_order(), until=NOON + timedelta(hours=2), by="mei", note="until then: he pays\n", now=NOON)
+    [act] = changes.acts
+    assert hold_in(act.note) == (NOON + timedelta(hours=2), "until then: he pays\n")
+    assert hold_in("until then: he pays") is None

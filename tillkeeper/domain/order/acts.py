@@ -3,6 +3,7 @@
 Each but the last is an act in the order's history; a case has a history of its own.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -85,7 +86,7 @@ def hold(order: OrderState, *, until: datetime, by: str, note: str, now: datetim
     """Puts the order on hold until then: the sweep skips it, but events are applied.  Raises ActRefused."""
     changes = _begin(order)
     changes.set(held_until=until, due_at=until)
-    _say(changes, ActKind.HOLD, by, f"until {until.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z: {note}", now)
+    _say(changes, ActKind.HOLD, by, _hold_note(until, note), now)
     return changes
 
 
@@ -190,6 +191,19 @@ def _refuse_held(order: OrderState, now: datetime) -> None:
     if order.held_until is not None and order.is_held(now):
         text = f"it is held until {order.held_until:%Y-%m-%d %H:%M:%S}Z; release it first"
         raise ActRefused(text, why=Refusal.HELD, at=order.held_until)
+
+
+_HOLD_NOTE: Final = re.compile(r"until (\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ): (.*)", re.DOTALL)
+
+
+def _hold_note(until: datetime, note: str) -> str:
+    return f"until {until.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z: {note}"
+
+
+def hold_in(note: str) -> tuple[datetime, str] | None:
+    """Reads until when and why out of the note of a hold; None for any other text."""
+    found = _HOLD_NOTE.fullmatch(note)
+    return None if found is None else (datetime.fromisoformat(found[1]), found[2])
 
 
 def _say(changes: Changes, what: ActKind, by: str, note: str, now: datetime) -> None:

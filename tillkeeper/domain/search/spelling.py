@@ -10,9 +10,9 @@ from typing import Final
 import msgspec
 
 from tillkeeper.domain.search.probes import ReferenceProbe
+from tillkeeper.domain.similar_references import plain
 
 TEXT_CHARS_MAX: Final = 80
-_SIGNS: Final = re.compile(r"[\W_]+")
 _LIKE_DIGITS: Final = str.maketrans("oil", "011")
 _ENDS_IN_DIGITS: Final = re.compile(r"[a-z0-9]{0,40}?([0-9]{4,40})", re.ASCII)
 _DIGITS: Final = re.compile(r"[0-9]{4,40}$", re.ASCII)
@@ -36,13 +36,13 @@ class Spelling(msgspec.Struct, frozen=True, kw_only=True):
 
 def spelling_of(text: str) -> Spelling | None:
     """Returns the reference that a text may be as a whole: letters, and digits at its end; None for anything else."""
-    plain = _plain(text[: TEXT_CHARS_MAX + 1])
-    found = _ENDS_IN_DIGITS.fullmatch(plain)
+    written = _plain(text[: TEXT_CHARS_MAX + 1])
+    found = _ENDS_IN_DIGITS.fullmatch(written)
     if found is None or len(text) > TEXT_CHARS_MAX:
         return None
-    digits = _DIGITS.search(_SIGNS.sub("", text))  # those that were written as digits
-    return Spelling(plain=plain, ends=tuple(dict.fromkeys([found[1], *([digits[0]] if digits else [])])))
+    digits = _DIGITS.search(plain(text))  # those that were written as digits
+    return Spelling(plain=written, ends=tuple(dict.fromkeys([found[1], *([digits[0]] if digits else [])])))
 
 
 def _plain(text: str) -> str:
-    return _SIGNS.sub("", text).casefold().translate(_LIKE_DIGITS)
+    return plain(text).translate(_LIKE_DIGITS)

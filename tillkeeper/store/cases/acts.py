@@ -11,7 +11,7 @@ from tillkeeper.domain.order.cases import RESOLVED_BY_TWO, refuse_bad_follow_up
 from tillkeeper.domain.topics import CaseTopic
 from tillkeeper.store.cases.writing import TILLKEEPER, ClosedCase, NoSuchCase, case_in, notify, write_entries
 from tillkeeper.store.due_orders import set_due_by
-from tillkeeper.store.people.approvals import Approval, NotOpen, confirm, open_approval, propose, refuse
+from tillkeeper.store.people.approvals import Approval, confirm, open_approval, open_number, propose, refuse
 from tillkeeper.store.postgres.pool import Conn
 
 
@@ -220,7 +220,4 @@ async def refuse_resolution(
 
 
 async def _proposed(conn: Conn, case_id: int, approval_id: int | None, now: datetime) -> int:
-    found = await proposal_to_resolve(conn, case_id, now=now)
-    if found is None or approval_id not in (None, found.id):
-        raise NotOpen
-    return found.id
+    return await open_number(conn, approval_id, act=RESOLVING, subject=subject_of(case_id), now=now)

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Final
 
 from tillkeeper.store.guard.deciding import Decision, NotPaused, decide
-from tillkeeper.store.people.approvals import Approval, NotOpen, confirm, open_approval, propose, refuse
+from tillkeeper.store.people.approvals import Approval, confirm, open_approval, open_number, propose, refuse
 from tillkeeper.store.postgres.pool import Conn
 
 DECIDING: Final = "decide about a paused account"  # the act that a second person confirms
@@ -73,8 +73,4 @@ async def refuse_decision(conn: Conn, account: str, approval_id: int, *, by: str
 
 
 async def _proposed(conn: Conn, account: str, approval_id: int, now: datetime) -> int:
-    """Returns the number again if it is that of the open proposal about this account."""
-    found = await proposal_about(conn, account, now=now)
-    if found is None or found.id != approval_id:
-        raise NotOpen
-    return found.id
+    return await open_number(conn, approval_id, act=DECIDING, subject=subject_of(account), now=now)

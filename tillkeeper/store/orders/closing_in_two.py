@@ -8,7 +8,7 @@ from typing import Final
 
 from tillkeeper.domain.order.acts import Refusal, Wanted, What
 from tillkeeper.store.orders.acts import OrderMovedOn, Seen, carry_out, plan
-from tillkeeper.store.people.approvals import Approval, NotOpen, confirm, open_approval, propose, refuse
+from tillkeeper.store.people.approvals import Approval, confirm, open_approval, open_number, propose, refuse
 from tillkeeper.store.postgres.pool import Conn
 
 CLOSING: Final = "close an order in doubt"  # the act that a second person confirms
@@ -57,8 +57,4 @@ async def refuse_closing(conn: Conn, order_ref: str, approval_id: int, *, by: st
 
 
 async def _proposed(conn: Conn, order_ref: str, approval_id: int, now: datetime) -> int:
-    """Returns the number again if it is that of the open proposal about this order."""
-    found = await proposal_to_close(conn, order_ref, now=now)
-    if found is None or found.id != approval_id:
-        raise NotOpen
-    return found.id
+    return await open_number(conn, approval_id, act=CLOSING, subject=subject_of(order_ref), now=now)

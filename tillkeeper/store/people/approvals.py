@@ -122,6 +122,14 @@ async def open_approval(conn: Conn, *, act: str, subject: str, now: datetime) ->
     return None if row is None else _approval(row)
 
 
+async def open_number(conn: Conn, approval_id: int | None, *, act: str, subject: str, now: datetime) -> int:
+    """Returns the number of what waits about this subject, which must be the one named, if any.  Raises NotOpen."""
+    found = await open_approval(conn, act=act, subject=subject, now=now)
+    if found is None or approval_id not in {None, found.id}:
+        raise NotOpen
+    return found.id
+
+
 async def _open(conn: Conn, approval_id: int, now: datetime) -> Approval:
     row = await conn.fetchrow(LOCK, approval_id, now)
     if row is None:
