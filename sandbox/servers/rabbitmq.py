@@ -11,6 +11,7 @@ from typing import Final, Self
 
 import aio_pika
 import aiormq
+from yarl import URL
 
 from tillkeeper.sandbox.servers.child import Child, ServerFailed, free_ports, new_directory
 
@@ -203,13 +204,15 @@ class RabbitMQ:
         return str(scripts / name)
 
     async def _answers(self) -> bool:
+        connection = aio_pika.Connection(URL(self.url))
         try:
             _, writer = await asyncio.open_connection("127.0.0.1", self.port)  # for aiormq logs each refusal
             writer.close()
-            connection = await aio_pika.connect(self.url, timeout=5)
+            await connection.connect(timeout=5)
         except (OSError, TimeoutError, aiormq.exceptions.AMQPError):
             return False
-        await connection.close()
+        finally:
+            await connection.close()  # one that never connected, too: it would close itself when collected
         return True
 
 

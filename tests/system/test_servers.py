@@ -11,6 +11,7 @@ from pathlib import Path
 import aio_pika
 import asyncpg
 import pytest
+from yarl import URL
 
 from tillkeeper.sandbox.servers import Postgres
 
@@ -101,8 +102,10 @@ async def test_rabbitmq_keeps_a_confirmed_message_over_kill_and_restart(rabbitmq
 @pytest.mark.rabbitmq
 async def test_a_paused_rabbitmq_answers_nobody_until_it_is_resumed(rabbitmq, broker_url):
     rabbitmq.pause()
+    refused = aio_pika.Connection(URL(broker_url))
     with pytest.raises(TimeoutError):
-        await aio_pika.connect(broker_url, timeout=0.3)
+        await refused.connect(timeout=0.3)
+    await refused.close()  # or it would close itself when collected, in another test's loop
     rabbitmq.resume()
     connection = await aio_pika.connect(broker_url, timeout=120)
     await connection.close()

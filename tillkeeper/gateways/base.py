@@ -26,6 +26,7 @@ from tillkeeper.gateways.messages import (
     Token,
     Verified,
 )
+from tillkeeper.gateways.statement_form import StatementForm
 
 
 class Gateway(Protocol):
@@ -41,6 +42,7 @@ class Gateway(Protocol):
         False  # an order reference names one payment at most, so that a query by it covers the payment
     )
     refunds_in_payments: ClassVar[bool] = False  # a refund is only found by its payment's reference
+    statement_forms: ClassVar[tuple[type[StatementForm], ...]] = ()
     keeps_keys: ClassVar[bool] = False  # whether `read_key` can read stored content again after a restart
     account: str
     live: bool | None = None  # whether the account moves real money, where the settings say so
