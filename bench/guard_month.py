@@ -18,8 +18,19 @@ from typing import Annotated, Final
 import msgspec
 import typer
 
-from tillkeeper.domain.batch import Item
-from tillkeeper.domain.guard import RULES, USUAL, WINDOW, Counts, Finding, Rule, Rules, Sign, judge, shown_by
+from tillkeeper.domain.batch import BatchItem
+from tillkeeper.domain.guard import (
+    RULES,
+    USUAL,
+    WINDOW,
+    GuardSign,
+    OrderCounts,
+    PauseReason,
+    Rule,
+    Rules,
+    judge,
+    shown_by,
+)
 from tillkeeper.domain.order.facts import OrderFacts
 from tillkeeper.domain.order.receiving import receive
 from tillkeeper.domain.order.registration import Order
@@ -53,7 +64,7 @@ SUBSCRIPTIONS: Final = (4, 0.5, 0.25)  # day, part of a day's orders, declined
 SECOND_ATTEMPTS: Final = (1, 0.1, 0.8)
 RUN_MIN: Final = 10  # a run is over in ten minutes
 SHOPS: Final = (("40 orders a day", "stripe", 40), ("1,000", "alipay", 1_000), ("5,000", "stripe", 5_000))
-SIGNS: Final = ("paid", *map(str, Sign))
+SIGNS: Final = ("paid", *map(str, GuardSign))
 Shown = tuple[str | None, ...]  # what each of a story's events shows
 
 
@@ -101,7 +112,7 @@ def shown_by_template(gateway: str) -> dict[str, Shown]:
             if told.event_type not in WITHOUT_WEBHOOK:
                 headers, body = signer.sign(story, told, now=told.at, again=0)
                 request = Request({name.lower(): [value] for name, value in headers.items()}, body)
-                items = [Item(event=event) for event in reads.parse(reads.verify(request, told.at))]
+                items = [BatchItem(event=event) for event in reads.parse(reads.verify(request, told.at))]
                 change = receive(state, items, policy=Policy(), now=told.at)
                 sign = shown_by(change) if change.has_moved else None
                 state = msgspec.structs.replace(change.after, stored=change.after.summary)
@@ -219,15 +230,15 @@ def watch(shop: Shop, rules: Rules) -> Alarms:
 
 def look(
     minute: int, total: Counter[str], rules: Rules, *, usual: Mapping[int, Counter[str]], open_orders: int
-) -> Finding | None:
+) -> PauseReason | None:
     """Has the rules look at one window."""
-    counts = Counts(**{sign: total[sign] for sign in SIGNS})
+    counts = OrderCounts(**{sign: total[sign] for sign in SIGNS})
     if judge(counts, rules) is None:
         return None
     hours, most = USUAL // timedelta(hours=1), Counter[str]()
     for hour in range(minute // 60 - hours, minute // 60):
         most |= usual.get(hour, Counter())
-    usual_most = Counts(**{sign: most[sign] for sign in SIGNS})
+    usual_most = OrderCounts(**{sign: most[sign] for sign in SIGNS})
     return judge(counts, rules, usual_most=usual_most, open_orders=open_orders)
 
 
@@ -258,7 +269,7 @@ def print_thresholds(shops: Mapping[str, Shop]) -> None:
         for share in (0.25, 0.5, 0.75):
             for open_share in (0.0, 0.1):
                 rule = Rule(least=least, share=share, open_share=open_share)
-                found = [watch(shop, {Sign.FAILED: rule}).paused[Sign.FAILED, 0] for shop in shops.values()]
+                found = [watch(shop, {GuardSign.FAILED: rule}).paused[GuardSign.FAILED, 0] for shop in shops.values()]
                 numbers = " ".join(f"{number:>16}" for number in found)
                 print(f"{least:<18} {share:>6.0%} {open_share:>6.0%} {numbers}")
 

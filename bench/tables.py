@@ -17,7 +17,7 @@ from tillkeeper.logs import set_up_logging
 from tillkeeper.sandbox.scenarios.asking_to_pay import payer_of
 from tillkeeper.sandbox.scenarios.delivery_faults import DeliveryCounts, DeliveryFaults, arrivals
 from tillkeeper.sandbox.scenarios.lossy_day import DOUBLED, EXPIRES_AFTER, LATE, LOST
-from tillkeeper.sandbox.scenarios.run import BEGINS_AT, Progress, ScenarioOptions, open_system, simulate_gateways
+from tillkeeper.sandbox.scenarios.run import BEGINS_AT, ProgressLine, ScenarioOptions, open_system, simulate_gateways
 from tillkeeper.sandbox.scenarios.simulation import MerchantOptions, Simulation
 from tillkeeper.sandbox.scenarios.templates import DAY_TEMPLATES
 from tillkeeper.sandbox.servers import Postgres
@@ -84,7 +84,7 @@ async def _played(options: ScenarioOptions, ends_at: datetime) -> tuple[list[Gro
         )
         async with system.pool.acquire() as conn:
             empty = {each.table: each.size_bytes for each in await _grown(conn)}
-        await day.run(until=ends_at, show=Progress(lambda line: print(line, flush=True), "day"))
+        await day.run(until=ends_at, show=ProgressLine(lambda line: print(line, flush=True), "day"))
         async with system.pool.acquire() as conn:
             grown, body_bytes = await _grown(conn), await conn.fetchval(BODIES)
     # Less what an empty table takes, which is some pages, and those of each of its parts.

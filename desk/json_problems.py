@@ -107,7 +107,7 @@ class ProblemBody(msgspec.Struct, frozen=True, kw_only=True):
     remedy: Annotated[str, Meta(description="What would be right.")]
 
 
-class Problem(Exception):
+class ApiProblem(Exception):
     """A request cannot be answered: what was wrong, and what would be right."""
 
     def __init__(
@@ -126,7 +126,7 @@ def is_api(request: web.Request) -> bool:
     return request.path.startswith(f"{API}/") and request.path != f"{API}/docs"
 
 
-def body_of(problem: Problem) -> ProblemBody:
+def body_of(problem: ApiProblem) -> ProblemBody:
     """Returns the body that tells of a problem."""
     kind = problem.kind
     return ProblemBody(
@@ -138,7 +138,7 @@ def body_of(problem: Problem) -> ProblemBody:
     )
 
 
-def problem_response(problem: Problem) -> web.Response:
+def problem_response(problem: ApiProblem) -> web.Response:
     """Builds the answer that tells of a problem."""
     body = msgspec.json.encode(body_of(problem))
     response = web.Response(status=problem.kind.status, body=body, content_type=PROBLEM_JSON)
@@ -151,13 +151,13 @@ def problem_response(problem: Problem) -> web.Response:
     return response
 
 
-def problem_of(error: web.HTTPException) -> Problem:
+def problem_of(error: web.HTTPException) -> ApiProblem:
     """Returns the problem that an error of the framework's is; also of one that has no kind of its own."""
     known = KIND.get(error.status, KIND[web.HTTPBadRequest.status_code])
     details = {404: "nothing is at this address", 413: "the body is larger than 65,536 bytes"}
     if not isinstance(error, web.HTTPMethodNotAllowed):
-        return Problem(known.status, details.get(error.status, known.title))
+        return ApiProblem(known.status, details.get(error.status, known.title))
     allowed = tuple(sorted(error.allowed_methods))
-    problem = Problem(known.status, f"the path takes {', '.join(allowed)}")
+    problem = ApiProblem(known.status, f"the path takes {', '.join(allowed)}")
     problem.allowed = allowed
     return problem

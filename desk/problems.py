@@ -8,7 +8,7 @@ from typing import Final
 import structlog
 from aiohttp import web
 
-from tillkeeper.desk.json_problems import RETRY_AFTER_S, Problem, is_api, problem_of, problem_response
+from tillkeeper.desk.json_problems import RETRY_AFTER_S, ApiProblem, is_api, problem_of, problem_response
 from tillkeeper.desk.render import page
 from tillkeeper.desk.route import name_of_route, route_of
 from tillkeeper.store.postgres.sqlstates import DATABASE_ERRORS
@@ -49,13 +49,15 @@ async def _answer_program(
     try:
         async with asyncio.timeout(ANSWER_S):
             return await handler(request)
-    except Problem as problem:
+    except ApiProblem as problem:
         return problem_response(problem)
     except web.HTTPException as error:
         return problem_response(problem_of(error))
     except DATABASE_ERRORS as error:
         log.warning("desk_without_database", error=repr(error))
-        return problem_response(Problem(503, "the database does not answer, or is busy", retry_after_s=RETRY_AFTER_S))
+        return problem_response(
+            ApiProblem(503, "the database does not answer, or is busy", retry_after_s=RETRY_AFTER_S)
+        )
     except Exception:
         log.exception("desk_failed", route=name_of_route(request))
-        return problem_response(Problem(500, "the request met an error that nobody foresaw"))
+        return problem_response(ApiProblem(500, "the request met an error that nobody foresaw"))

@@ -7,17 +7,17 @@ from typing import Final
 from markupsafe import Markup
 
 from tillkeeper.desk.show.shower import Shower
-from tillkeeper.store.people.approvals import AlreadyProposed, NotOpen, SamePerson
+from tillkeeper.store.people.approvals import AlreadyProposed, ProposalNotOpen, SamePerson
 
 _WORDS: Final[Mapping[type[Exception], str]] = MappingProxyType(
     {
         AlreadyProposed: "proposal.already",
-        NotOpen: "proposal.not_open",
+        ProposalNotOpen: "proposal.not_open",
         SamePerson: "proposal.own",
     }
 )
 
 
-def why_undecided(shower: Shower, refused: AlreadyProposed | NotOpen | SamePerson) -> Markup:
+def why_undecided(shower: Shower, refused: AlreadyProposed | ProposalNotOpen | SamePerson) -> Markup:
     """Returns what is said to whoever proposed or decided."""
     return shower.say(_WORDS[type(refused)])

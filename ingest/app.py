@@ -21,7 +21,7 @@ from tillkeeper.gateways.base import Gateway
 from tillkeeper.ingest import openapi
 from tillkeeper.ingest.answers_given import AnswersGiven
 from tillkeeper.ingest.connections import Begin, BoundedConnection
-from tillkeeper.ingest.health import Health
+from tillkeeper.ingest.health import HealthProbes
 from tillkeeper.ingest.hints import Hints
 from tillkeeper.ingest.orders import OrdersApi
 from tillkeeper.ingest.receive import AccountReceiver, RawHeaders
@@ -145,7 +145,7 @@ def build_app(settings: Settings, resources: Resources) -> web.Application:
     )
     webhooks = Webhooks(resources, settings)
     resources.accounts.on_change(webhooks.update_accounts)
-    routes = {**orders.routes(), **Health(resources.intake, resources.schema).routes(), **openapi.routes()}
+    routes = {**orders.routes(), **HealthProbes(resources.intake, resources.schema).routes(), **openapi.routes()}
     app = web.Application(client_max_size=body_bytes_max)
     app[RECEIVERS] = webhooks.receivers
     app.on_cleanup.append(webhooks.close)

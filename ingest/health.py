@@ -18,7 +18,7 @@ LOOK_S: Final = 0.2  # how old the answer on readiness can be
 FIGURES_S: Final = 1.0  # how old a lane's counts can be when they are scraped
 
 
-class Health:
+class HealthProbes:
     """Answers the probes of orchestrators and load balancers."""
 
     def __init__(self, intake: Intake, schema: SchemaWatch) -> None:

@@ -15,6 +15,10 @@ from tillkeeper.sandbox.simulators.stripe.signing import StripeSigner
 from tillkeeper.settings import Settings
 
 
+class AlreadyThere(Exception):
+    """A file that would be written is there; its path is the text."""
+
+
 def new_signers(gateways: Sequence[str] = DEFAULT_GATEWAYS) -> dict[str, Signer]:
     """Returns an account at each of these gateways, with fresh keys."""
     return {(account := account_of(gateway)): simulator_of(gateway).new_signer(account) for gateway in gateways}

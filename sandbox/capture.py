@@ -19,7 +19,7 @@ import msgspec
 import orjson
 
 from tillkeeper import clock
-from tillkeeper.sandbox.accounts import impostors_of, new_signers, secret_files, write_accounts
+from tillkeeper.sandbox.accounts import AlreadyThere, impostors_of, new_signers, secret_files, write_accounts
 from tillkeeper.sandbox.forgery import Forger
 from tillkeeper.sandbox.formats import Signed
 from tillkeeper.sandbox.ledger.payments import RefundState
@@ -65,10 +65,6 @@ def _body(body: bytes) -> dict[str, str]:
     except UnicodeDecodeError:
         return {"body_b64": b64encode(body).decode()}
     return {"body_b64": b64encode(body).decode()} if "\0" in text else {"body": text}
-
-
-class AlreadyThere(Exception):
-    """A file that would be written is there; its path is the text."""
 
 
 def main(*, directory: Path, gateways: str | None, seed: int, force: bool, as_json: bool) -> int:

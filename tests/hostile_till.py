@@ -11,7 +11,7 @@ from tests.database.factories import NOON, a_delivery
 from tests.desk_orders import ACCOUNT, ACTIVE, HOSTILE, MINUTE, a_hostile_order, an_order, of_alipay, tell
 from tillkeeper.domain.delivery import EnvelopeKeys
 from tillkeeper.domain.events import REF_CHARS_MAX, Kind
-from tillkeeper.domain.guard import Finding, Sign
+from tillkeeper.domain.guard import GuardSign, PauseReason
 from tillkeeper.domain.people import Role
 from tillkeeper.domain.policy import CasePolicy
 from tillkeeper.store.cases import acts as case_acts
@@ -123,7 +123,7 @@ async def what_gateways_are_like(pool: asyncpg.Pool) -> None:
 
 async def an_account_that_is_paused(pool: asyncpg.Pool) -> None:
     """With an event for an order that is not paid there, and with what somebody proposed."""
-    finding = Finding(sign=Sign.FAR_OFF, orders=10**9, paid=10**9, line=10**9, share=0.5, usual_most=10**9)
+    finding = PauseReason(sign=GuardSign.FAR_OFF, orders=10**9, paid=10**9, line=10**9, share=0.5, usual_most=10**9)
     event = of_alipay(order_ref=REF, payment_ref=f"H{REF}"[:-1], amount=BROADEST, account=EVIL)
     delivery = a_delivery(event, run=uuid4(), number=1, account=EVIL, body=b"{}")
 

@@ -24,7 +24,7 @@ from tillkeeper.domain.order.mismatch import Mismatch
 from tillkeeper.domain.order.notice_outcomes import ChannelState
 from tillkeeper.domain.order.notices import Audience
 from tillkeeper.domain.order.receiving import Outcome
-from tillkeeper.domain.retention import Kind
+from tillkeeper.domain.retention import DataKind
 from tillkeeper.domain.statuses import OPEN, Status
 from tillkeeper.metric_definitions import counter, gauge, histogram
 
@@ -242,12 +242,12 @@ RETENTION_ROWS: Final = counter(
     "tillkeeper_retention_rows",
     "Rows that retention removed, or whose content it removed, by kind of data; those of weeks of bodies as PostgreSQL "
     "estimates them",
-    kind=tuple(Kind),
+    kind=tuple(DataKind),
 )
 RETENTION_BYTES: Final = counter(
     "tillkeeper_retention_bytes",
     "Their bytes: given back to the disk for whole weeks of `bodies`, else room for new rows",
-    kind=tuple(Kind),
+    kind=tuple(DataKind),
 )
 RETENTION_LAST_PASS: Final = gauge(
     "tillkeeper_retention_last_pass_timestamp_seconds",

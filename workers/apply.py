@@ -29,7 +29,7 @@ from tillkeeper.store.apply.batch import Tally
 from tillkeeper.store.deliveries.parked import NOT_AUTHENTIC, park_unreadable
 from tillkeeper.store.guard.checking import AccountsPaused
 from tillkeeper.store.jobs.spool import set_aside
-from tillkeeper.store.postgres.sqlstates import DATABASE_ERRORS, Fault, fault_of, is_contention
+from tillkeeper.store.postgres.sqlstates import DATABASE_ERRORS, DatabaseFault, fault_of, is_contention
 from tillkeeper.store.postgres.transactions import LOCK_WAIT_S, answers, repeat_on_conflict
 from tillkeeper.telemetry import APPLIED_EVENTS, APPLY_BATCH_EVENTS, FETCHES, HELD_DELIVERIES, PARKED_EVENTS
 from tillkeeper.workers.apply_or_park import apply_or_park
@@ -205,30 +205,30 @@ class ApplyLoop:
             return contended | await self._apply_or_split(free, void, lock_wait_s=lock_wait_s)
         except Exception as error:
             fault = await self._fault(error)
-            if fault is Fault.OUTAGE:
+            if fault is DatabaseFault.OUTAGE:
                 raise
             log.warning("batch_split", deliveries=len(free), fault=fault, error=type(error).__name__)
-            if fault is Fault.CONTENTION:
+            if fault is DatabaseFault.CONTENTION:
                 self._together = max(1, len(free) // 2)
             return contended | await self._split(free, void, error, fault)
         self._together = min(self._batch_events, self._together + self._together // 8 + 1)
         self._count(tally, free)
         return contended
 
-    async def _fault(self, error: Exception) -> Fault:
+    async def _fault(self, error: Exception) -> DatabaseFault:
         """Returns the cause of an error; a statement that timed out on a server that answers was too large."""
         if isinstance(error, TimeoutError):
-            return Fault.CONTENTION if await answers(self._pool) else Fault.OUTAGE
+            return DatabaseFault.CONTENTION if await answers(self._pool) else DatabaseFault.OUTAGE
         return fault_of(error)
 
     async def _split(
-        self, deliveries: Sequence[Delivery], void: Sequence[DeliveryKey], error: Exception, fault: Fault
+        self, deliveries: Sequence[Delivery], void: Sequence[DeliveryKey], error: Exception, fault: DatabaseFault
     ) -> set[DeliveryKey]:
         if len(deliveries) > 1 or (deliveries and void):
             return await self._halves(deliveries, void)
         if not deliveries:
             raise error  # void numbers alone cannot be bad data
-        if fault is not Fault.CONTENTION:
+        if fault is not DatabaseFault.CONTENTION:
             try:
                 tally = await apply_or_park(self._pool, deliveries[0], policy=self._policy(), now=self._now())
             except DATABASE_ERRORS as again:

@@ -12,7 +12,7 @@ from datetime import datetime
 
 from tillkeeper.domain.batch import DeliveryKey
 from tillkeeper.domain.delivery import Delivery, EnvelopeKeys
-from tillkeeper.domain.guard import Finding, Rules
+from tillkeeper.domain.guard import PauseReason, Rules
 from tillkeeper.domain.policy import Policy
 from tillkeeper.store.apply.batch import Tally, apply_deliveries
 from tillkeeper.store.guard.checking import AccountsPaused
@@ -28,7 +28,7 @@ class HoldBack:
         self._rules = rules
         self._keys = keys
         self._now = now
-        self._suspects: dict[str, Finding | None] = {}  # accounts that were paused, or must be, when last seen
+        self._suspects: dict[str, PauseReason | None] = {}  # accounts that were paused, or must be, when last seen
 
     def note(self, paused: AccountsPaused) -> None:
         """Remembers which accounts are paused, or must be; the next attempt holds their deliveries."""

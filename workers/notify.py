@@ -17,7 +17,7 @@ import asyncpg
 import msgspec
 import structlog
 
-from tillkeeper.domain.order.mail_timing import OrderNow, SendLater, SendNow, may_tell_payer
+from tillkeeper.domain.order.mail_timing import PresentOrder, SendLater, SendNow, may_tell_payer
 from tillkeeper.domain.order.notice_outcomes import (
     NO_CHANNEL,
     PENDING,
@@ -214,7 +214,7 @@ class NotifyLoop:
             if not await mark(conn, row, {MAIL: entry}):
                 raise LeaseLost
 
-    def _check_may_tell(self, topic: Topic, facts: Facts, order: OrderNow) -> None:
+    def _check_may_tell(self, topic: Topic, facts: Facts, order: PresentOrder) -> None:
         """Raises NotAllowedNow where the mail must not be sent now."""
         verdict = may_tell_payer(
             topic,

@@ -17,7 +17,7 @@ from tillkeeper.desk.render import locale_of, page
 from tillkeeper.domain.company_account import Member, NoMember, member_in
 from tillkeeper.domain.people import Role
 from tillkeeper.oidc.errors import ProviderAway, ProviderRefuses, SignInRefused
-from tillkeeper.oidc.flow import FLOW_LIVES, Flow, flow_in, new_flow
+from tillkeeper.oidc.flow import FLOW_LIVES, SignInFlow, flow_in, new_flow
 from tillkeeper.oidc.provider import Provider
 from tillkeeper.store.people.members import NotAdded, keep_out, let_in
 from tillkeeper.store.people.people import NameTaken
@@ -70,7 +70,7 @@ async def _come_back(request: web.Request, provider: Provider) -> web.StreamResp
 
 
 async def _let_in(
-    request: web.Request, provider: Provider, member: Member, role: Role, flow: Flow
+    request: web.Request, provider: Provider, member: Member, role: Role, flow: SignInFlow
 ) -> web.StreamResponse:
     desk, locale = desk_of(request), locale_of(request)
     try:
@@ -106,7 +106,7 @@ async def _keep_out(request: web.Request, provider: Provider, member: Member, wh
     return _refused(request, provider, why, name=member.name)
 
 
-def _begun(request: web.Request) -> Flow:
+def _begun(request: web.Request) -> SignInFlow:
     """Returns the sign-in that this browser began.  Raises SignInRefused."""
     flow = flow_in(cookie_of(request, FLOW_COOKIE))
     if flow is None:

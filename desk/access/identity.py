@@ -6,7 +6,7 @@ from aiohttp import web
 
 from tillkeeper.desk.context import desk_of
 from tillkeeper.desk.person import PERSON
-from tillkeeper.store.people.log import Entry, write_log
+from tillkeeper.store.people.log import LogEntry, write_log
 from tillkeeper.store.postgres.pool import Conn
 
 SESSION: Final = web.RequestKey("session", int)  # the session's number
@@ -15,11 +15,13 @@ API_TOKEN: Final = web.RequestKey("api_token", str)  # the token's name, where a
 
 def entry_of(
     request: web.Request, kind: Literal["act", "look", "access"], what: str, *, subject: str = "", why: str = ""
-) -> Entry:
+) -> LogEntry:
     """Returns the entry of the access log for what a person does with this request."""
     person = request[PERSON]
     token: str | None = request.get(API_TOKEN)
-    return Entry(kind=kind, person_id=person.id, person=person.name, token=token, what=what, subject=subject, why=why)
+    return LogEntry(
+        kind=kind, person_id=person.id, person=person.name, token=token, what=what, subject=subject, why=why
+    )
 
 
 async def note_act(conn: Conn, request: web.Request, what: str, *, subject: str, why: str) -> None:

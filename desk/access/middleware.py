@@ -27,7 +27,7 @@ from tillkeeper.desk.access.cookies import (
 from tillkeeper.desk.access.csrf import READING, carries, csrf_token, is_from_here
 from tillkeeper.desk.access.identity import API_TOKEN, SESSION
 from tillkeeper.desk.context import desk_of
-from tillkeeper.desk.json_problems import Problem, is_api
+from tillkeeper.desk.json_problems import ApiProblem, is_api
 from tillkeeper.desk.person import CSRF, MAY_LOOK_ON, PERSON, Needs, Role, is_enough
 from tillkeeper.desk.render import page
 from tillkeeper.desk.route import name_of_route, route_of
@@ -74,7 +74,7 @@ async def _is_still_let_in(request: web.Request, needed: Needs) -> bool:
     """Looks again.  While the database is away nothing new is shown, so that whoever looks on sees nothing more."""
     try:
         await _let_in(request, needed)
-    except (web.HTTPException, Problem):
+    except (web.HTTPException, ApiProblem):
         return False
     except DATABASE_ERRORS:
         return True
@@ -135,7 +135,7 @@ async def _let_person_in(request: web.Request, needed: Needs) -> None:
     if not is_enough(session.person.role, needed):
         log.info("desk_role_refused", person=session.person.name, route=name_of_route(request))
         why = f"this takes the role {needed}; you have {session.person.role}"
-        raise Problem(web.HTTPForbidden.status_code, why) if is_api(request) else web.HTTPForbidden
+        raise ApiProblem(web.HTTPForbidden.status_code, why) if is_api(request) else web.HTTPForbidden
     if request.method not in READING:
         await _refuse_foreign(request)
 
@@ -145,7 +145,7 @@ async def _refuse_foreign(request: web.Request) -> None:
         log.warning("desk_foreign_form_refused", route=name_of_route(request))
         if is_api(request):
             why = "a session's cookie alone changes nothing"
-            raise Problem(
+            raise ApiProblem(
                 web.HTTPForbidden.status_code, why, "Send the session's token in the header X-CSRF-Token too."
             )
         raise web.HTTPForbidden
@@ -181,8 +181,8 @@ def _is_stream(request: web.Request) -> bool:
 
 def _refusal(
     request: web.Request, kind: type[web.HTTPUnauthorized | web.HTTPForbidden], why: str
-) -> Problem | web.HTTPException:
+) -> ApiProblem | web.HTTPException:
     if is_api(request):
-        return Problem(kind.status_code, why)
+        return ApiProblem(kind.status_code, why)
     headers = {hdrs.WWW_AUTHENTICATE: "Bearer"} if kind is web.HTTPUnauthorized else {}
     return kind(text=json.dumps({"error": why}), content_type=JSON, headers=headers)

@@ -27,8 +27,8 @@ from tillkeeper.domain.people import BadPassword, Person, folded, refuse_bad_pas
 from tillkeeper.oidc.paths import BEGIN_PATH
 from tillkeeper.store.people.attempts import Buckets, TooManyTries, begin_try, forget_tries
 from tillkeeper.store.people.links import LinkOver, use_link, whose_link
-from tillkeeper.store.people.log import Entry, write_log
-from tillkeeper.store.people.people import Account, account_of, replace_hash, set_password
+from tillkeeper.store.people.log import LogEntry, write_log
+from tillkeeper.store.people.people import PersonAccount, account_of, replace_hash, set_password
 from tillkeeper.store.people.sessions import Disabled, end_session, open_session
 from tillkeeper.store.postgres.pool import Conn
 from tillkeeper.store.postgres.transactions import repeat_on_conflict
@@ -76,7 +76,7 @@ async def sign_in(request: web.Request) -> web.StreamResponse:
     return await _welcome(request, account, password, buckets)
 
 
-async def _welcome(request: web.Request, account: Account, password: str, buckets: Buckets) -> web.StreamResponse:
+async def _welcome(request: web.Request, account: PersonAccount, password: str, buckets: Buckets) -> web.StreamResponse:
     """Opens the session of somebody whose password was right."""
     desk, person = desk_of(request), account.person
     password_hash = account.password_hash
@@ -211,7 +211,7 @@ async def _open(conn: Conn, request: web.Request, person: Person, what: str) -> 
     """Opens a session with a new token, whatever cookie the browser sent, and writes it down."""
     now = desk_of(request).now()
     token = await open_session(conn, person.id, now=now)
-    entry = Entry(kind="access", person_id=person.id, person=person.name, what=what)
+    entry = LogEntry(kind="access", person_id=person.id, person=person.name, what=what)
     await write_log(conn, entry, now=now)
     return token
 

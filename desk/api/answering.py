@@ -9,10 +9,10 @@ import msgspec
 from aiohttp import web
 
 from tillkeeper.desk.access.identity import API_TOKEN
-from tillkeeper.desk.api.call import Call, parts_of
+from tillkeeper.desk.api.call import CheckedCall, parts_of
 from tillkeeper.desk.api.limits import BURST, LIMITER, PER_S
 from tillkeeper.desk.api.operation import Operation
-from tillkeeper.desk.json_problems import Problem
+from tillkeeper.desk.json_problems import ApiProblem
 from tillkeeper.desk.person import PERSON, may_see_contacts
 from tillkeeper.desk.route import Handler
 from tillkeeper.domain.masking import without_any_contacts
@@ -33,7 +33,7 @@ def handler_of(operation: Operation) -> Handler:
     async def handle(request: web.Request) -> web.StreamResponse:
         _refuse_too_many(request, operation.cost)
         raw_body = await _raw_body(request) if operation.takes is not None else b""
-        call = Call(
+        call = CheckedCall(
             request=request,
             parts=parts_of(request, operation.path),
             query=None if operation.query is None else _query(request, operation.query, numbers),
@@ -69,7 +69,7 @@ def _refuse_too_many(request: web.Request, cost: float) -> None:
     wait_s = request.app[LIMITER].wait_s((request[PERSON].id, request.get(API_TOKEN)), cost)
     if wait_s:
         says = f"this token may make {PER_S:.0f} requests a second, after {BURST:.0f} at once"
-        raise Problem(429, says, retry_after_s=ceil(wait_s))
+        raise ApiProblem(429, says, retry_after_s=ceil(wait_s))
 
 
 def _query(request: web.Request, kind: type[Any], numbers: Collection[str]) -> Any:
@@ -79,15 +79,15 @@ def _query(request: web.Request, kind: type[Any], numbers: Collection[str]) -> A
     for name in sent:
         if name not in names:
             known = ", ".join(names)
-            raise Problem(400, "a parameter of the address is not known here", f"It takes {known}.")
+            raise ApiProblem(400, "a parameter of the address is not known here", f"It takes {known}.")
         if len(sent.getall(name)) > 1:
-            raise Problem(400, f"{name}: it stands in the address more than once", "Send it once.")
+            raise ApiProblem(400, f"{name}: it stands in the address more than once", "Send it once.")
         if len(sent[name]) > QUERY_CHARS_MAX or not _is_keepable(sent[name]):
-            raise Problem(400, f"{name}: it is longer than {QUERY_CHARS_MAX} characters, or no text")
+            raise ApiProblem(400, f"{name}: it is longer than {QUERY_CHARS_MAX} characters, or no text")
     try:
         return _checked(msgspec.convert({name: _value(sent[name], is_number=name in numbers) for name in sent}, kind))
     except msgspec.ValidationError as error:
-        raise Problem(400, f"the address: {error}") from None
+        raise ApiProblem(400, f"the address: {error}") from None
 
 
 def _value(text: str, *, is_number: bool) -> str | int:
@@ -107,7 +107,7 @@ def _checked(wanted: Any) -> Any:
         value = getattr(wanted, name)
         if isinstance(value, datetime) and value.year not in YEARS:
             remedy = f"Send a time between the years {YEARS.start} and {YEARS.stop - 1}."
-            raise Problem(400, f"{name}: there is no such time here", remedy)
+            raise ApiProblem(400, f"{name}: there is no such time here", remedy)
     return wanted
 
 
@@ -117,9 +117,9 @@ def _is_keepable(text: str) -> bool:
 
 async def _raw_body(request: web.Request) -> bytes:
     if request.content_type != JSON:
-        raise Problem(415, "the header Content-Type is not application/json")
+        raise ApiProblem(415, "the header Content-Type is not application/json")
     if "Content-Encoding" in request.headers:
-        raise Problem(415, "the body is compressed", "Send it as it is, without Content-Encoding.")
+        raise ApiProblem(415, "the body is compressed", "Send it as it is, without Content-Encoding.")
     return await request.read()
 
 
@@ -128,6 +128,6 @@ def _body(raw: bytes, kind: type[Any]) -> Any:
     try:
         return _checked(msgspec.convert(strictjson.loads(raw), kind))
     except BadPayload as error:
-        raise Problem(400, error.reason) from None
+        raise ApiProblem(400, error.reason) from None
     except msgspec.ValidationError as error:
-        raise Problem(400, f"the body: {error}") from None
+        raise ApiProblem(400, f"the body: {error}") from None

@@ -10,14 +10,14 @@ from aiohttp import web
 from tillkeeper.desk.acting import actor
 from tillkeeper.desk.api.cursors import place_in
 from tillkeeper.desk.context import Desk, desk_of
-from tillkeeper.desk.json_problems import Problem
+from tillkeeper.desk.json_problems import ApiProblem
 from tillkeeper.desk.person import Person
 from tillkeeper.domain.events import REF_CHARS_MAX
 
 Wanted = TypeVar("Wanted")
 
 
-class Call(msgspec.Struct, frozen=True, kw_only=True):
+class CheckedCall(msgspec.Struct, frozen=True, kw_only=True):
     """A request whose sender may make it, with its parameters and its body read and checked."""
 
     request: web.Request
@@ -57,7 +57,7 @@ NUMBER_MAX = 2**63 - 1
 def number_in(text: str) -> int:
     """Reads a row's number."""
     if not (text.isascii() and text.isdecimal() and len(text) <= len(str(NUMBER_MAX)) and int(text) <= NUMBER_MAX):
-        raise Problem(404, "a number in the path is none that a row can have")
+        raise ApiProblem(404, "a number in the path is none that a row can have")
     return int(text)
 
 
@@ -75,7 +75,9 @@ def _part(raw: str) -> str:
     try:
         part = unquote_to_bytes(raw).decode()
     except UnicodeDecodeError:
-        raise Problem(404, "a part of the path is no UTF-8", "Percent-encode each part as UTF-8.") from None
+        raise ApiProblem(404, "a part of the path is no UTF-8", "Percent-encode each part as UTF-8.") from None
     if not 1 <= len(part) <= REF_CHARS_MAX or "\x00" in part:
-        raise Problem(404, f"a part of the path is not of 1 to {REF_CHARS_MAX} characters", "Take it from an answer.")
+        raise ApiProblem(
+            404, f"a part of the path is not of 1 to {REF_CHARS_MAX} characters", "Take it from an answer."
+        )
     return part

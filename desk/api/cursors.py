@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from tillkeeper.desk.json_problems import Problem
+from tillkeeper.desk.json_problems import ApiProblem
 
 YEARS: Final = range(1970, 9999)  # the database and every time zone can express these
 NUMBER_MAX: Final = 2**63 - 1
@@ -55,7 +55,7 @@ def _is_keepable(value: object) -> bool:
             return value is None
 
 
-def _bad() -> Problem:
-    return Problem(
+def _bad() -> ApiProblem:
+    return ApiProblem(
         400, "after: no list here goes on there", "Take `next` of the answer before as it is, or leave it out."
     )

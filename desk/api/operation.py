@@ -5,7 +5,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from tillkeeper.desk.api.call import Call
+from tillkeeper.desk.api.call import CheckedCall
 from tillkeeper.domain.people import Scope
 
 Subject = Literal[
@@ -28,7 +28,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     of: Subject
     summary: str
     description: str
-    handler: Callable[[Call], Awaitable[object]]
+    handler: Callable[[CheckedCall], Awaitable[object]]
     query: type[Any] | None = None
     takes: type[Any] | None = None
     answers: type[Any] | str  # the type, or the name of a schema

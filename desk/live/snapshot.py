@@ -7,7 +7,7 @@ from typing import Final
 import asyncpg
 import msgspec
 
-from tillkeeper.domain.till import NOTHING, Backlog, Concern, TillFacts, Verdict, judge
+from tillkeeper.domain.till import NOTHING, Backlog, Concern, TillFacts, TillVerdict, judge
 from tillkeeper.store.people.approvals import count_open_approvals
 from tillkeeper.store.reports.flow import (
     WINDOW,
@@ -46,7 +46,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     seldom: Seldom
     proposals: Backlog = NOTHING  # that wait for a second person
 
-    def verdict(self, now: datetime) -> Verdict:
+    def verdict(self, now: datetime) -> TillVerdict:
         """Returns the verdict, which is another once the snapshot is old."""
         return judge(TillFacts(now=now, read_at=self.read_at, open=self.open()))
 

@@ -13,7 +13,7 @@ from tillkeeper.desk.person import person_of
 from tillkeeper.desk.render import page, shower_for
 from tillkeeper.desk.show.shower import Shower
 from tillkeeper.domain.failures import guidance_for
-from tillkeeper.domain.search.hits import WHY_WORDS, Found, Hit, HitKind
+from tillkeeper.domain.search.hits import WHY_WORDS, Hit, HitKind, SearchResult
 from tillkeeper.domain.search.parsing import TEXT_CHARS_MAX, search_for
 from tillkeeper.domain.statuses import Status
 from tillkeeper.gateways.failure_codes import KnownCode, meanings_of
@@ -43,7 +43,7 @@ async def _find(request: web.Request, text: str) -> web.Response:
     desk, shower = desk_of(request), shower_for(request)
     search = search_for(text, now=shower.now, zone=shower.zone)
     allowed = await allowed_of(request, search)
-    found = await find(desk.pool, allowed) if allowed.probes else Found(cut=allowed.cut)
+    found = await find(desk.pool, allowed) if allowed.probes else SearchResult(cut=allowed.cut)
     codes = [meaning for code in search.codes for meaning in meanings_of(code)][:CODES_SHOWN]
     return page(
         request,
@@ -65,7 +65,7 @@ async def _find(request: web.Request, text: str) -> web.Response:
     )
 
 
-def _title(shower: Shower, text: str, found: Found, codes: list[KnownCode]) -> str:
+def _title(shower: Shower, text: str, found: SearchResult, codes: list[KnownCode]) -> str:
     if not text.strip():
         return shower.say("find.title_empty")
     if codes and not found.groups:
@@ -78,7 +78,7 @@ def _title(shower: Shower, text: str, found: Found, codes: list[KnownCode]) -> s
     return shower.say("find.title", count=count)
 
 
-def _lead(text: str, found: Found, codes: list[KnownCode]) -> str | None:
+def _lead(text: str, found: SearchResult, codes: list[KnownCode]) -> str | None:
     if not text.strip():
         return "find.lead_empty"
     return None if found.groups or codes else "find.lead_nothing"

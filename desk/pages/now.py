@@ -17,8 +17,8 @@ from tillkeeper.desk.person import may_look_on
 from tillkeeper.desk.render import fragment, page, shower_for
 from tillkeeper.desk.show.shower import Shower
 from tillkeeper.domain.statuses import Status
-from tillkeeper.domain.till import PATIENCE, Concern, Tone, Verdict
-from tillkeeper.store.reports.flow import AccountActivity, Answered, Recent
+from tillkeeper.domain.till import PATIENCE, Concern, TillVerdict, Tone
+from tillkeeper.store.reports.flow import AccountActivity, AnswerCounts, Recent
 
 STREAM_S: Final = 60.0  # then the browser comes again, and it is looked at anew whether it may
 RETRY_MS: Final = 300  # how soon it comes again
@@ -35,7 +35,7 @@ LINKS: Final[Mapping[Concern, str]] = {
     Concern.PROPOSALS: "/proposals",
 }
 NONE: Final = Recent()
-NONE_ANSWERED: Final = Answered()
+NONE_ANSWERED: Final = AnswerCounts()
 BREAKER_OPEN: Final = "breaker_open"  # why the last query of an account had no answer: none was sent
 
 
@@ -114,7 +114,7 @@ def _decided_at(snapshot: Snapshot) -> str:
     return account_path(paused[0], "pause") if len(paused) == 1 else ACCOUNTS
 
 
-def counts_of(verdict: Verdict) -> tuple[int, int]:
+def counts_of(verdict: TillVerdict) -> tuple[int, int]:
     """Returns how many things need somebody now, and how many want a look."""
     urgent = sum(look.tone is Tone.ACT for look in verdict.looks)
     return urgent, len(verdict.looks) - urgent

@@ -10,7 +10,7 @@ from tillkeeper.domain.events import Kind
 from tillkeeper.domain.order.cases import MONEY_UNCLEAR
 from tillkeeper.domain.order.status import StatusRule
 from tillkeeper.domain.statuses import MOVING, Status
-from tillkeeper.store.reports.whole_order import Entry
+from tillkeeper.store.reports.whole_order import TimelineEntry
 
 Tone: TypeAlias = Literal["calm", "look", "act"]
 
@@ -30,7 +30,9 @@ class OrderAnswer(msgspec.Struct, frozen=True, kw_only=True):
     failure: str | None
 
 
-def answer_of(shown: Mapping[str, Any], rule: StatusRule, timeline: Iterable[Entry], *, now: datetime) -> OrderAnswer:
+def answer_of(
+    shown: Mapping[str, Any], rule: StatusRule, timeline: Iterable[TimelineEntry], *, now: datetime
+) -> OrderAnswer:
     """Decides what the page says first.  `timeline` begins with the latest."""
     payment = _latest_payment(timeline)
     return OrderAnswer(
@@ -49,7 +51,7 @@ def _title(shown: Mapping[str, Any], rule: StatusRule) -> str:
     return f"{shown['status']}_closed" if is_closed else str(shown["status"])
 
 
-def _latest_payment(timeline: Iterable[Entry]) -> Entry | None:
+def _latest_payment(timeline: Iterable[TimelineEntry]) -> TimelineEntry | None:
     """Returns the event that says where its payment is: the latest success, else the latest of any payment."""
     of_payments = [entry for entry in timeline if entry.what == "event" and entry.outcome == "applied"]
     succeeded = (entry for entry in of_payments if entry.kind == Kind.PAYMENT_SUCCEEDED)

@@ -8,7 +8,7 @@ import msgspec
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.order.explaining import Explanation, NoChange, Told, why_no_change
 from tillkeeper.domain.statuses import Status
-from tillkeeper.store.reports.whole_order import Entry
+from tillkeeper.store.reports.whole_order import TimelineEntry
 
 COUNTED: Final = frozenset({"applied", "no_change"})
 
@@ -16,18 +16,18 @@ COUNTED: Final = frozenset({"applied", "no_change"})
 class Line(msgspec.Struct, frozen=True, kw_only=True):
     """An entry; of an event that changed nothing, why, and the earlier entry that this rests on."""
 
-    entry: Entry
+    entry: TimelineEntry
     has_new_status: bool = False  # the order's status is another since this event
     explanation: Explanation | None = None
-    rests_on: Entry | None = None
+    rests_on: TimelineEntry | None = None
 
 
-def lines_of(timeline: Sequence[Entry]) -> list[Line]:
+def lines_of(timeline: Sequence[TimelineEntry]) -> list[Line]:
     """Returns a line for each entry.  The timeline begins with the latest."""
     return [_line(entry, timeline[place + 1 :]) for place, entry in enumerate(timeline)]
 
 
-def _line(entry: Entry, earlier: Sequence[Entry]) -> Line:
+def _line(entry: TimelineEntry, earlier: Sequence[TimelineEntry]) -> Line:
     if entry.what != "event" or entry.outcome not in COUNTED:
         return Line(entry=entry)
     counted = [told for told in earlier if told.what == "event" and told.outcome in COUNTED]
@@ -43,7 +43,7 @@ def _line(entry: Entry, earlier: Sequence[Entry]) -> Line:
     )
 
 
-def _told(entry: Entry) -> Told:
+def _told(entry: TimelineEntry) -> Told:
     kind = Kind(entry.kind)
     ref = {"payment": entry.payment_ref, "refund": entry.refund_ref, "dispute": entry.dispute_ref}
     return Told(

@@ -16,9 +16,9 @@ from tillkeeper.domain.statuses import Status
 from tillkeeper.store.reports.stuck import (
     FROM_THE_BEGINNING,
     STUCK,
-    Place,
     StuckFilter,
     StuckPart,
+    StuckPlace,
     count_stuck,
     stuck_part,
 )
@@ -81,12 +81,12 @@ def waits_for(order: Mapping[str, Any], *, now: datetime) -> str:
     return "for_person" if order["cases"] else WAITS_FOR[Status(order["status"])]
 
 
-def written_place(place: Place) -> str:
+def written_place(place: StuckPlace) -> str:
     """Writes a place for a URL."""
     return f"{(place.since - _EPOCH) // _MICROSECOND}-{place.order_id}"
 
 
-def place_in(text: str | None) -> Place:
+def place_in(text: str | None) -> StuckPlace:
     """Reads a place.  Raises HTTPBadRequest for what is none."""
     if text is None:
         return FROM_THE_BEGINNING
@@ -95,7 +95,7 @@ def place_in(text: str | None) -> Place:
         raise web.HTTPBadRequest
     if int(order_id) >= 2**63 or int(since) >= (_LATEST - _EPOCH) // _MICROSECOND:
         raise web.HTTPBadRequest
-    return Place(since=_EPOCH + int(since) * _MICROSECOND, order_id=int(order_id))
+    return StuckPlace(since=_EPOCH + int(since) * _MICROSECOND, order_id=int(order_id))
 
 
 def _status_in(request: web.Request) -> Status | None:

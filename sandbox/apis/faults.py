@@ -9,7 +9,7 @@ from random import Random
 import msgspec
 
 
-class Fault(StrEnum):
+class ApiFault(StrEnum):
     """One way to fail."""
 
     SLOW = "slow"  # the answer comes late
@@ -26,7 +26,7 @@ class FaultPeriod(msgspec.Struct, frozen=True, kw_only=True):
     """A time in which one account's API fails."""
 
     account: str
-    fault: Fault
+    fault: ApiFault
     since: datetime
     until: datetime
     share: float = 1.0  # of the queries
@@ -45,7 +45,7 @@ class Faults:
         self._instant: datetime | None = None
         self._put: Counter[tuple[str, str]] = Counter()  # in this instant, by account and query
 
-    def at(self, account: str, now: datetime, query: str) -> Fault | None:
+    def at(self, account: str, now: datetime, query: str) -> ApiFault | None:
         """Returns the fault that a query meets."""
         if now != self._instant:
             self._instant, self._put = now, Counter()
@@ -53,14 +53,14 @@ class Faults:
         times = self._put[account, query]
         drawn = Random(f"{self._seed}:{account}:{query}:{now}:{times}")  # noqa: S311 - to be repeatable
         for period in self._holding(account, now):
-            if period.fault is not Fault.UNKNOWING and drawn.random() < period.share:
+            if period.fault is not ApiFault.UNKNOWING and drawn.random() < period.share:
                 return period.fault
         return None
 
     def as_of(self, account: str, now: datetime) -> datetime:
         """Returns when the books were last written."""
         return min(
-            (period.since for period in self._holding(account, now) if period.fault is Fault.UNKNOWING), default=now
+            (period.since for period in self._holding(account, now) if period.fault is ApiFault.UNKNOWING), default=now
         )
 
     def _holding(self, account: str, now: datetime) -> list[FaultPeriod]:

@@ -9,14 +9,14 @@ from typing import Final
 from aiohttp import web
 
 from tillkeeper.sandbox.apis.base import Api, ApiRequest, ApiResponse, SignedResponse
-from tillkeeper.sandbox.apis.faults import Fault, Faults
+from tillkeeper.sandbox.apis.faults import ApiFault, Faults
 from tillkeeper.sandbox.apis.query_log import LoggedQuery, QueryLog
 
 SLOW_S: Final = 1.5  # how late a slow answer is, in real seconds
 SILENT_S: Final = 600.0  # nobody waits for longer
 CLOSING_S: Final = 1.0  # for answers under way
 BODY_BYTES_MAX: Final = 64 * 1024
-STATUS_OF: Final[Mapping[Fault, int]] = {Fault.BROKEN: 500, Fault.BUSY: 429, Fault.GATEWAY_TIMEOUT: 504}
+STATUS_OF: Final[Mapping[ApiFault, int]] = {ApiFault.BROKEN: 500, ApiFault.BUSY: 429, ApiFault.GATEWAY_TIMEOUT: 504}
 PROXY_SAYS: Final = b"<html><head><title>504 Gateway Time-out</title></head><body>504 Gateway Time-out</body></html>"
 
 
@@ -48,19 +48,19 @@ class ApiHandler:
         status, summary = content.status, content.summary
         signed: SignedResponse | None
         match fault:
-            case Fault.BROKEN | Fault.BUSY:
+            case ApiFault.BROKEN | ApiFault.BUSY:
                 error_response = self._api.error_response(STATUS_OF[fault], request)
                 signed, status, summary = (
                     self._api.signed(error_response, now=now),
                     error_response.status,
                     error_response.summary,
                 )
-            case Fault.GATEWAY_TIMEOUT:
+            case ApiFault.GATEWAY_TIMEOUT:
                 status, summary = STATUS_OF[fault], "nothing"
                 signed = SignedResponse(status=status, headers={"Content-Type": "text/html"}, body=PROXY_SAYS)
-            case Fault.HUNG_UP | Fault.SILENT:
+            case ApiFault.HUNG_UP | ApiFault.SILENT:
                 status, summary, signed = 0, "nothing", None
-            case Fault.FORGED:
+            case ApiFault.FORGED:
                 signed = self._api.signed(content, now=now, forged=True)
             case _:
                 signed = self._api.signed(content, now=now)
@@ -68,11 +68,11 @@ class ApiHandler:
         return await self._send(http_request, signed, fault)
 
     async def _send(
-        self, request: web.Request, signed: SignedResponse | None, fault: Fault | None
+        self, request: web.Request, signed: SignedResponse | None, fault: ApiFault | None
     ) -> web.StreamResponse:
-        if fault is Fault.SLOW:
+        if fault is ApiFault.SLOW:
             await asyncio.sleep(self._slow_s)
-        if fault is Fault.SILENT:
+        if fault is ApiFault.SILENT:
             await asyncio.sleep(SILENT_S)
         if signed is None:
             if request.transport is not None:
@@ -93,7 +93,7 @@ async def _received(request: web.Request) -> ApiRequest:
 
 
 def _line(
-    account: str, content: ApiResponse, *, now: datetime, status: int, summary: str, fault: Fault | None
+    account: str, content: ApiResponse, *, now: datetime, status: int, summary: str, fault: ApiFault | None
 ) -> LoggedQuery:
     return LoggedQuery(
         at=now,

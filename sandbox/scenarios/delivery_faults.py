@@ -32,7 +32,7 @@ class DeliveryFaults(msgspec.Struct, frozen=True, kw_only=True):
     silent_periods: tuple[SilentPeriod, ...] = ()
 
 
-class Arrival(msgspec.Struct, frozen=True, kw_only=True):
+class ArrivingWebhook(msgspec.Struct, frozen=True, kw_only=True):
     """A webhook that does arrive."""
 
     at: datetime
@@ -53,7 +53,7 @@ class DeliveryCounts(msgspec.Struct, kw_only=True):
 
 def arrivals(
     stories: Iterable[Story], faults: DeliveryFaults, *, seed: int, counts: DeliveryCounts
-) -> Iterator[Arrival]:
+) -> Iterator[ArrivingWebhook]:
     """Every webhook that arrives, in no order; `counts` is counted up."""
     for story in stories:
         chance = Random(f"{seed}:{story.order_ref}:mishaps")  # noqa: S311 - to be repeatable is the purpose
@@ -65,7 +65,7 @@ def arrivals(
 
 def _arrivals_of(
     story: Story, event: StoryEvent, faults: DeliveryFaults, chance: Random, counts: DeliveryCounts
-) -> Iterator[Arrival]:
+) -> Iterator[ArrivingWebhook]:
     lost, late, doubled = (chance.random() < share for share in (faults.lost, faults.late, faults.doubled))
     if any(
         period.account == story.account and period.since <= event.at < period.until for period in faults.silent_periods
@@ -77,8 +77,8 @@ def _arrivals_of(
         return
     at = event.at + timedelta(seconds=chance.uniform(*(LATE_S if late else PROMPT_S)))
     counts.late += late
-    yield Arrival(at=at, story=story, event=event)
+    yield ArrivingWebhook(at=at, story=story, event=event)
     if doubled:
         counts.doubled += 1
         again_at = at + timedelta(seconds=chance.uniform(*DOUBLED_S))
-        yield Arrival(at=again_at, story=story, event=event, again=1)
+        yield ArrivingWebhook(at=again_at, story=story, event=event, again=1)

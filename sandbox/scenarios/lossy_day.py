@@ -13,14 +13,14 @@ from typing import Any, Final
 import msgspec
 
 from tillkeeper import clock
-from tillkeeper.sandbox.apis.faults import Fault, FaultPeriod
+from tillkeeper.sandbox.apis.faults import ApiFault, FaultPeriod
 from tillkeeper.sandbox.comparison import Difference
 from tillkeeper.sandbox.scenarios.asking_to_pay import ASKS_TO_PAY, asked_wrongly, payer_of
 from tillkeeper.sandbox.scenarios.delivery_faults import DeliveryCounts, DeliveryFaults, SilentPeriod, arrivals
 from tillkeeper.sandbox.scenarios.resolution import Resolutions, is_true, resolutions
 from tillkeeper.sandbox.scenarios.run import (
     BEGINS_AT,
-    Progress,
+    ProgressLine,
     Say,
     ScenarioOptions,
     SimulatedGateways,
@@ -44,7 +44,7 @@ LOST: Final = 0.30
 DOUBLED: Final = 0.10
 LATE: Final = 0.20
 # Gateways' APIs are never quite well either: by share of questions, all the time.
-UNWELL: Final[Mapping[Fault, float]] = {Fault.BROKEN: 0.01, Fault.FORGED: 0.005, Fault.HUNG_UP: 0.005}
+UNWELL: Final[Mapping[ApiFault, float]] = {ApiFault.BROKEN: 0.01, ApiFault.FORGED: 0.005, ApiFault.HUNG_UP: 0.005}
 EXPIRES_AFTER: Final = {"stripe": timedelta(hours=24), "alipay": timedelta(hours=2), "wechatpay": timedelta(hours=2)}
 DIFFERENCES_MAX: Final = 10
 
@@ -163,7 +163,7 @@ async def _half(
             merchant=MerchantOptions(expires_after=EXPIRES_AFTER, mail=payer_of),
             sweeps=sweeps,
         )
-        await day.run(until=ends_at, show=Progress(say, "with sweeps" if sweeps else "with webhooks alone"))
+        await day.run(until=ends_at, show=ProgressLine(say, "with sweeps" if sweeps else "with webhooks alone"))
         half = await _judged(system, simulated, sweeps=sweeps, ends_at=ends_at)
     return msgspec.structs.replace(half, took_s=clock.monotonic_s() - started_s, steps=day.steps)
 

@@ -14,7 +14,7 @@ from tillkeeper.sandbox.ledger.payments import PaymentState
 from tillkeeper.sandbox.simulators.registry import simulator_of
 from tillkeeper.sandbox.story import Story
 from tillkeeper.store.reports.overview import OrderStanding
-from tillkeeper.store.reports.recorded import RecordedEvent
+from tillkeeper.store.reports.recorded import PastEvent
 
 
 class Resolution(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,11 +61,9 @@ class Resolutions(msgspec.Struct, frozen=True, kw_only=True):
         return None if at == float("inf") else at
 
 
-def resolutions(
-    stories: Iterable[Story], gateways: Mapping[str, str], histories: Sequence[RecordedEvent]
-) -> Resolutions:
+def resolutions(stories: Iterable[Story], gateways: Mapping[str, str], histories: Sequence[PastEvent]) -> Resolutions:
     """Every order's way to its truth."""
-    of_order = defaultdict[str, list[RecordedEvent]](list)
+    of_order = defaultdict[str, list[PastEvent]](list)
     for recorded in histories:
         of_order[recorded.order_ref].append(recorded)
     found = (_find(story, gateways[story.account], of_order[story.order_ref]) for story in stories)
@@ -79,7 +77,7 @@ def decided_at(story: Story, gateway: str) -> datetime | None:
     return max(times, default=None)
 
 
-def _find(story: Story, gateway: str, history: Sequence[RecordedEvent]) -> Resolution | None:
+def _find(story: Story, gateway: str, history: Sequence[PastEvent]) -> Resolution | None:
     at = decided_at(story, gateway)
     if at is None:
         return None

@@ -131,7 +131,7 @@ def _mail(port: int | None) -> str:
     )
 
 
-class Progress:
+class ProgressLine:
     """A line now and then, in simulated time."""
 
     def __init__(self, say: Say, what: str) -> None:

@@ -12,7 +12,7 @@ import msgspec
 
 from tillkeeper.domain.order.refund_registration import AskedRefund
 from tillkeeper.domain.order.registration import Payer, Registration
-from tillkeeper.sandbox.scenarios.delivery_faults import Arrival
+from tillkeeper.sandbox.scenarios.delivery_faults import ArrivingWebhook
 from tillkeeper.sandbox.scenarios.system import System
 from tillkeeper.sandbox.signer import Signer
 from tillkeeper.sandbox.story import Story
@@ -26,7 +26,7 @@ class _Act(NamedTuple):
     at: datetime
     number: int
     refund: AskedRefund | None
-    arrival: Arrival | None
+    arrival: ArrivingWebhook | None
 
 
 class MerchantOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,7 +45,7 @@ class Simulation:
         signers: Mapping[str, Signer],
         *,
         stories: Sequence[Story],
-        arrivals: Iterable[Arrival],
+        arrivals: Iterable[ArrivingWebhook],
         merchant: MerchantOptions,
         sweeps: bool,
     ) -> None:
@@ -111,7 +111,7 @@ class Simulation:
             due.append(self._acts.popleft())
         return due
 
-    def _signed(self, arrival: Arrival) -> tuple[datetime, str, tuple[dict[str, str], bytes]]:
+    def _signed(self, arrival: ArrivingWebhook) -> tuple[datetime, str, tuple[dict[str, str], bytes]]:
         story = arrival.story
         signed = self._signers[story.account].sign(story, arrival.event, now=arrival.at, again=arrival.again)
         return arrival.at, story.account, signed

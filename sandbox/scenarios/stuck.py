@@ -14,11 +14,11 @@ import msgspec
 from tillkeeper import clock
 from tillkeeper.domain.policy import Policy
 from tillkeeper.policy.reading import load_policy
-from tillkeeper.sandbox.apis.faults import Fault, FaultPeriod
+from tillkeeper.sandbox.apis.faults import ApiFault, FaultPeriod
 from tillkeeper.sandbox.scenarios.asking_to_pay import payer_of
-from tillkeeper.sandbox.scenarios.delivery_faults import Arrival, DeliveryCounts, DeliveryFaults, arrivals
+from tillkeeper.sandbox.scenarios.delivery_faults import ArrivingWebhook, DeliveryCounts, DeliveryFaults, arrivals
 from tillkeeper.sandbox.scenarios.run import (
-    Progress,
+    ProgressLine,
     Say,
     ScenarioOptions,
     SimulatedGateways,
@@ -82,7 +82,7 @@ class Stuck(msgspec.Struct, frozen=True, kw_only=True):
 
 async def stuck_at_gateway(options: ScenarioOptions, postgres: Postgres, say: Say) -> Stuck:
     """Plays four days of it."""
-    broken = FaultPeriod(account=BROKEN_ACCOUNT, fault=Fault.BROKEN, since=BROKEN_SINCE, until=BROKEN_UNTIL)
+    broken = FaultPeriod(account=BROKEN_ACCOUNT, fault=ApiFault.BROKEN, since=BROKEN_SINCE, until=BROKEN_UNTIL)
     simulated = simulate_gateways(options, STUCK_TEMPLATES, periods=[broken], within_s=BEGUN_WITHIN_S)
     policy, started_s = load_policy(), clock.monotonic_s()
     webhooks = list(arrivals(simulated.stories, DeliveryFaults(), seed=options.seed, counts=DeliveryCounts()))
@@ -95,7 +95,7 @@ async def stuck_at_gateway(options: ScenarioOptions, postgres: Postgres, say: Sa
             merchant=MerchantOptions(expires_after=dict.fromkeys(STUCK_TEMPLATES, EXPIRES_AFTER), mail=payer_of),
             sweeps=True,
         )
-        await days.run(until=ENDS_AT, show=Progress(say, "stuck"))
+        await days.run(until=ENDS_AT, show=ProgressLine(say, "stuck"))
         judge = await _judge(system, simulated, policy, _known_at(simulated, webhooks))
         books = await audit(system.pool, settled_until=ENDS_AT, now=ENDS_AT)
     wrong = [*judge.wrong(), *(() if books.balances else ("the books do not balance",))]
@@ -103,7 +103,7 @@ async def stuck_at_gateway(options: ScenarioOptions, postgres: Postgres, say: Sa
     return msgspec.structs.replace(shown, took_s=clock.monotonic_s() - started_s, steps=days.steps)
 
 
-def _known_at(simulated: SimulatedGateways, webhooks: Sequence[Arrival]) -> dict[str, datetime | None]:
+def _known_at(simulated: SimulatedGateways, webhooks: Sequence[ArrivingWebhook]) -> dict[str, datetime | None]:
     """Returns when a webhook told of each order that its payment is under way; None where none does."""
     told = {
         arrival.story.order_ref: arrival.at

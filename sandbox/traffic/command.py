@@ -25,8 +25,8 @@ from tillkeeper.sandbox.servers import RabbitMQ, ServerFailed
 from tillkeeper.sandbox.simulators.registry import DEFAULT_GATEWAYS, NoSuchGateway, parse_gateways
 from tillkeeper.sandbox.traffic.run import Load, run_traffic
 from tillkeeper.sandbox.traffic.screen import Screen
-from tillkeeper.sandbox.traffic.summary import Summary, print_summary
-from tillkeeper.sandbox.traffic.target import CannotRun, Stopped, Target, own_target, running_target
+from tillkeeper.sandbox.traffic.summary import TrafficSummary, print_summary
+from tillkeeper.sandbox.traffic.target import CannotRun, StoppedEarly, Target, own_target, running_target
 from tillkeeper.settings import BadSettings, load_settings
 from tillkeeper.store.postgres.sqlstates import DATABASE_ERRORS
 
@@ -57,7 +57,7 @@ def main(options: Options, load: Load, *, as_json: bool) -> int:
     console = console_for(to_errors=as_json)
     try:
         summary = asyncio.run(_run(options, load, Screen(console)))
-    except (Stopped, asyncio.CancelledError, KeyboardInterrupt):
+    except (StoppedEarly, asyncio.CancelledError, KeyboardInterrupt):
         return fail("stopped", code=INTERRUPTED)
     except BadSettings as error:
         return fail(*error.problems, code=WRONG)
@@ -74,8 +74,8 @@ def main(options: Options, load: Load, *, as_json: bool) -> int:
     return DOES_NOT_HOLD if summary.problems() else HOLDS
 
 
-async def _run(options: Options, load: Load, screen: Screen) -> Summary:
-    stop, playing = asyncio.Event(), list[asyncio.Task[Summary]]()
+async def _run(options: Options, load: Load, screen: Screen) -> TrafficSummary:
+    stop, playing = asyncio.Event(), list[asyncio.Task[TrafficSummary]]()
     _heed_signals(stop, playing, screen.say)
     async with _target(options, screen.say, stop) as target:
         screen.say(f"playing to {target.url} with {load.rate:g} posts a second; Ctrl-C ends it")
@@ -83,7 +83,9 @@ async def _run(options: Options, load: Load, screen: Screen) -> Summary:
         return await playing[0]
 
 
-def _heed_signals(stop: asyncio.Event, playing: Sequence[asyncio.Task[Summary]], say: Callable[[str], None]) -> None:
+def _heed_signals(
+    stop: asyncio.Event, playing: Sequence[asyncio.Task[TrafficSummary]], say: Callable[[str], None]
+) -> None:
     """The first signal ends the play, and what was posted is judged; another gives up judging.  None cuts the cleaning
     up."""
     loop = asyncio.get_running_loop()

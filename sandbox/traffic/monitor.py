@@ -18,7 +18,7 @@ _LANE: Final = re.compile(r'^tillkeeper_lane_deliveries_total\{lane="([^"]+)"\} 
 _BREAKER: Final = re.compile(r"^tillkeeper_breaker_open (\S+)$", re.MULTILINE)
 
 
-class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+class TrafficSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     """One look.  `applied` counts deliveries that the workers have taken up since the first look."""
 
     applied: int = 0
@@ -44,14 +44,14 @@ class Monitor:
         self._before = 0
         self._lane_counts: dict[str, int] = {}
         self._one_at_a_time = asyncio.Lock()
-        self.snapshot = Snapshot()
+        self.snapshot = TrafficSnapshot()
 
     async def begin(self) -> None:
         """From here on deliveries are counted.  Raises what the database and the client raise."""
         self._before = (await overview(self._pool, begins=self._begins)).deliveries
         self._lane_counts = _lanes(await self._metrics())
 
-    async def again(self) -> Snapshot:
+    async def again(self) -> TrafficSnapshot:
         """Returns a fresh look; where Tillkeeper or its database is away, the old one, marked as stale."""
         async with self._one_at_a_time:  # an older answer must not come after a newer one
             try:
@@ -67,11 +67,11 @@ class Monitor:
         """Returns how each of our orders stands in the database."""
         return await standings(self._pool, begins=self._begins)
 
-    def _seen(self, found: Overview, metrics: str) -> Snapshot:
+    def _seen(self, found: Overview, metrics: str) -> TrafficSnapshot:
         before, self._lane_counts = self._lane_counts, _lanes(metrics)
         carried = grown(before, self._lane_counts)
         breaker = _BREAKER.search(metrics)
-        return Snapshot(
+        return TrafficSnapshot(
             applied=found.deliveries - self._before,
             waiting=found.waiting,
             parked=found.parked,

@@ -13,7 +13,7 @@ EXAMPLES_MAX: Final = 10
 MARKS_MAX: Final = 20_000  # of the last minutes, to read a lag from
 
 
-class Counts(msgspec.Struct, kw_only=True):
+class PostCounts(msgspec.Struct, kw_only=True):
     """One account's posts by their answers.  Forged ones are counted apart."""
 
     posted: int = 0
@@ -31,7 +31,7 @@ class PostingLog:
     """Grows while the sandbox plays."""
 
     def __init__(self, accounts: list[str]) -> None:
-        self.counts = {account: Counts() for account in accounts}
+        self.counts = {account: PostCounts() for account in accounts}
         self.orders: dict[str, PlayedOrder] = {}
         self.unregistered: set[str] = set()  # opened, but their registration was never confirmed
         self.accept_s = array("d")

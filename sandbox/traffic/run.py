@@ -18,7 +18,7 @@ from tillkeeper.sandbox.traffic.generator import TrafficGenerator, open_session
 from tillkeeper.sandbox.traffic.monitor import Monitor
 from tillkeeper.sandbox.traffic.posting_log import PostingLog
 from tillkeeper.sandbox.traffic.screen import Frame, Screen
-from tillkeeper.sandbox.traffic.summary import AuditVerdict, Summary, percentiles_ms
+from tillkeeper.sandbox.traffic.summary import AuditVerdict, TrafficSummary, percentiles_ms
 from tillkeeper.sandbox.traffic.target import Target
 from tillkeeper.store.postgres.pool import open_pool
 
@@ -63,7 +63,7 @@ class Run:
         self._started_s = clock.monotonic_s()
         self._recent: deque[tuple[float, int]] = deque([(self._started_s, 0)])
 
-    async def run(self, stop: asyncio.Event) -> Summary:
+    async def run(self, stop: asyncio.Event) -> TrafficSummary:
         """Plays until the time is over or `stop` is set, then judges.
 
         Raises ServerFailed if a Tillkeeper of our own dies, and what a database raises that is away in the end.
@@ -83,7 +83,7 @@ class Run:
             finished.set()
             await watching
             self._screen.close()
-        return Summary(
+        return TrafficSummary(
             seconds=clock.monotonic_s() - self._started_s,
             seed=self._load.seed,
             log=self._log,
@@ -159,7 +159,7 @@ class Run:
         )
 
 
-async def run_traffic(target: Target, load: Load, screen: Screen, stop: asyncio.Event) -> Summary:
+async def run_traffic(target: Target, load: Load, screen: Screen, stop: asyncio.Event) -> TrafficSummary:
     """Returns a whole run on this stage.  Raises what `Run.run` raises."""
     run = f"T{token_hex(3)}"  # references of its own, also in a database that has seen runs before
     log = PostingLog(list(target.signers))

@@ -12,8 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from tillkeeper.domain.statuses import STATUS_ZH, Status
-from tillkeeper.sandbox.traffic.monitor import Snapshot
-from tillkeeper.sandbox.traffic.posting_log import Counts
+from tillkeeper.sandbox.traffic.monitor import TrafficSnapshot
+from tillkeeper.sandbox.traffic.posting_log import PostCounts
 
 LINE_EVERY_S: Final = 5.0
 LANES: Final = {"rabbitmq": "RabbitMQ", "spool": "PostgreSQL"}  # as people call them
@@ -25,12 +25,12 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True):
     doing: str
     played_s: float
     per_s: float  # posts in the last seconds
-    counts: Mapping[str, Counts]
+    counts: Mapping[str, PostCounts]
     accepted: int
     lag_s: float
     p99_ms: float
     held_back: int
-    snapshot: Snapshot
+    snapshot: TrafficSnapshot
 
 
 class Screen:
@@ -96,7 +96,7 @@ def picture(frame: Frame) -> RenderableType:
     return Group(head, gateways(frame.counts), orders(snapshot.orders), foot)
 
 
-def gateways(counts: Mapping[str, Counts]) -> Table:
+def gateways(counts: Mapping[str, PostCounts]) -> Table:
     """Returns what each account posted, and how it was answered."""
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     table.add_column("account")
@@ -125,7 +125,7 @@ def _order_cells(status: Status, by_status: Mapping[Status, int]) -> tuple[str, 
     return f"  {status}", STATUS_ZH[status], f"{by_status.get(status, 0):,}"
 
 
-def lane_of(snapshot: Snapshot) -> str:
+def lane_of(snapshot: TrafficSnapshot) -> str:
     """Returns the lane in use, as people call it."""
     lane = (
         " and ".join(LANES.get(name, name) for name in snapshot.lane.split(" and ")) if snapshot.lane else "no lane yet"

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from tillkeeper.sandbox.comparison import Difference
-from tillkeeper.sandbox.traffic.monitor import Snapshot
+from tillkeeper.sandbox.traffic.monitor import TrafficSnapshot
 from tillkeeper.sandbox.traffic.posting_log import PostingLog
 from tillkeeper.sandbox.traffic.screen import LANES, gateways, orders
 
@@ -36,13 +36,13 @@ class AuditVerdict(msgspec.Struct, frozen=True, kw_only=True):
         return cls(balances=code == 0 and books.get("balances") is True, books=books, said="")
 
 
-class Summary(msgspec.Struct, frozen=True, kw_only=True):
+class TrafficSummary(msgspec.Struct, frozen=True, kw_only=True):
     """All that a run showed."""
 
     seconds: float
     seed: int
     log: PostingLog
-    snapshot: Snapshot
+    snapshot: TrafficSnapshot
     audit: AuditVerdict
     asked: int  # orders asked for over HTTP, with their history; status and sums were compared of all
     differences: Sequence[Difference]
@@ -111,7 +111,7 @@ def percentiles_ms(seconds: Sequence[float]) -> tuple[float, float]:
     return tuple(round(1000 * ranked[int(len(ranked) * share)], 1) for share in (0.5, 0.99))  # type: ignore[return-value]
 
 
-def print_summary(summary: Summary, console: Console) -> None:
+def print_summary(summary: TrafficSummary, console: Console) -> None:
     """For people."""
     figures = summary.as_dict()
     console.print()
@@ -129,7 +129,7 @@ def print_summary(summary: Summary, console: Console) -> None:
     console.print(last_line(summary))
 
 
-def _facts(figures: Mapping[str, Any], summary: Summary) -> dict[str, str]:
+def _facts(figures: Mapping[str, Any], summary: TrafficSummary) -> dict[str, str]:
     lanes = ", ".join(f"{count:,} by {LANES.get(lane, lane)}" for lane, count in figures["lanes"].items())
     tricks = ", ".join(f"{count} {trick.replace('_', ' ')}" for trick, count in figures["tricks"].items())
     invented = (
@@ -153,7 +153,7 @@ def _audit_line(books: Mapping[str, Any]) -> str:
     return f"{books.get('accepted', 0):,} accepted events = {became or 0}"
 
 
-def last_line(summary: Summary) -> Text:
+def last_line(summary: TrafficSummary) -> Text:
     """Returns the verdict."""
     count = len(summary.log.orders)
     if problems := summary.problems():

@@ -40,7 +40,7 @@ QUERIES_KEPT: Final = 10_000  # a play may go on for days
 UNLIMITED: Final = "[api_client]\ncalls_per_s = 0"
 
 
-class Stopped(Exception):
+class StoppedEarly(Exception):
     """Stopped before anything was played."""
 
 
@@ -241,7 +241,7 @@ async def is_up(session: aiohttp.ClientSession, path: str = READY) -> bool:
 
 def _go_on(stop: asyncio.Event) -> None:
     if stop.is_set():
-        raise Stopped
+        raise StoppedEarly
 
 
 def _tillkeeper(command: str, config: Path | None) -> list[str]:

@@ -11,7 +11,7 @@ from tillkeeper.cli.options import AsJson, Config, exits, settings_from, unicode
 
 if TYPE_CHECKING:
     from tillkeeper.sandbox.signer import Signer
-    from tillkeeper.sandbox.trigger.posting import Answered
+    from tillkeeper.sandbox.trigger.posting import ReceiverAnswer
     from tillkeeper.settings import Settings
 
 app = typer.Typer()
@@ -65,9 +65,9 @@ def accounts_command(
     del config  # taken as every command takes it
     with reported(as_json=as_json):
         from tillkeeper.cli.output import print_json
-        from tillkeeper.sandbox.accounts import new_signers
+        from tillkeeper.sandbox.accounts import AlreadyThere, new_signers
         from tillkeeper.sandbox.simulators.registry import NoSuchGateway, parse_gateways
-        from tillkeeper.sandbox.trigger.keyring import ACCOUNTS, AlreadyThere, write_keyring
+        from tillkeeper.sandbox.trigger.keyring import ACCOUNTS, write_keyring
 
         try:
             signers = new_signers(parse_gateways(gateways))
@@ -168,11 +168,11 @@ async def _trigger(
     keys: Path | None,
     url: str | None,
     config: Path | None,
-) -> "Answered":
+) -> "ReceiverAnswer":
     from tillkeeper import clock
     from tillkeeper.sandbox.trigger.keyring import NoKeyring
     from tillkeeper.sandbox.trigger.posting import CannotTrigger, trigger
-    from tillkeeper.sandbox.trigger.words import NoSuchWord, Wanted, word_for
+    from tillkeeper.sandbox.trigger.words import NoSuchWord, WantedDelivery, word_for
 
     try:
         word = word_for(gateway, said)
@@ -180,7 +180,7 @@ async def _trigger(
         signer = _signer(gateway, account, keys, settings)
         url = url or _url_of(settings)
         due, currency = await _money(money, url, settings, str(references["order_ref"]))
-        wanted: Wanted = Wanted(**references, amount=due, currency=currency)  # type: ignore[arg-type]
+        wanted: WantedDelivery = WantedDelivery(**references, amount=due, currency=currency)  # type: ignore[arg-type]
         return await trigger(url, signer, word, wanted, now=clock.now())
     except (NoSuchWord, NoKeyring) as error:
         raise CommandError(str(error), code=WRONG) from None
@@ -240,7 +240,7 @@ async def _money(
     return amount or due, currency or in_currency
 
 
-def _print(answered: "Answered", *, as_json: bool) -> None:
+def _print(answered: "ReceiverAnswer", *, as_json: bool) -> None:
     import msgspec
 
     from tillkeeper.cli.money import in_words

@@ -14,7 +14,7 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from tillkeeper.sandbox.accounts import secret_files, write_accounts
+from tillkeeper.sandbox.accounts import AlreadyThere, secret_files, write_accounts
 from tillkeeper.sandbox.keys import private_pem
 from tillkeeper.sandbox.signer import Signer
 
@@ -24,10 +24,6 @@ KEYRING: Final = "gateways.json"
 
 class NoKeyring(Exception):
     """The directory holds no keyring; the text says what would help."""
-
-
-class AlreadyThere(Exception):
-    """A file that would be written is there; its path is the text."""
 
 
 def write_keyring(directory: Path, signers: Mapping[str, Signer]) -> None:

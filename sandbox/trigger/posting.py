@@ -11,7 +11,7 @@ import msgspec
 from yarl import URL
 
 from tillkeeper.sandbox.signer import Signer
-from tillkeeper.sandbox.trigger.words import Wanted, delivery_of
+from tillkeeper.sandbox.trigger.words import WantedDelivery, delivery_of
 
 ANSWER_S: Final = 15.0  # a receiver answers within seconds even while its broker hangs
 SHOWN_CHARS_MAX: Final = 200
@@ -21,7 +21,7 @@ class CannotTrigger(Exception):
     """Nothing was posted; the text says what would help."""
 
 
-class Answered(msgspec.Struct, frozen=True, kw_only=True):
+class ReceiverAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """What the receiver answered to the delivery."""
 
     account: str
@@ -38,7 +38,7 @@ class Answered(msgspec.Struct, frozen=True, kw_only=True):
         return 200 <= self.status < 300  # noqa: PLR2004 - success
 
 
-async def trigger(url: str, signer: Signer, word: str, wanted: Wanted, *, now: datetime) -> Answered:
+async def trigger(url: str, signer: Signer, word: str, wanted: WantedDelivery, *, now: datetime) -> ReceiverAnswer:
     """Signs and posts it.  Raises CannotTrigger where no receiver answers."""
     event_id = f"evt_{secrets.token_hex(12)}"
     (headers, body), query = delivery_of(signer, word, wanted, event_id=event_id, now=now)
@@ -50,7 +50,7 @@ async def trigger(url: str, signer: Signer, word: str, wanted: Wanted, *, now: d
                 status = response.status
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
             raise CannotTrigger(f"no receiver answers at {url}: {error or type(error).__name__}") from None
-    return Answered(
+    return ReceiverAnswer(
         account=signer.account,
         word=word,
         event_id=event_id,

@@ -44,7 +44,7 @@ class NoSuchWord(Exception):
     """The gateway is not simulated saying this; the text says which words there are."""
 
 
-class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+class WantedDelivery(msgspec.Struct, frozen=True, kw_only=True):
     """What a delivery is to say.  `amount` is in minor units."""
 
     order_ref: str
@@ -95,7 +95,9 @@ def word_for(gateway: str, said: str) -> str:
     )
 
 
-def delivery_of(signer: Signer, word: str, wanted: Wanted, *, event_id: str, now: datetime) -> tuple[Signed, str]:
+def delivery_of(
+    signer: Signer, word: str, wanted: WantedDelivery, *, event_id: str, now: datetime
+) -> tuple[Signed, str]:
     """Returns the signed delivery, and what stands behind the question mark of its URL."""
     simulator = simulator_of(signer.gateway)
     event = _event(word, wanted, event_id, now.replace(microsecond=0))
@@ -103,12 +105,12 @@ def delivery_of(signer: Signer, word: str, wanted: Wanted, *, event_id: str, now
     return signer.sign(story, event, now=now, again=0), simulator.query_of(story, event)
 
 
-def _event(word: str, wanted: Wanted, event_id: str, at: datetime) -> StoryEvent:
+def _event(word: str, wanted: WantedDelivery, event_id: str, at: datetime) -> StoryEvent:
     refund_ref = wanted.refund_ref or f"re_{_plain(wanted.order_ref)}1"
     return StoryEvent(event_type=word, event_id=event_id, at=at, amount=wanted.amount, refund_ref=refund_ref)
 
 
-def _story(signer: Signer, simulator: Simulator, event: StoryEvent, wanted: Wanted) -> Story:
+def _story(signer: Signer, simulator: Simulator, event: StoryEvent, wanted: WantedDelivery) -> Story:
     """Returns the story that the event belongs to: where money must have come in before, it did a minute ago."""
     is_first = event.event_type == signer.pays or _kind_of(simulator, event.event_type) in FIRST
     paid_at = event.at - timedelta(minutes=1)

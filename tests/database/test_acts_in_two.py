@@ -7,7 +7,7 @@ import pytest
 from tests.database.factories import NOON, an_event
 from tests.database.sweeps import HOUR, MINUTE, registered, told, topics
 from tillkeeper.domain.events import Kind
-from tillkeeper.domain.order.acts import ActRefused, Refusal, Wanted, What
+from tillkeeper.domain.order.acts import ActRefused, Refusal, WantedAct, What
 from tillkeeper.domain.order.registration import Payer
 from tillkeeper.domain.policy import CasePolicy
 from tillkeeper.store.cases import acts as case_acts
@@ -16,12 +16,12 @@ from tillkeeper.store.cases.writing import ClosedCase
 from tillkeeper.store.orders import acts as order_acts
 from tillkeeper.store.orders.acts import NoSuchOrder, OrderMovedOn, carry_out, plan
 from tillkeeper.store.orders.closing_in_two import confirm_closing, proposal_to_close, propose_closing, refuse_closing
-from tillkeeper.store.people.approvals import AlreadyProposed, NotOpen, SamePerson
+from tillkeeper.store.people.approvals import AlreadyProposed, ProposalNotOpen, SamePerson
 from tillkeeper.store.postgres.transactions import repeat_on_conflict
 from tillkeeper.store.reports.order import history, show
 
-CLOSE = Wanted(what=What.CLOSE)
-HOLD = Wanted(what=What.HOLD, until=NOON + HOUR)
+CLOSE = WantedAct(what=What.CLOSE)
+HOLD = WantedAct(what=What.HOLD, until=NOON + HOUR)
 
 
 async def done(pool, work, *arguments, by="mei", now=NOON, **more):
@@ -77,7 +77,7 @@ async def test_an_order_in_doubt_is_closed_by_two_people(pool):
         await done(pool, propose_closing, "A1", by="jun", note="x", seen=seen)
     with pytest.raises(SamePerson):
         await done(pool, confirm_closing, "A1", approval.id)
-    with pytest.raises(NotOpen):
+    with pytest.raises(ProposalNotOpen):
         await done(pool, confirm_closing, "A1", approval.id + 1, by="jun")
     await done(pool, confirm_closing, "A1", approval.id, by="jun")
     assert (await show(pool, "A1"))["closed_at"] == NOON
@@ -187,12 +187,12 @@ async def test_of_two_who_confirm_at_once_one_does(pool):
 
 async def test_a_proposal_is_refused_and_another_one_is_confirmed_as_it_was_read(pool):
     case_id = await a_mismatch(pool)
-    with pytest.raises(NotOpen):
+    with pytest.raises(ProposalNotOpen):
         await done(pool, case_acts.refuse_resolution, case_id)
     first = await done(pool, case_acts.propose_to_resolve, case_id, **RESOLVED)
     await done(pool, case_acts.refuse_resolution, case_id, by="jun", approval_id=first.id)
     await done(pool, case_acts.propose_to_resolve, case_id, by="wei", outcome="it is ours", text="")
-    with pytest.raises(NotOpen):
+    with pytest.raises(ProposalNotOpen):
         await done(pool, case_acts.confirm_resolution, case_id, by="jun", approval_id=first.id)
     with pytest.raises(MovedOn):
         await done(pool, case_acts.confirm_resolution, case_id, by="jun", seen=0)

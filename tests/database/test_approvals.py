@@ -9,7 +9,7 @@ from tests.database.factories import NOON
 from tillkeeper.domain.sign_in import APPROVAL_LIVES
 from tillkeeper.store.people.approvals import (
     AlreadyProposed,
-    NotOpen,
+    ProposalNotOpen,
     SamePerson,
     confirm,
     open_approvals,
@@ -48,7 +48,7 @@ async def test_another_person_confirms_exactly_what_was_proposed_and_only_once(p
     taken = await decided(pool, confirm, approval, by="ana")
     assert (taken.content, taken.reason) == (CONTENT, "told by <email>")
     for decide in (confirm, refuse):
-        with pytest.raises(NotOpen):
+        with pytest.raises(ProposalNotOpen):
             await decided(pool, decide, approval, by="zoe")
     assert await waiting(pool) == []
     async with pool.acquire() as conn:
@@ -61,7 +61,7 @@ async def test_of_many_who_confirm_at_once_one_does(pool):
     done = await asyncio.gather(
         *(decided(pool, confirm, approval, by=f"person {number}") for number in range(8)), return_exceptions=True
     )
-    assert sorted(type(each).__name__ for each in done) == ["Approval"] + ["NotOpen"] * 7
+    assert sorted(type(each).__name__ for each in done) == ["Approval"] + ["ProposalNotOpen"] * 7
 
 
 async def test_an_act_that_fails_leaves_the_approval_open(pool):
@@ -91,7 +91,7 @@ async def test_the_same_is_proposed_once_at_a_time(pool):
 async def test_a_proposal_that_nobody_decided_expires_and_makes_room(pool):
     first = await proposed(pool)
     late = NOON + APPROVAL_LIVES
-    with pytest.raises(NotOpen):
+    with pytest.raises(ProposalNotOpen):
         await decided(pool, confirm, first, by="ana", at=late)
     assert await waiting(pool, at=late) == []
     second = await proposed(pool, at=late)

@@ -14,8 +14,9 @@ from tillkeeper.domain.order.registration import Contradiction, Payer
 from tillkeeper.store.apply.batch import apply_deliveries, replay
 from tillkeeper.store.cases import acts as case_acts
 from tillkeeper.store.deliveries.parked import close_parked, park_event, park_unreadable
-from tillkeeper.store.erasure.order import NoSuchOrder, erase
+from tillkeeper.store.erasure.order import erase
 from tillkeeper.store.orders import acts as order_acts
+from tillkeeper.store.orders.acts import NoSuchOrder
 from tillkeeper.store.postgres.transactions import repeat_on_conflict
 from tillkeeper.store.reports.audit import audit
 from tillkeeper.store.reports.order import history, show

@@ -10,7 +10,7 @@ from tests.database.factories import NOON, a_delivery, a_registration, an_event
 from tests.database.sweeps import POLICY
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.order.registration import Payer
-from tillkeeper.domain.search.hits import READ_MAX, SHOWN_MAX, HitKind, Why
+from tillkeeper.domain.search.hits import READ_MAX, SHOWN_MAX, HitKind, HitReason
 from tillkeeper.domain.search.parsing import search_for
 from tillkeeper.domain.search.probes import backwards_span
 from tillkeeper.store.apply.batch import apply_deliveries
@@ -45,27 +45,27 @@ async def hits(pool, text):
 
 
 REFERENCES = [
-    ("ORD-77012345", (HitKind.ORDER, "ORD-77012345", Why.WHOLE)),
-    ("ord-77012345", (HitKind.ORDER, "ORD-77012345", Why.WHOLE)),
-    ("ORD_77012345", (HitKind.ORDER, "ORD-77012345", Why.SPELT)),
-    ("ord77O12345", (HitKind.ORDER, "ORD-77012345", Why.SPELT)),
-    ("PI-9001", (HitKind.PAYMENT, "pi_9001", Why.SPELT)),
-    ("2345", (HitKind.ORDER, "ORD-77012345", Why.END)),
-    ("pi_9001", (HitKind.PAYMENT, "pi_9001", Why.WHOLE)),
-    ("9001", (HitKind.PAYMENT, "pi_9001", Why.END)),
-    ("re_9002", (HitKind.REFUND, "re_9002", Why.WHOLE)),
-    ("dp_9003", (HitKind.DISPUTE, "dp_9003", Why.WHOLE)),
-    ("cap_9004", (HitKind.EVENT, "cap_9004", Why.WHOLE)),
-    ("evt_Whole", (HitKind.EVENT, "evt_Whole", Why.WHOLE)),
-    ("ORD-nobody-81", (HitKind.WAITING, "evt_waits", Why.WHOLE)),
-    ("pi_nobody_82", (HitKind.WAITING, "evt_waits", Why.WHOLE)),
-    ("the customer wrote: 订单 ORD-77012345, thanks", (HitKind.ORDER, "ORD-77012345", Why.WHOLE)),
-    ("mei@example.com", (HitKind.ORDER, "ORD-77012345", Why.EMAIL)),
-    ("13812345678", (HitKind.ORDER, "ORD-77012345", Why.PHONE)),
-    ("138 1234 5678", (HitKind.ORDER, "ORD-77012345", Why.PHONE)),
-    ("1.00 2026-11-22", (HitKind.ORDER, "ORD-77012345", Why.AMOUNT)),
-    ("¥1 今天", (HitKind.PAYMENT, "pi_9001", Why.AMOUNT)),
-    ("¥1 2026-11-22", (HitKind.WAITING, "evt_waits", Why.AMOUNT)),
+    ("ORD-77012345", (HitKind.ORDER, "ORD-77012345", HitReason.WHOLE)),
+    ("ord-77012345", (HitKind.ORDER, "ORD-77012345", HitReason.WHOLE)),
+    ("ORD_77012345", (HitKind.ORDER, "ORD-77012345", HitReason.SPELT)),
+    ("ord77O12345", (HitKind.ORDER, "ORD-77012345", HitReason.SPELT)),
+    ("PI-9001", (HitKind.PAYMENT, "pi_9001", HitReason.SPELT)),
+    ("2345", (HitKind.ORDER, "ORD-77012345", HitReason.END)),
+    ("pi_9001", (HitKind.PAYMENT, "pi_9001", HitReason.WHOLE)),
+    ("9001", (HitKind.PAYMENT, "pi_9001", HitReason.END)),
+    ("re_9002", (HitKind.REFUND, "re_9002", HitReason.WHOLE)),
+    ("dp_9003", (HitKind.DISPUTE, "dp_9003", HitReason.WHOLE)),
+    ("cap_9004", (HitKind.EVENT, "cap_9004", HitReason.WHOLE)),
+    ("evt_Whole", (HitKind.EVENT, "evt_Whole", HitReason.WHOLE)),
+    ("ORD-nobody-81", (HitKind.WAITING, "evt_waits", HitReason.WHOLE)),
+    ("pi_nobody_82", (HitKind.WAITING, "evt_waits", HitReason.WHOLE)),
+    ("the customer wrote: 订单 ORD-77012345, thanks", (HitKind.ORDER, "ORD-77012345", HitReason.WHOLE)),
+    ("mei@example.com", (HitKind.ORDER, "ORD-77012345", HitReason.EMAIL)),
+    ("13812345678", (HitKind.ORDER, "ORD-77012345", HitReason.PHONE)),
+    ("138 1234 5678", (HitKind.ORDER, "ORD-77012345", HitReason.PHONE)),
+    ("1.00 2026-11-22", (HitKind.ORDER, "ORD-77012345", HitReason.AMOUNT)),
+    ("¥1 今天", (HitKind.PAYMENT, "pi_9001", HitReason.AMOUNT)),
+    ("¥1 2026-11-22", (HitKind.WAITING, "evt_waits", HitReason.AMOUNT)),
 ]
 
 
@@ -103,13 +103,17 @@ async def test_what_counts_for_nothing_is_parked_or_was_refused_is_found(pool):
         )
         number = await keep_refused(conn, refusal)
     by_order = await hits(pool, "A-4711")
-    assert (HitKind.MISMATCHED, "evt_foreign", Why.WHOLE) in by_order
-    assert (HitKind.PARKED, "1", Why.WHOLE) in by_order
-    assert (HitKind.REFUSED, str(number), Why.IN_BODY) in by_order
-    assert (HitKind.MISMATCHED, "evt_foreign", Why.END) in await hits(pool, "usd_77")
-    assert (HitKind.CASE, "1", Why.WHOLE) in await hits(pool, "pi_usd_77")
-    assert (HitKind.PARKED, "1", Why.WHOLE) in await hits(pool, "pi_parked_78")
-    numbered = [(HitKind.PARKED, "1", Why.NUMBER), (HitKind.REFUSED, "1", Why.NUMBER), (HitKind.CASE, "1", Why.NUMBER)]
+    assert (HitKind.MISMATCHED, "evt_foreign", HitReason.WHOLE) in by_order
+    assert (HitKind.PARKED, "1", HitReason.WHOLE) in by_order
+    assert (HitKind.REFUSED, str(number), HitReason.IN_BODY) in by_order
+    assert (HitKind.MISMATCHED, "evt_foreign", HitReason.END) in await hits(pool, "usd_77")
+    assert (HitKind.CASE, "1", HitReason.WHOLE) in await hits(pool, "pi_usd_77")
+    assert (HitKind.PARKED, "1", HitReason.WHOLE) in await hits(pool, "pi_parked_78")
+    numbered = [
+        (HitKind.PARKED, "1", HitReason.NUMBER),
+        (HitKind.REFUSED, "1", HitReason.NUMBER),
+        (HitKind.CASE, "1", HitReason.NUMBER),
+    ]
     assert sorted(await hits(pool, "#1")) == sorted(numbered)
 
 
@@ -117,14 +121,14 @@ async def test_a_notice_is_found_by_its_id(pool):
     await registered(pool, "A-4711")
     await received(pool, an_event(order_ref="A-4711"))
     key = await pool.fetchval("SELECT key FROM outbox WHERE audience = 'merchant'")
-    assert (HitKind.NOTICE, key, Why.WHOLE) in await hits(pool, key)
+    assert (HitKind.NOTICE, key, HitReason.WHOLE) in await hits(pool, key)
 
 
 async def test_an_amount_is_looked_for_on_its_day_alone(pool):
     await registered(pool, "A-4711")
     assert await hits(pool, "1.00 2026-11-21") == []
     assert await hits(pool, "1.00 eur 2026-11-22") == []
-    assert await hits(pool, "¥1 2026-11-22") == [(HitKind.ORDER, "A-4711", Why.AMOUNT)]
+    assert await hits(pool, "¥1 2026-11-22") == [(HitKind.ORDER, "A-4711", HitReason.AMOUNT)]
 
 
 MANY = """

@@ -8,7 +8,7 @@ from tests.database import fetching
 from tests.database.factories import NOON, an_event
 from tests.database.sweeps import HOUR, MINUTE, SHIPPED, a_sweep, registered, told, topics, until
 from tillkeeper.domain.events import Evidence, Kind
-from tillkeeper.domain.guard import Finding, Sign
+from tillkeeper.domain.guard import GuardSign, PauseReason
 from tillkeeper.domain.order.acts import ActRefused
 from tillkeeper.domain.policy import CasePolicy
 from tillkeeper.gateways.messages import Answer
@@ -20,7 +20,7 @@ from tillkeeper.store.outbox.sending import Audience, claim, lock_order
 from tillkeeper.store.postgres.transactions import repeat_on_conflict
 from tillkeeper.store.reports.order import show
 
-FINDING = Finding(sign=Sign.FAILED, orders=50, paid=0, line=20, share=1.0, usual_most=0, open_orders=80)
+FINDING = PauseReason(sign=GuardSign.FAILED, orders=50, paid=0, line=20, share=1.0, usual_most=0, open_orders=80)
 
 
 async def paused(pool, account="stripe-main", now=NOON):

@@ -10,7 +10,7 @@ import pytest
 from tillkeeper.store.postgres.sqlstates import (
     CLASSES,
     STATES,
-    Fault,
+    DatabaseFault,
     NotReplicated,
     UnsafeDatabase,
     condemns_peers,
@@ -52,7 +52,7 @@ def test_every_class_of_the_server_is_in_the_table_or_ours():
         "72",
     }
     assert classes - CLASSES.keys() <= not_in_table
-    assert {fault_of(refused(f"{each}000")) for each in not_in_table} == {Fault.OURS}
+    assert {fault_of(refused(f"{each}000")) for each in not_in_table} == {DatabaseFault.OURS}
 
 
 def test_every_single_state_is_one_that_the_server_has():
@@ -62,47 +62,47 @@ def test_every_single_state_is_one_that_the_server_has():
 @pytest.mark.parametrize(
     ("state", "fault"),
     [
-        ("22021", Fault.DATA),
-        ("22P05", Fault.DATA),
-        ("23505", Fault.DATA),
-        ("23514", Fault.DATA),
-        ("54000", Fault.DATA),
-        ("P0001", Fault.DATA),
-        ("42601", Fault.OURS),
-        ("0A000", Fault.OURS),
-        ("25001", Fault.OURS),
-        ("XX000", Fault.OURS),
-        ("40001", Fault.CONTENTION),
-        ("40P01", Fault.CONTENTION),
-        ("53200", Fault.CONTENTION),
-        ("53400", Fault.CONTENTION),
-        ("55P03", Fault.CONTENTION),
-        ("55006", Fault.CONTENTION),
-        ("57014", Fault.CONTENTION),
-        ("25P03", Fault.CONTENTION),
-        ("25P04", Fault.CONTENTION),
-        ("08006", Fault.OUTAGE),
-        ("25006", Fault.OUTAGE),
-        ("26000", Fault.OUTAGE),
-        ("28P01", Fault.OUTAGE),
-        ("3D000", Fault.OUTAGE),
-        ("42501", Fault.OUTAGE),
-        ("42P01", Fault.OUTAGE),
-        ("53100", Fault.OUTAGE),
-        ("53300", Fault.OUTAGE),
-        ("57P01", Fault.OUTAGE),
-        ("57P03", Fault.OUTAGE),
-        ("58030", Fault.OUTAGE),
+        ("22021", DatabaseFault.DATA),
+        ("22P05", DatabaseFault.DATA),
+        ("23505", DatabaseFault.DATA),
+        ("23514", DatabaseFault.DATA),
+        ("54000", DatabaseFault.DATA),
+        ("P0001", DatabaseFault.DATA),
+        ("42601", DatabaseFault.OURS),
+        ("0A000", DatabaseFault.OURS),
+        ("25001", DatabaseFault.OURS),
+        ("XX000", DatabaseFault.OURS),
+        ("40001", DatabaseFault.CONTENTION),
+        ("40P01", DatabaseFault.CONTENTION),
+        ("53200", DatabaseFault.CONTENTION),
+        ("53400", DatabaseFault.CONTENTION),
+        ("55P03", DatabaseFault.CONTENTION),
+        ("55006", DatabaseFault.CONTENTION),
+        ("57014", DatabaseFault.CONTENTION),
+        ("25P03", DatabaseFault.CONTENTION),
+        ("25P04", DatabaseFault.CONTENTION),
+        ("08006", DatabaseFault.OUTAGE),
+        ("25006", DatabaseFault.OUTAGE),
+        ("26000", DatabaseFault.OUTAGE),
+        ("28P01", DatabaseFault.OUTAGE),
+        ("3D000", DatabaseFault.OUTAGE),
+        ("42501", DatabaseFault.OUTAGE),
+        ("42P01", DatabaseFault.OUTAGE),
+        ("53100", DatabaseFault.OUTAGE),
+        ("53300", DatabaseFault.OUTAGE),
+        ("57P01", DatabaseFault.OUTAGE),
+        ("57P03", DatabaseFault.OUTAGE),
+        ("58030", DatabaseFault.OUTAGE),
     ],
 )
-def test_whose_fault_a_state_is(state: str, fault: Fault):
+def test_whose_fault_a_state_is(state: str, fault: DatabaseFault):
     assert fault_of(refused(state)) is fault
 
 
 @pytest.mark.parametrize("source", ["varsup.c", "multixact.c"])
 def test_transaction_ids_used_up_are_an_outage_although_a_long_index_row_has_the_same_state(source: str):
-    assert fault_of(refused("54000", F=source)) is Fault.OUTAGE
-    assert fault_of(refused("54000", F="nbtutils.c")) is Fault.DATA
+    assert fault_of(refused("54000", F=source)) is DatabaseFault.OUTAGE
+    assert fault_of(refused("54000", F="nbtutils.c")) is DatabaseFault.DATA
 
 
 @pytest.mark.parametrize(
@@ -110,17 +110,17 @@ def test_transaction_ids_used_up_are_an_outage_although_a_long_index_row_has_the
     [TimeoutError(), ConnectionResetError(), UnsafeDatabase(), NotReplicated(), asyncpg.InterfaceError("closed")],
 )
 def test_what_is_no_refusal_of_the_server_is_an_outage(error: Exception):
-    assert fault_of(error) is Fault.OUTAGE
+    assert fault_of(error) is DatabaseFault.OUTAGE
 
 
 async def test_an_argument_that_fits_no_parameter_is_the_datas_fault(pool):
     with pytest.raises(asyncpg.DataError) as raised:
         await pool.fetchval("SELECT $1::bigint", 2**70)
-    assert fault_of(raised.value) is Fault.DATA
+    assert fault_of(raised.value) is DatabaseFault.DATA
 
 
 def test_a_fault_of_the_code_passes_for_nothing_else():
-    assert fault_of(KeyError("no such thing")) is Fault.OURS
+    assert fault_of(KeyError("no such thing")) is DatabaseFault.OURS
     assert not is_passing(KeyError("no such thing"))
 
 

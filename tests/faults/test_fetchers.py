@@ -16,7 +16,7 @@ from tillkeeper.domain.fetching import Fetch
 from tillkeeper.lanes.spool import SpoolSender
 from tillkeeper.policy import load_policy
 from tillkeeper.sandbox.accounts import write_config
-from tillkeeper.sandbox.apis.faults import Fault, FaultPeriod
+from tillkeeper.sandbox.apis.faults import ApiFault, FaultPeriod
 from tillkeeper.settings import load_settings
 from tillkeeper.store.apply.registration import register
 from tillkeeper.store.reports.audit import audit
@@ -55,7 +55,7 @@ async def test_every_query_is_answered_however_often_those_who_ask_are_killed(
     stories = gateways.ledger.stories
     slow = [
         FaultPeriod(
-            account=account, fault=Fault.SLOW, since=gateways.begins, until=gateways.begins + timedelta(hours=1)
+            account=account, fault=ApiFault.SLOW, since=gateways.begins, until=gateways.begins + timedelta(hours=1)
         )
         for account in PAID
     ]

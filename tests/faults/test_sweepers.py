@@ -18,7 +18,7 @@ from tillkeeper.domain.events import Kind
 from tillkeeper.domain.order.registration import Payer
 from tillkeeper.policy import load_policy
 from tillkeeper.sandbox.accounts import write_config
-from tillkeeper.sandbox.apis.faults import Fault, FaultPeriod
+from tillkeeper.sandbox.apis.faults import ApiFault, FaultPeriod
 from tillkeeper.sandbox.servers.child import Child
 from tillkeeper.store.apply.batch import apply_deliveries
 from tillkeeper.store.apply.registration import register
@@ -130,7 +130,7 @@ async def test_no_step_is_taken_twice_however_often_a_sweeper_is_killed(pool, da
     truth = tells(gateways)
     slow = [
         FaultPeriod(
-            account=account, fault=Fault.SLOW, since=gateways.begins, until=gateways.begins + timedelta(hours=1)
+            account=account, fault=ApiFault.SLOW, since=gateways.begins, until=gateways.begins + timedelta(hours=1)
         )
         for account in PENDING
     ]

@@ -17,7 +17,7 @@ from tillkeeper.domain.events import PaymentEvent, problem_with
 from tillkeeper.domain.money import AMOUNT_MINOR_MAX
 from tillkeeper.gateways.account import AccountModel
 from tillkeeper.gateways.errors import AccessDenied, CannotQuery, Refused, Unavailable
-from tillkeeper.gateways.messages import Answer, Call, Page, Query, Request, Response
+from tillkeeper.gateways.messages import Answer, Call, EventPage, Query, Request, Response
 from tillkeeper.gateways.registry import build
 from tillkeeper.sandbox.apis.base import Api
 from tillkeeper.sandbox.ledger.payments import RefundState
@@ -134,7 +134,7 @@ def problem_with_answer(got: object, call: Call, account: str, known: Sequence[P
 
 def events_in(got: object) -> tuple[PaymentEvent, ...]:
     """None where it is a token, or keys that were learnt."""
-    return got.events if isinstance(got, Answer | Page) else ()
+    return got.events if isinstance(got, Answer | EventPage) else ()
 
 
 def is_bounded(event: PaymentEvent) -> bool:

@@ -4,7 +4,7 @@ import pytest
 
 from tillkeeper.cli.upgrade_progress import Lines, part_of, step_of
 from tillkeeper.store.schema.files import parse_migration
-from tillkeeper.store.schema.upgrading import Done
+from tillkeeper.store.schema.upgrading import UpgradeProgress
 
 MIGRATION = parse_migration(
     "0003_colour.sql",
@@ -14,7 +14,7 @@ MIGRATION = parse_migration(
 
 
 def at(step, done=0, total=0, waits_for=""):
-    return Done(migration=MIGRATION, step=step, done=done, total=total, waits_for=waits_for)
+    return UpgradeProgress(migration=MIGRATION, step=step, done=done, total=total, waits_for=waits_for)
 
 
 @pytest.mark.parametrize(

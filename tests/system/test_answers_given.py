@@ -9,7 +9,7 @@ import pytest
 from tests.database.factories import NOON
 from tests.virtual_time import Clock
 from tillkeeper.ingest.answers_given import AnswersGiven
-from tillkeeper.store.reports.flow import Answered, Recent, read_flow
+from tillkeeper.store.reports.flow import AnswerCounts, Recent, read_flow
 
 SECOND = timedelta(seconds=1)
 
@@ -34,8 +34,8 @@ async def test_receivers_add_up_and_what_is_old_goes(pool, clock):
     await one.write_once()
     flow = await seen(pool, NOON + 30 * SECOND)
     assert flow.answered == {
-        "stripe-main": Answered(accepted=6, refused=2, last_at=NOON),
-        "alipay-main": Answered(put_off=1),
+        "stripe-main": AnswerCounts(accepted=6, refused=2, last_at=NOON),
+        "alipay-main": AnswerCounts(put_off=1),
     }
     assert flow.received == {"stripe-main": Recent(count=6, last_at=NOON)}, "nothing is applied yet"
     clock.at = NOON + timedelta(hours=3)

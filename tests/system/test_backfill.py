@@ -26,7 +26,7 @@ from tests.virtual_time import Clock
 from tillkeeper.api_client.client import QueryFailed
 from tillkeeper.domain.policy import Policy, SilencePolicy
 from tillkeeper.gateways.messages import Request
-from tillkeeper.sandbox.apis.faults import Fault, FaultPeriod
+from tillkeeper.sandbox.apis.faults import ApiFault, FaultPeriod
 from tillkeeper.settings import SweepSettings, load_settings
 from tillkeeper.store.apply.batch import apply_deliveries
 from tillkeeper.store.jobs.backfill import (
@@ -95,7 +95,7 @@ async def test_a_gateway_that_does_not_answer_is_tried_again_later_and_then_long
     story = gateways.tells(STRIPE, (gateways.signers[STRIPE].pays, 1))
     await registered(pool, story)
     gateways.at_minute(5)
-    broken = FaultPeriod(account=STRIPE, fault=Fault.BROKEN, since=NOON, until=NOON + 6 * MINUTE, share=1.0)
+    broken = FaultPeriod(account=STRIPE, fault=ApiFault.BROKEN, since=NOON, until=NOON + 6 * MINUTE, share=1.0)
     async with asker_of(gateways, configured, broken) as api_client:
         backfill = a_backfill(pool, api_client, lambda: gateways.now)
         await requested(pool, STRIPE, NOON, gateways.now)

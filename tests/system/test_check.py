@@ -22,7 +22,7 @@ from tillkeeper import clock
 from tillkeeper.gateways.registry import GATEWAYS
 from tillkeeper.lanes.topology import Topology, declare
 from tillkeeper.sandbox.accounts import account_of, new_signers, write_config
-from tillkeeper.sandbox.apis.faults import Fault, FaultPeriod, Faults
+from tillkeeper.sandbox.apis.faults import ApiFault, FaultPeriod, Faults
 from tillkeeper.sandbox.apis.query_log import QueryLog
 from tillkeeper.sandbox.apis.server import serving as serving_apis
 from tillkeeper.sandbox.servers.child import free_ports
@@ -326,7 +326,11 @@ async def test_an_account_that_cannot_be_queried_is_to_do(config):
 
 @pytest.mark.parametrize(
     ("fault", "do"),
-    [(Fault.HUNG_UP, "reaches"), (Fault.GATEWAY_TIMEOUT, "reaches"), (Fault.FORGED, "the keys that verify answers")],
+    [
+        (ApiFault.HUNG_UP, "reaches"),
+        (ApiFault.GATEWAY_TIMEOUT, "reaches"),
+        (ApiFault.FORGED, "the keys that verify answers"),
+    ],
 )
 async def test_a_gateway_that_does_not_answer_is_wrong(tmp_path, database, fault, do):
     signers, now = new_signers(["alipay"]), clock.now()

@@ -5,14 +5,14 @@ import pytest
 from tests.database.factories import NOON, a_delivery, a_registration, an_event
 from tests.system.commands import tillkeeper, toml, written
 from tillkeeper.domain.delivery import EnvelopeKeys
-from tillkeeper.domain.guard import RULES, Sign
+from tillkeeper.domain.guard import RULES, GuardSign
 from tillkeeper.domain.policy import Policy
 from tillkeeper.store.apply.registration import register
 from tillkeeper.store.guard.checking import AccountsPaused
 from tillkeeper.store.postgres.transactions import repeat_on_conflict
 from tillkeeper.workers.hold_back import HoldBack
 
-FEW = RULES[Sign.FAR_OFF].least
+FEW = RULES[GuardSign.FAR_OFF].least
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 
 from tests.system.deploying import EXAMPLE, loaded, make_secrets, secrets_named_in
 from tillkeeper.api_client.settings import ApiClientSettings
-from tillkeeper.domain.guard import Sign
+from tillkeeper.domain.guard import GuardSign
 from tillkeeper.domain.people import Role
 from tillkeeper.gateways.registry import GATEWAYS
 from tillkeeper.notices.settings import NotifySettings, SmtpSettings, WebhookSettings
@@ -124,7 +124,7 @@ def models() -> dict[tuple[str, ...], type[BaseModel]]:
         ("desk", "oidc"): OidcSettings,
         ("api_client",): ApiClientSettings,
         ("guard",): GuardSettings,
-        **{("guard", str(sign)): GuardRule for sign in Sign},
+        **{("guard", str(sign)): GuardRule for sign in GuardSign},
         ("retention",): RetentionSettings,
         ("tracing",): TracingSettings,
         ("notify",): NotifySettings,
@@ -136,7 +136,7 @@ def models() -> dict[tuple[str, ...], type[BaseModel]]:
 
 LINES = list(lines_of(EXAMPLE))
 TABLES = {
-    ("guard",): {str(sign) for sign in Sign},
+    ("guard",): {str(sign) for sign in GuardSign},
     (): {"ingest", "work", "sweep", "desk", "api_client", "guard", "retention", "notify", "tracing", "accounts"},
     ("desk",): {"oidc"},
     ("desk", "oidc"): {"roles"},

@@ -9,7 +9,7 @@ import pytest
 from tests.database.factories import NOON, a_delivery, a_registration, an_event
 from tillkeeper.domain.delivery import Envelope, EnvelopeKeys, pack
 from tillkeeper.domain.events import Kind
-from tillkeeper.domain.guard import RULES, Sign
+from tillkeeper.domain.guard import RULES, GuardSign
 from tillkeeper.domain.policy import Policy
 from tillkeeper.lanes.spool import SpoolReceiver, SpoolSender
 from tillkeeper.store.apply.registration import register
@@ -26,7 +26,7 @@ from tillkeeper.workers.hold_back import HoldBack
 from tillkeeper.workers.release import Release
 
 RUN = uuid4()
-LINE = RULES[Sign.FAILED].least
+LINE = RULES[GuardSign.FAILED].least
 OTHER = "alipay-main"
 MINUTE = timedelta(minutes=1)
 KEYS = EnvelopeKeys()
@@ -240,7 +240,7 @@ async def test_what_is_usual_for_the_account_pauses_nothing(till, pool):
 
 
 async def test_a_key_that_pays_everything_for_a_hundredth_is_paused(till, pool):
-    few = RULES[Sign.FAR_OFF].least
+    few = RULES[GuardSign.FAR_OFF].least
     await registered(pool, few, amount=10_000)
     await till.bring(*(an_event(order_ref=f"O{n}", payment_ref=f"p{n}", amount=1) for n in range(few)))
     assert (await till.statuses(), await till.held()) == ({"unpaid": few}, few)
@@ -248,7 +248,7 @@ async def test_a_key_that_pays_everything_for_a_hundredth_is_paused(till, pool):
 
 
 async def test_a_reversal_of_everything_is_paused_and_refunds_that_the_merchant_registered_are_not(till, pool):
-    many = RULES[Sign.TAKEN_BACK].least
+    many = RULES[GuardSign.TAKEN_BACK].least
     await registered(pool, many)
     await till.bring(*(an_event(order_ref=f"O{n}", payment_ref=f"p{n}") for n in range(many)))
     till.now = NOON + 10 * MINUTE
@@ -266,7 +266,7 @@ async def tried(till, **options):
 
 
 async def test_a_trial_says_what_would_happen_and_leaves_everything_as_it_was(till, pool):
-    few = RULES[Sign.FAR_OFF].least
+    few = RULES[GuardSign.FAR_OFF].least
     await registered(pool, few + 1, amount=10_000)
     events = [an_event(order_ref=f"O{n}", payment_ref=f"p{n}", amount=n + 1) for n in range(few)]
     await till.bring(*events, an_event(order_ref=f"O{few}", payment_ref="good", amount=10_000))

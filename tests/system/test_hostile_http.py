@@ -27,7 +27,7 @@ from tests.system.receiving import (
 )
 from tillkeeper import clock
 from tillkeeper.ingest import connection_limits, connections
-from tillkeeper.ingest.health import LOOK_S, Health
+from tillkeeper.ingest.health import LOOK_S, HealthProbes
 from tillkeeper.ingest.server import receiver
 from tillkeeper.sandbox.simulators.stripe.signing import stripe_signed
 from tillkeeper.schema_watch import SchemaWatch
@@ -375,7 +375,7 @@ async def test_many_who_ask_for_readiness_at_once_cost_one_look(monkeypatch):
             await asyncio.sleep(0)
             return len(looks) == 1
 
-    health = Health(Intake(), SchemaWatch())
+    health = HealthProbes(Intake(), SchemaWatch())
     assert {each.status for each in await asyncio.gather(*(health.ready(None) for _ in range(50)))} == {200}
     now_s[0] += LOOK_S + 0.1
     assert {each.status for each in await asyncio.gather(*(health.ready(None) for _ in range(50)))} == {503}

@@ -12,7 +12,7 @@ from tests.gateway_apis import Gateways
 from tests.system.receiving import deliveries_in, some_settings
 from tillkeeper import clock
 from tillkeeper.ingest.server import receiver
-from tillkeeper.sandbox.apis.faults import Fault, FaultPeriod
+from tillkeeper.sandbox.apis.faults import ApiFault, FaultPeriod
 from tillkeeper.sandbox.simulators.wechatpay.api import platform_certificate
 from tillkeeper.sandbox.simulators.wechatpay.signing import WeChatPayKey
 
@@ -69,7 +69,7 @@ async def test_its_first_notice_has_the_certificate_fetched_and_counts(database,
     assert [query.summary for query in gateways.log.queries] == ["certificates"]
 
 
-@pytest.mark.parametrize(("fault", "status"), [(Fault.BROKEN, 503), (Fault.HUNG_UP, 503), (Fault.FORGED, 401)])
+@pytest.mark.parametrize(("fault", "status"), [(ApiFault.BROKEN, 503), (ApiFault.HUNG_UP, 503), (ApiFault.FORGED, 401)])
 async def test_while_it_cannot_be_fetched_notices_are_to_come_again(database, connection, gateways, fault, status):
     signer = gateways.signers[ACCOUNT]
     failing = FaultPeriod(

@@ -15,7 +15,7 @@ from tests.database.test_guard_sweeping import paused
 from tests.system.commands import ENVIRON, SERVE, tillkeeper, toml, written
 from tillkeeper import clock
 from tillkeeper.cli import app
-from tillkeeper.domain.guard import Finding, Sign
+from tillkeeper.domain.guard import GuardSign, PauseReason
 from tillkeeper.domain.order.registration import Payer
 from tillkeeper.domain.policy import CasePolicy, Policy
 from tillkeeper.store.apply.batch import apply_deliveries
@@ -158,7 +158,7 @@ TWO_CASES = """
 INSERT INTO cases (kind, subject, details, opened_at, follow_up_at)
 SELECT 'wrong_currency', 's' || n, '{}', $1, $1 FROM generate_series(1, 2) n
 """
-A_FINDING = Finding(sign=Sign.FAILED, orders=50, paid=0, line=20, share=1.0, usual_most=0)
+A_FINDING = PauseReason(sign=GuardSign.FAILED, orders=50, paid=0, line=20, share=1.0, usual_most=0)
 ANSWERED = """
 INSERT INTO steps (order_id, phase, action, at, taken_at, result)
 SELECT id, phase, 'query', now(), now(), 'unpaid' FROM orders

@@ -24,7 +24,7 @@ from tillkeeper.gateways.errors import AccessDenied, CannotQuery
 from tillkeeper.gateways.kit.answers import answered_at
 from tillkeeper.gateways.kit.http_status import BAD_REQUEST, SERVER_ERROR_MIN, check_status
 from tillkeeper.gateways.kit.unknown_words import UnknownWord, unknown_words
-from tillkeeper.gateways.messages import Answer, Call, Page, Query, Response
+from tillkeeper.gateways.messages import Answer, Call, EventPage, Query, Response
 from tillkeeper.telemetry import GATEWAY_QUERIES
 
 __all__ = ["ApiClient", "QueryFailed", "open_api_client"]
@@ -205,8 +205,8 @@ class ApiClient:
             after = page.after
         raise QueryFailed("bad_answer", "the list of events does not end")
 
-    async def _page(self, known: _Account, since: datetime, until: datetime, after: str | None) -> Page:
-        def read_response(response: Response) -> Page:
+    async def _page(self, known: _Account, since: datetime, until: datetime, after: str | None) -> EventPage:
+        def read_response(response: Response) -> EventPage:
             with unknown_words() as words:
                 page = known.gateway.read_events(response)
             self._note(known.gateway.account, words)

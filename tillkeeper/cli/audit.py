@@ -116,7 +116,7 @@ def _as_json(books: "Audit") -> dict[str, Any]:
 
 
 def _print(books: "Audit") -> None:
-    from tillkeeper.cli.output import Tone, print_toned
+    from tillkeeper.cli.output import TextStyle, print_toned
 
     _print_sums(books)
     _print_faults(books)
@@ -126,7 +126,7 @@ def _print(books: "Audit") -> None:
     if books.balances:
         print("The books balance.")
     else:
-        print_toned("The books do NOT balance.", Tone.ALARM)
+        print_toned("The books do NOT balance.", TextStyle.ALARM)
 
 
 def _print_sums(books: "Audit") -> None:

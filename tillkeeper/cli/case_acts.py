@@ -213,7 +213,7 @@ def _refused(case_id: int) -> Iterator[None]:
     """Says why an act was not done.  Raises CommandError."""
     from tillkeeper.store.cases.acts import HighestLevel
     from tillkeeper.store.cases.writing import ClosedCase, NoSuchCase
-    from tillkeeper.store.people.approvals import AlreadyProposed, NotOpen, SamePerson
+    from tillkeeper.store.people.approvals import AlreadyProposed, ProposalNotOpen, SamePerson
 
     try:
         yield
@@ -229,7 +229,7 @@ def _refused(case_id: int) -> Iterator[None]:
         raise CommandError(
             f"somebody has proposed how to resolve case {case_id}: `case confirm` or `case refuse` it", code=NO
         ) from None
-    except NotOpen:
+    except ProposalNotOpen:
         raise CommandError(f"nothing is proposed for case {case_id}, or not any more", code=NO) from None
     except SamePerson:
         raise CommandError(f"case {case_id} is resolved by two people; another one must confirm", code=NO) from None

@@ -74,13 +74,13 @@ def cases_command(
         from tillkeeper.cli.filters import refuse_unknown
         from tillkeeper.cli.output import print_json
         from tillkeeper.domain.order.case_kinds import CASE_KINDS
-        from tillkeeper.store.reports.case_list import Filters, Known, known, list_cases
+        from tillkeeper.store.reports.case_list import CaseChoices, Filters, known, list_cases
 
         filters = Filters(
             closed_too=closed_too, level=level, owner="" if owner == NOBODY else owner, kind=kind, account=account
         )
 
-        async def query(pool: "Pool") -> tuple[list[dict[str, Any]], Known]:
+        async def query(pool: "Pool") -> tuple[list[dict[str, Any]], CaseChoices]:
             async with pool.acquire() as conn:
                 return await list_cases(conn, filters, limit=limit + 1), await known(conn)
 
@@ -98,7 +98,7 @@ def cases_command(
 
 
 def _print_list(rows: list[dict[str, Any]], now: datetime, *, more: bool) -> None:
-    from tillkeeper.cli.output import Tone, Toned, lasting, print_table, tone_of_level, when
+    from tillkeeper.cli.output import TextStyle, Toned, lasting, print_table, tone_of_level, when
 
     print_table(
         "Cases",
@@ -106,7 +106,7 @@ def _print_list(rows: list[dict[str, Any]], now: datetime, *, more: bool) -> Non
         (
             (
                 case["id"],
-                Toned(case["level"], tone_of_level(case["level"]) if case["closed_at"] is None else Tone.FAINT),
+                Toned(case["level"], tone_of_level(case["level"]) if case["closed_at"] is None else TextStyle.FAINT),
                 case["kind"],
                 lasting((case["closed_at"] or now) - case["opened_at"]),
                 case["order_ref"] or case["subject"],

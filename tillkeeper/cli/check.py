@@ -13,7 +13,7 @@ from tillkeeper.cli.errors import NO, reported
 from tillkeeper.cli.options import AsJson, Config, exits, name_file
 
 if TYPE_CHECKING:
-    from tillkeeper.cli.readiness.finding import Finding
+    from tillkeeper.cli.readiness.finding import ReadinessFinding
 
 app = typer.Typer()
 
@@ -59,7 +59,7 @@ def check_command(
             raise typer.Exit(NO)
 
 
-async def _collected(*, live: bool, management: str | None) -> list["Finding"]:
+async def _collected(*, live: bool, management: str | None) -> list["ReadinessFinding"]:
     import structlog
 
     from tillkeeper.cli.readiness.looking import findings
@@ -68,7 +68,7 @@ async def _collected(*, live: bool, management: str | None) -> list["Finding"]:
     return [finding async for finding in findings(live=live, management=management)]
 
 
-def _print(finding: "Finding") -> None:
+def _print(finding: "ReadinessFinding") -> None:
     from tillkeeper.cli.output import shown
 
     width = max(COLUMNS_MIN, shutil.get_terminal_size((120, 24)).columns)

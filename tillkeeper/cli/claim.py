@@ -11,7 +11,7 @@ from tillkeeper.cli.options import AsJson, Config, exits, settings_from, unicode
 if TYPE_CHECKING:
     from asyncpg import Pool
 
-    from tillkeeper.domain.payment_claim import Answer, Evidence, Known
+    from tillkeeper.domain.payment_claim import ClaimAnswer, ClaimEvidence, ClaimKnowledge
     from tillkeeper.settings import Settings
 
 app = typer.Typer()
@@ -41,7 +41,7 @@ def claim_command(text: Text, config: Config = None, as_json: AsJson = False) ->
 
         given = " ".join(text)
 
-        async def query(pool: "Pool") -> "Known":
+        async def query(pool: "Pool") -> "ClaimKnowledge":
             return await _read(pool, given, settings)
 
         known = ask(settings, query)
@@ -52,7 +52,7 @@ def claim_command(text: Text, config: Config = None, as_json: AsJson = False) ->
             _print(known, found)
 
 
-async def _read(pool: "Pool", text: str, settings: "Settings") -> "Known":
+async def _read(pool: "Pool", text: str, settings: "Settings") -> "ClaimKnowledge":
     """Reads what is known of the order that a text names, or leads to.  Raises CommandError."""
     known = await _known(pool, text, settings)
     if known is None:
@@ -61,7 +61,7 @@ async def _read(pool: "Pool", text: str, settings: "Settings") -> "Known":
     return known
 
 
-async def _known(pool: "Pool", order_ref: str, settings: "Settings") -> "Known | None":
+async def _known(pool: "Pool", order_ref: str, settings: "Settings") -> "ClaimKnowledge | None":
     from tillkeeper import clock
     from tillkeeper.gateways.askable import unaskable_by_order
     from tillkeeper.store.search.claim import read_claim
@@ -91,7 +91,7 @@ async def _order_of(pool: "Pool", text: str) -> str:
     return refs[0]
 
 
-def as_fields(known: "Known", found: "Answer") -> dict[str, Any]:
+def as_fields(known: "ClaimKnowledge", found: "ClaimAnswer") -> dict[str, Any]:
     """Returns the answer for programs: its words in both languages beside its evidence."""
     from datetime import datetime
 
@@ -109,7 +109,7 @@ def as_fields(known: "Known", found: "Answer") -> dict[str, Any]:
     }
 
 
-def _print(known: "Known", found: "Answer") -> None:
+def _print(known: "ClaimKnowledge", found: "ClaimAnswer") -> None:
     from tillkeeper.cli.output import print_table, shown
     from tillkeeper.domain.claim_words import HEADLINES, say
 
@@ -123,7 +123,7 @@ def _print(known: "Known", found: "Answer") -> None:
         print(shown(line))
 
 
-def _row(evidence: "Evidence") -> tuple[object, ...]:
+def _row(evidence: "ClaimEvidence") -> tuple[object, ...]:
     from tillkeeper.domain.claim_words import SIGN_WORDS
 
     amount = in_words(evidence.amount, evidence.currency)
@@ -139,20 +139,20 @@ def _row(evidence: "Evidence") -> tuple[object, ...]:
     )
 
 
-def _what_to_do(known: "Known", found: "Answer") -> list[str]:
+def _what_to_do(known: "ClaimKnowledge", found: "ClaimAnswer") -> list[str]:
     """Returns the commands that may help, one a line."""
     from shlex import quote
 
-    from tillkeeper.domain.payment_claim import Act
+    from tillkeeper.domain.payment_claim import ClaimAct
 
     ref = quote(known.order.order.order_ref)
     lines = {
-        Act.ASK: [f"tillkeeper order ask {ref}"],
-        Act.BIND: [
+        ClaimAct.ASK: [f"tillkeeper order ask {ref}"],
+        ClaimAct.BIND: [
             f"tillkeeper waiting bind {quote(money.account)} {quote(money.payment_ref or '')} {ref} --note WHY"
             for money in (each.money for each in known.possible)
         ],
-        Act.REPLAY: [f"tillkeeper parked replay {parked.number} --note WHY" for parked in known.parked],
-        Act.HOLD: [f"tillkeeper order hold {ref} 24h --note WHY"],
+        ClaimAct.REPLAY: [f"tillkeeper parked replay {parked.number} --note WHY" for parked in known.parked],
+        ClaimAct.HOLD: [f"tillkeeper order hold {ref} 24h --note WHY"],
     }
     return [line for act in found.acts for line in lines[act]]

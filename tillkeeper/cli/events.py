@@ -155,13 +155,13 @@ async def _follow(pool: "Pool", tail: Any, sought: "EventFilter", *, as_json: bo
 def _print(events: "Collection[RecordedEvent]", *, as_json: bool) -> None:
     import msgspec
 
-    from tillkeeper.cli.output import Tone, print_json, print_toned
+    from tillkeeper.cli.output import TextStyle, print_json, print_toned
 
     for event in events:
         if as_json:
             print_json(msgspec.structs.asdict(event))
         else:
-            print_toned(_line(event), Tone(TONES.get(event.outcome, "")))
+            print_toned(_line(event), TextStyle(TONES.get(event.outcome, "")))
     sys.stdout.flush()
 
 

@@ -10,7 +10,7 @@ from tillkeeper.cli.money import in_words
 from tillkeeper.cli.options import AsJson, Config, exits, settings_from, unicode
 
 if TYPE_CHECKING:
-    from tillkeeper.domain.search.hits import Found, Group, Hit
+    from tillkeeper.domain.search.hits import Group, Hit, SearchResult
     from tillkeeper.gateways.failure_codes import KnownCode
 
 app = typer.Typer()
@@ -49,7 +49,7 @@ def find_command(text: Text, config: Config = None, as_json: AsJson = False) -> 
         search = search_for(_given(text), now=clock.now(), zone=zone())
         codes = [meaning for code in search.codes for meaning in meanings_of(code)]
 
-        async def query(pool: Any) -> "Found":
+        async def query(pool: Any) -> "SearchResult":
             return await find(pool, search)
 
         found = ask(settings, query)
@@ -67,7 +67,7 @@ def _given(text: list[str]) -> str:
     return " ".join(text)
 
 
-def _as_json(found: "Found", codes: "list[KnownCode]") -> dict[str, Any]:
+def _as_json(found: "SearchResult", codes: "list[KnownCode]") -> dict[str, Any]:
     from datetime import datetime
 
     import msgspec
@@ -96,7 +96,7 @@ TITLES: Final = {
 }
 
 
-def _print(found: "Found", codes: "list[KnownCode]") -> None:
+def _print(found: "SearchResult", codes: "list[KnownCode]") -> None:
     for code in codes:
         _print_code(code)
     for group in found.groups:

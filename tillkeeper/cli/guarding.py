@@ -22,7 +22,7 @@ from tillkeeper.cli.options import (
 if TYPE_CHECKING:
     from asyncpg import Pool
 
-    from tillkeeper.store.apply.try_held import OrderChange, Sums, Trial
+    from tillkeeper.store.apply.try_held import OrderChange, Trial, TrialSums
     from tillkeeper.store.guard.deciding import Decision
     from tillkeeper.store.reports.pauses import Pause
 
@@ -148,7 +148,7 @@ def _print(pause: "Pause", trial: "Trial") -> None:
     print("Have it parked:   tillkeeper guard discard ACCOUNT --note WHY")
 
 
-def _sums_row(each: "Sums") -> tuple[object, ...]:
+def _sums_row(each: "TrialSums") -> tuple[object, ...]:
     return each.currency, _money(each.captured, each.currency), _money(each.refunded, each.currency)
 
 

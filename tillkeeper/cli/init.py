@@ -11,7 +11,7 @@ from tillkeeper.cli.errors import WRONG, CommandError, reported
 from tillkeeper.cli.options import AsJson, exits
 
 if TYPE_CHECKING:
-    from tillkeeper.scaffold.plan import Plan, Target
+    from tillkeeper.scaffold.plan import ScaffoldPlan, Target
 
 app = typer.Typer()
 
@@ -76,11 +76,11 @@ def init_command(
     """
     with reported(as_json=as_json):
         asked = _Asked(by_person=not yes and not as_json and sys.stdin.isatty())
-        from tillkeeper.scaffold.plan import Plan
+        from tillkeeper.scaffold.plan import ScaffoldPlan
 
         target = _target(way)
         of_servers = _Asked(by_person=asked.by_person and target != "compose")  # which brings its own
-        plan = Plan(
+        plan = ScaffoldPlan(
             directory=directory.absolute(),
             target=target,
             gateways=_gateways(gateway, asked),
@@ -143,7 +143,7 @@ def _gateways(named: list[str] | None, asked: _Asked) -> tuple[str, ...]:
     return tuple(dict.fromkeys(named))
 
 
-def _write(plan: "Plan", *, as_json: bool) -> None:
+def _write(plan: "ScaffoldPlan", *, as_json: bool) -> None:
     from tillkeeper.cli.output import print_json
     from tillkeeper.scaffold.targets import files_of, next_commands, remarks
     from tillkeeper.scaffold.writing import write

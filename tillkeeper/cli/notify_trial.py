@@ -45,7 +45,7 @@ def try_channels_command(
     who = person(by)
     with reported(as_json=as_json):
         settings = settings_from(config)
-        from tillkeeper.cli.output import Tone, Toned, print_json, print_table
+        from tillkeeper.cli.output import TextStyle, Toned, print_json, print_table
 
         _check(settings, to)
         tried = asyncio.run(_send(settings, channel or (), to=to, by=who))
@@ -54,7 +54,9 @@ def try_channels_command(
 
             print_json({"channels": [msgspec.structs.asdict(each) for each in tried]})
         else:
-            rows = ((each.channel, "ok" if each.taken else Toned("FAILED", Tone.ALARM), each.said) for each in tried)
+            rows = (
+                (each.channel, "ok" if each.taken else Toned("FAILED", TextStyle.ALARM), each.said) for each in tried
+            )
             print_table("Test notice", ("channel", "", "said"), rows)
         if not all(each.taken for each in tried):
             raise typer.Exit(NO)

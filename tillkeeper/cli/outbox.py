@@ -21,14 +21,14 @@ app.add_typer(commands, name="outbox")
 LIMIT_MAX: Final = 10_000  # more than a person reads
 
 
-class State(StrEnum):
+class NoticeState(StrEnum):
     """The states of notices that are not sent."""
 
     DEAD = "dead"
     PENDING = "pending"
 
 
-Listed = Annotated[State, typer.Option("--state", help="Given up (dead), or still to be sent (pending).")]
+Listed = Annotated[NoticeState, typer.Option("--state", help="Given up (dead), or still to be sent (pending).")]
 To = Annotated[Audience | None, typer.Option("--audience", help="To these alone.")]
 Limit = Annotated[int, typer.Option("--limit", min=1, max=LIMIT_MAX, help="The latest dead ones, or the next due.")]
 Keys = Annotated[list[str], typer.Argument(metavar="KEY", parser=unicode, help="Their keys, as `outbox list` shows.")]
@@ -36,7 +36,11 @@ Keys = Annotated[list[str], typer.Argument(metavar="KEY", parser=unicode, help="
 
 @commands.command("list", epilog=exits(example="tillkeeper outbox list --audience merchant"))
 def list_command(
-    state: Listed = State.DEAD, audience: To = None, limit: Limit = 50, config: Config = None, as_json: AsJson = False
+    state: Listed = NoticeState.DEAD,
+    audience: To = None,
+    limit: Limit = 50,
+    config: Config = None,
+    as_json: AsJson = False,
 ) -> None:
     """List notices that were given up, the latest first, or those that are still to be sent, the next first."""
     with reported(as_json=as_json):
@@ -55,7 +59,7 @@ def list_command(
             print_json({"notices": rows, "more": more})
             return
         columns = ["key", "audience", "topic", "order_ref", "attempts", "last_error"]
-        columns += ["finished_at" if state is State.DEAD else "due_at"]
+        columns += ["finished_at" if state is NoticeState.DEAD else "due_at"]
         print_table("Notices", columns, ([row[column] for column in columns] for row in rows))
         print("There are more; --limit shows them." if more else f"{len(rows)} in all." if rows else "There is none.")
 
@@ -80,14 +84,14 @@ def retry_command(keys: Keys, note: Note, by: By = None, config: Config = None, 
         from tillkeeper.cli.database import ask
         from tillkeeper.cli.output import print_json, shown
         from tillkeeper.store.outbox.retrying import retry_dead
-        from tillkeeper.store.people.log import Entry, write_log
+        from tillkeeper.store.people.log import LogEntry, write_log
         from tillkeeper.store.postgres.transactions import repeat_on_conflict
 
         async def work(conn: "Conn") -> list[dict[str, Any]]:
             now = clock.now()
             retried = await retry_dead(conn, keys, now=now)
             for row in retried:
-                entry = Entry(
+                entry = LogEntry(
                     kind="act", person_id=None, person=who, what="retry a notice", subject=row["key"], why=why
                 )
                 await write_log(conn, entry, now=now)

@@ -23,7 +23,7 @@ PIPE_COLUMNS: Final = 200  # where neither a terminal nor COLUMNS says how many
 _zone: tzinfo = UTC
 
 
-class Tone(StrEnum):
+class TextStyle(StrEnum):
     """How urgent something is, and the style that a terminal shows it in."""
 
     PLAIN = ""
@@ -36,7 +36,7 @@ class Toned(NamedTuple):
     """A value of a table that is shown in a tone."""
 
     value: object
-    tone: Tone
+    tone: TextStyle
 
 
 def use_zone(name: str) -> None:
@@ -50,12 +50,12 @@ def zone() -> tzinfo:
     return _zone
 
 
-def tone_of_level(level: int) -> Tone:
+def tone_of_level(level: int) -> TextStyle:
     """Returns how urgent a case of this level is: each escalation makes it more so."""
-    return Tone.PLAIN if level <= 1 else Tone.LOOK if level == 2 else Tone.ALARM  # noqa: PLR2004 - the second level
+    return TextStyle.PLAIN if level <= 1 else TextStyle.LOOK if level == 2 else TextStyle.ALARM  # noqa: PLR2004 - the second level
 
 
-def print_toned(text: str, tone: Tone) -> None:
+def print_toned(text: str, tone: TextStyle) -> None:
     """Prints a line of our own in a tone."""
     from rich.text import Text
 
@@ -90,7 +90,7 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
 
 
 def _toned(value: object) -> Toned:
-    return value if isinstance(value, Toned) else Toned(value, Tone.PLAIN)
+    return value if isinstance(value, Toned) else Toned(value, TextStyle.PLAIN)
 
 
 def _narrowest(table: "Table", console: "Console") -> int:
@@ -130,7 +130,7 @@ def print_facts(facts: Mapping[str, object]) -> None:
     width = max(map(len, lines), default=0)
     for name, (value, tone) in lines.items():
         line = f"{name:<{width}}  {shown(value)}"
-        if tone is Tone.PLAIN:
+        if tone is TextStyle.PLAIN:
             print(line)
         else:
             print_toned(line, tone)

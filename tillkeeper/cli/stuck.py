@@ -73,7 +73,7 @@ def stuck_command(
 
 
 def _print(rows: list[dict[str, Any]], now: datetime, *, more: bool) -> None:
-    from tillkeeper.cli.output import Tone, Toned, lasting, print_table
+    from tillkeeper.cli.output import TextStyle, Toned, lasting, print_table
 
     print_table(
         "Stuck, the longest first",
@@ -88,8 +88,8 @@ def _print(rows: list[dict[str, Any]], now: datetime, *, more: bool) -> None:
                 sum_in_words(order, "paid"),
                 f"{lasting(now - order['asked_last']['at'])} ago" if order["asked_last"] else "never",
                 (order["asked_last"]["result"] or "nothing yet") if order["asked_last"] else None,
-                Toned(_next(order, now), Tone.LOOK if _is_overdue(order, now) else Tone.PLAIN),
-                Toned(", ".join(f"{case}" for case in order["cases"]), Tone.ALARM),
+                Toned(_next(order, now), TextStyle.LOOK if _is_overdue(order, now) else TextStyle.PLAIN),
+                Toned(", ".join(f"{case}" for case in order["cases"]), TextStyle.ALARM),
             )
             for order in rows
         ),

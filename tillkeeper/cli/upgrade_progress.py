@@ -11,7 +11,7 @@ from tillkeeper.cli.output import lasting
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-    from tillkeeper.store.schema.upgrading import Done
+    from tillkeeper.store.schema.upgrading import UpgradeProgress
 
 LINE_EVERY_S: Final = 10.0
 
@@ -27,7 +27,7 @@ class Lines:
         """Says that somebody else upgrades."""
         print("another upgrade of this database is under way; waiting for its end", file=sys.stderr)
 
-    def tell(self, done: "Done") -> None:
+    def tell(self, done: "UpgradeProgress") -> None:
         """Prints a line where there is something new to say."""
         now_s = clock.monotonic_s()
         if (step := step_of(done)) != self._step:
@@ -52,7 +52,7 @@ class Bar:
         """Says that somebody else upgrades."""
         self._say("another upgrade of this database is under way; waiting for its end")
 
-    def tell(self, done: "Done") -> None:
+    def tell(self, done: "UpgradeProgress") -> None:
         """Moves the bar."""
         if self._task is None or step_of(done) != self._step:
             self._begin(step_of(done))
@@ -86,13 +86,13 @@ def shown_progress() -> Iterator[Lines | Bar]:
         yield Bar(progress)
 
 
-def step_of(done: "Done") -> str:
+def step_of(done: "UpgradeProgress") -> str:
     """Returns a step in words."""
     steps = done.migration.steps
     return f"{done.migration}, step {done.step + 1} of {len(steps)}: {steps[done.step]}"
 
 
-def part_of(done: "Done", took_s: float) -> str:
+def part_of(done: "UpgradeProgress", took_s: float) -> str:
     """Returns how much is done, and how long the rest takes if it goes on so."""
     if not done.total:
         return f"under way for {took_s:.0f} s"

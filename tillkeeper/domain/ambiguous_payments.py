@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from tillkeeper.domain.batch import EventKey, Item
+from tillkeeper.domain.batch import BatchItem, EventKey
 from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.domain.order.case_kinds import CaseKind
 from tillkeeper.domain.order.case_reasons import CaseReason
@@ -49,7 +49,7 @@ class AmbiguousPayments(msgspec.Struct, kw_only=True):
 
     objects: set[Reference]
     kept: dict[EventKey, KeptEvent]
-    items: list[Item]
+    items: list[BatchItem]
     order_ids: dict[str, int]  # by reference, of the orders concerned
     claims: dict[ObjectKey, str]
     bound: frozenset[ObjectKey] = frozenset()  # the claims that a person made

@@ -32,7 +32,7 @@ DeliveryKey = tuple[UUID, int]
 EventKey = tuple[str, str]  # (account, event id)
 
 
-class Item(Arrival, kw_only=True, gc=False):
+class BatchItem(Arrival, kw_only=True, gc=False):
     """An event of a batch; `waited` means that its row is in the inbox already, without an order."""
 
     delivery: DeliveryKey | None = None
@@ -65,16 +65,16 @@ class KnownEvent(msgspec.Struct, frozen=True, kw_only=True):
 class Batch(msgspec.Struct, kw_only=True):
     """The sorted events of a batch, before they are applied to their orders."""
 
-    new: list[Item] = msgspec.field(default_factory=list)
-    waited: list[Item] = msgspec.field(default_factory=list)
+    new: list[BatchItem] = msgspec.field(default_factory=list)
+    waited: list[BatchItem] = msgspec.field(default_factory=list)
     duplicates: Counter[DeliveryKey] = msgspec.field(default_factory=Counter)
     superseded: list[int] = msgspec.field(default_factory=list)  # parked rows
-    repeated: list[Item] = msgspec.field(default_factory=list)  # known, and reported again for a later moment
-    arrivals: list[Item] = msgspec.field(default_factory=list)  # of all these, those that orders receive, in order
+    repeated: list[BatchItem] = msgspec.field(default_factory=list)  # known, and reported again for a later moment
+    arrivals: list[BatchItem] = msgspec.field(default_factory=list)  # of all these, those that orders receive, in order
 
-    def by_order(self) -> Mapping[int, list[Item]]:
+    def by_order(self) -> Mapping[int, list[BatchItem]]:
         """Returns the events of each order, in turn.  An event without an order waits for one."""
-        found = defaultdict[int, list[Item]](list)
+        found = defaultdict[int, list[BatchItem]](list)
         for item in self.arrivals:
             if item.order_id is not None:
                 found[item.order_id].append(item)
@@ -105,11 +105,11 @@ def digest_of(event: PaymentEvent) -> bytes:
     return hashlib.blake2b(_encode(meaning), digest_size=16).digest()
 
 
-def find_orders(items: Sequence[Item], bindings: Bindings) -> list[Item]:
+def find_orders(items: Sequence[BatchItem], bindings: Bindings) -> list[BatchItem]:
     """Assigns items to orders, and repeats that while one event's references help another; returns those without."""
     alone = list(items)
     while True:
-        still: list[Item] = []
+        still: list[BatchItem] = []
         for item in alone:
             item.order_id = bindings.order_of(item.event)
             if item.order_id is None:
@@ -119,7 +119,7 @@ def find_orders(items: Sequence[Item], bindings: Bindings) -> list[Item]:
         alone = still
 
 
-def erased_among(items: Iterable[Item], orders: Mapping[int, OrderState]) -> set[DeliveryKey]:
+def erased_among(items: Iterable[BatchItem], orders: Mapping[int, OrderState]) -> set[DeliveryKey]:
     """Returns the deliveries of events whose payer's data was erased: what they hold of it is not kept again."""
     erased = {order.id for order in orders.values() if order.is_erased}
     if not erased:
@@ -127,7 +127,7 @@ def erased_among(items: Iterable[Item], orders: Mapping[int, OrderState]) -> set
     return {item.delivery for item in items if item.order_id in erased and item.delivery is not None}
 
 
-def ambiguous_in(items: Iterable[Item], bindings: Bindings) -> set[Reference]:
+def ambiguous_in(items: Iterable[BatchItem], bindings: Bindings) -> set[Reference]:
     """Returns the objects of events whose references lead to more than one order."""
     return {
         reference
@@ -138,14 +138,14 @@ def ambiguous_in(items: Iterable[Item], bindings: Bindings) -> set[Reference]:
 
 
 def give_ids_of_their_own(
-    items: Sequence[Item], known: Mapping[int, KnownEvent]
-) -> tuple[list[int], list[tuple[Item, CaseReason]]]:
+    items: Sequence[BatchItem], known: Mapping[int, KnownEvent]
+) -> tuple[list[int], list[tuple[BatchItem, CaseReason]]]:
     """Gives events that differ from the known ones under the same ids new ids, and a case each.
 
     Returns their positions, where `known` no longer applies.  Which of the two came first does not matter.
     """
     first: dict[EventKey, bytes] = {}
-    positions, reused = list[int](), list[tuple[Item, CaseReason]]()
+    positions, reused = list[int](), list[tuple[BatchItem, CaseReason]]()
     for position, item in enumerate(items):
         row = known.get(position)
         before = first.setdefault(item.key, row.digest if row and row.digest else item.digest)
@@ -157,7 +157,7 @@ def give_ids_of_their_own(
     return positions, reused
 
 
-def _reused(item: Item) -> CaseReason:
+def _reused(item: BatchItem) -> CaseReason:
     return CaseReason(
         kind=CaseKind.EVENT_ID_REUSED,
         subject=event_subject(item.event.account, item.event.event_id),
@@ -166,7 +166,7 @@ def _reused(item: Item) -> CaseReason:
     )
 
 
-def sort_out(items: Sequence[Item], waited: Sequence[Item], known: Mapping[int, KnownEvent]) -> Batch:
+def sort_out(items: Sequence[BatchItem], waited: Sequence[BatchItem], known: Mapping[int, KnownEvent]) -> Batch:
     """Says of each event of a batch whether it is new, known or waited; `known` is by position in `items`."""
     batch = Batch(waited=list(waited), arrivals=list(waited))
     seen, taken_up = set[EventKey](), {item.key for item in waited}
@@ -186,7 +186,7 @@ def sort_out(items: Sequence[Item], waited: Sequence[Item], known: Mapping[int, 
     return batch
 
 
-def _sort_known(batch: Batch, item: Item, row: KnownEvent | None) -> None:
+def _sort_known(batch: Batch, item: BatchItem, row: KnownEvent | None) -> None:
     """Counts a duplicate; an answer that repeats what is known confirms it as of its later moment."""
     if item.delivery:
         batch.duplicates[item.delivery] += 1

@@ -11,44 +11,48 @@ from typing import Final
 from tillkeeper.domain.failures import Words
 from tillkeeper.domain.money import EXPONENTS, format_minor
 from tillkeeper.domain.order.state import OrderState
-from tillkeeper.domain.payment_claim import Answer, Sign, Verdict
+from tillkeeper.domain.payment_claim import ClaimAnswer, ClaimSign, ClaimVerdict
 
-HEADLINES: Final[Mapping[Verdict, Words]] = MappingProxyType(
+HEADLINES: Final[Mapping[ClaimVerdict, Words]] = MappingProxyType(
     {
-        Verdict.PAID_HERE: Words("已在本系统到账。", "Paid here."),
-        Verdict.TAKING_OVER: Words("渠道已收到款项，我们正在入账。", "The gateway has it, and we are taking it over."),
-        Verdict.WAITS_ELSEWHERE: Words("款项挂在另一个编号下。", "Money waits under another reference."),
-        Verdict.WRONG_MONEY: Words("金额、币种或账户不符。", "The amount, the currency or the account is wrong."),
-        Verdict.UNDER_WAY: Words("有一笔付款正在进行。", "A payment is under way."),
-        Verdict.NOT_KNOWN: Words("目前无法确定。", "It is not known yet."),
-        Verdict.NOT_PAID: Words("没有付款：渠道刚刚确认。", "Not paid, as its gateways have just said."),
+        ClaimVerdict.PAID_HERE: Words("已在本系统到账。", "Paid here."),
+        ClaimVerdict.TAKING_OVER: Words(
+            "渠道已收到款项，我们正在入账。", "The gateway has it, and we are taking it over."
+        ),
+        ClaimVerdict.WAITS_ELSEWHERE: Words("款项挂在另一个编号下。", "Money waits under another reference."),
+        ClaimVerdict.WRONG_MONEY: Words("金额、币种或账户不符。", "The amount, the currency or the account is wrong."),
+        ClaimVerdict.UNDER_WAY: Words("有一笔付款正在进行。", "A payment is under way."),
+        ClaimVerdict.NOT_KNOWN: Words("目前无法确定。", "It is not known yet."),
+        ClaimVerdict.NOT_PAID: Words("没有付款：渠道刚刚确认。", "Not paid, as its gateways have just said."),
     }
 )
 
-SIGN_WORDS: Final[Mapping[Sign, Words]] = MappingProxyType(
+SIGN_WORDS: Final[Mapping[ClaimSign, Words]] = MappingProxyType(
     {
-        Sign.CAPTURED: Words("已到账", "came in"),
-        Sign.GIVEN_BACK: Words("已退回或正在退回", "went back, or is on its way back"),
-        Sign.PARKED: Words("有一条事件未能入账", "an event of it could not be applied"),
-        Sign.BEING_FETCHED: Words("正在向渠道查询这笔付款", "the gateway is being asked about this payment"),
-        Sign.IMPLIED: Words("已有退款或争议，说明曾经付款成功", "a refund or dispute shows that it was paid"),
-        Sign.WAITS: Words("款项挂在相似的编号下", "waits under a reference like this one"),
-        Sign.MAY_WAIT: Words("有金额与日期相同的待认领款项", "waits, with the same amount and days"),
-        Sign.TOO_LITTLE: Words("到账金额不足", "came in, which is too little"),
-        Sign.WRONG_CURRENCY: Words("币种与订单不符", "came in another currency"),
-        Sign.WRONG_ACCOUNT: Words("付到了订单未指定的账户", "came to an account where the order is not expected"),
-        Sign.CONTRADICTED: Words("这笔付款指向多个订单", "is named with several orders"),
-        Sign.PENDING: Words("付款尚未完成", "is not finished"),
-        Sign.HELD: Words("已授权，尚未扣款", "is authorized, and not captured"),
-        Sign.SILENT: Words("渠道账户很久没有消息", "the account has been silent"),
-        Sign.UNANSWERING: Words("渠道没有回应查询", "the gateway does not answer"),
-        Sign.CANNOT_BE_ASKED: Words(
+        ClaimSign.CAPTURED: Words("已到账", "came in"),
+        ClaimSign.GIVEN_BACK: Words("已退回或正在退回", "went back, or is on its way back"),
+        ClaimSign.PARKED: Words("有一条事件未能入账", "an event of it could not be applied"),
+        ClaimSign.BEING_FETCHED: Words("正在向渠道查询这笔付款", "the gateway is being asked about this payment"),
+        ClaimSign.IMPLIED: Words("已有退款或争议，说明曾经付款成功", "a refund or dispute shows that it was paid"),
+        ClaimSign.WAITS: Words("款项挂在相似的编号下", "waits under a reference like this one"),
+        ClaimSign.MAY_WAIT: Words("有金额与日期相同的待认领款项", "waits, with the same amount and days"),
+        ClaimSign.TOO_LITTLE: Words("到账金额不足", "came in, which is too little"),
+        ClaimSign.WRONG_CURRENCY: Words("币种与订单不符", "came in another currency"),
+        ClaimSign.WRONG_ACCOUNT: Words("付到了订单未指定的账户", "came to an account where the order is not expected"),
+        ClaimSign.CONTRADICTED: Words("这笔付款指向多个订单", "is named with several orders"),
+        ClaimSign.PENDING: Words("付款尚未完成", "is not finished"),
+        ClaimSign.HELD: Words("已授权，尚未扣款", "is authorized, and not captured"),
+        ClaimSign.SILENT: Words("渠道账户很久没有消息", "the account has been silent"),
+        ClaimSign.UNANSWERING: Words("渠道没有回应查询", "the gateway does not answer"),
+        ClaimSign.CANNOT_BE_ASKED: Words(
             "无法按订单号向该渠道查询", "this gateway cannot be asked by the order's reference"
         ),
-        Sign.NO_ANSWER: Words("上次查询没有得到回应，将再次查询", "the last query had no answer, and is put again"),
-        Sign.NOT_ASKED: Words("最近没有向渠道查询过", "its gateways were not asked lately"),
-        Sign.ANSWERED: Words("渠道回答：没有这笔付款", "its gateways answered, and know of no payment"),
-        Sign.FAILED: Words("付款失败或已取消", "failed or was called off"),
+        ClaimSign.NO_ANSWER: Words(
+            "上次查询没有得到回应，将再次查询", "the last query had no answer, and is put again"
+        ),
+        ClaimSign.NOT_ASKED: Words("最近没有向渠道查询过", "its gateways were not asked lately"),
+        ClaimSign.ANSWERED: Words("渠道回答：没有这笔付款", "its gateways answered, and know of no payment"),
+        ClaimSign.FAILED: Words("付款失败或已取消", "failed or was called off"),
     }
 )
 
@@ -105,7 +109,7 @@ SAY: Final[Mapping[str, Words]] = MappingProxyType(
 )
 
 
-def say(order: OrderState, answer: Answer) -> Words:
+def say(order: OrderState, answer: ClaimAnswer) -> Words:
     """Returns what to tell the customer."""
     name, amount = _variant(order, answer)
     told = SAY[name]
@@ -115,12 +119,12 @@ def say(order: OrderState, answer: Answer) -> Words:
     return Words(told.zh.format(**fields), told.en.format(**fields))
 
 
-def _variant(order: OrderState, answer: Answer) -> tuple[str, int]:
+def _variant(order: OrderState, answer: ClaimAnswer) -> tuple[str, int]:
     """Returns which text it is, with the amount in it."""
     signs = {each.sign: each for each in answer.because}
     summary = order.summary
-    if Sign.GIVEN_BACK in signs:
+    if ClaimSign.GIVEN_BACK in signs:
         return "given_back", summary.refunded + summary.refunding
-    if answer.verdict is Verdict.WRONG_MONEY and set(signs) == {Sign.TOO_LITTLE}:
+    if answer.verdict is ClaimVerdict.WRONG_MONEY and set(signs) == {ClaimSign.TOO_LITTLE}:
         return "too_little", order.covered
     return str(answer.verdict), order.covered

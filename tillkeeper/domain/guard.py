@@ -18,7 +18,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from tillkeeper.domain.batch import Item
+from tillkeeper.domain.batch import BatchItem
 from tillkeeper.domain.order.changes import Changes
 from tillkeeper.domain.order.facts import ObjectStatus
 from tillkeeper.domain.order.receiving import Outcome
@@ -31,7 +31,7 @@ _LOST: Final = frozenset({ObjectStatus.FAILED, ObjectStatus.CANCELLED})
 FAR_OFF_TIMES: Final = 50  # minor for major units is a hundredfold at least, but for fees and discounts
 
 
-class Sign(StrEnum):
+class GuardSign(StrEnum):
     """What orders are counted for."""
 
     FAILED = "failed"  # their first payment that failed
@@ -40,7 +40,7 @@ class Sign(StrEnum):
     FAR_OFF = "far_off"  # paid at once by fifty times their amount or a fiftieth of it
 
 
-class Counts(msgspec.Struct, frozen=True, kw_only=True):
+class OrderCounts(msgspec.Struct, frozen=True, kw_only=True):
     """Orders of one account by what events did to them; `paid` are those that got money as one would expect."""
 
     paid: int = 0
@@ -49,9 +49,9 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     mismatched: int = 0
     far_off: int = 0
 
-    def __add__(self, other: "Counts") -> "Counts":
+    def __add__(self, other: "OrderCounts") -> "OrderCounts":
         """Adds two counts up."""
-        return Counts(
+        return OrderCounts(
             paid=self.paid + other.paid,
             failed=self.failed + other.failed,
             taken_back=self.taken_back + other.taken_back,
@@ -59,7 +59,7 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
             far_off=self.far_off + other.far_off,
         )
 
-    def of(self, sign: Sign) -> int:
+    def of(self, sign: GuardSign) -> int:
         """Returns how many orders show a sign."""
         count: int = getattr(self, sign)
         return count
@@ -74,23 +74,23 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     times_usual: float = 2.0  # the most that any window of the last four weeks had
 
 
-Rules = Mapping[Sign, Rule]
+Rules = Mapping[GuardSign, Rule]
 
 # Chosen by a simulated month (docs/guard.md).
 RULES: Final[Rules] = MappingProxyType(
     {
-        Sign.FAILED: Rule(least=20, share=0.75, open_share=0.1),
-        Sign.TAKEN_BACK: Rule(least=20, share=0.5),
-        Sign.MISMATCHED: Rule(least=10, share=0.5),
-        Sign.FAR_OFF: Rule(least=5, share=0.5),
+        GuardSign.FAILED: Rule(least=20, share=0.75, open_share=0.1),
+        GuardSign.TAKEN_BACK: Rule(least=20, share=0.5),
+        GuardSign.MISMATCHED: Rule(least=10, share=0.5),
+        GuardSign.FAR_OFF: Rule(least=5, share=0.5),
     }
 )
 
 
-class Finding(msgspec.Struct, frozen=True, kw_only=True):
+class PauseReason(msgspec.Struct, frozen=True, kw_only=True):
     """Why an account is paused, with its numbers; `line` is how many orders the rule would have let pass."""
 
-    sign: Sign
+    sign: GuardSign
     orders: int
     paid: int
     line: int
@@ -108,30 +108,30 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-_SAYS: Final[Mapping[Sign, str]] = {
-    Sign.FAILED: "failed",
-    Sign.TAKEN_BACK: "had money taken back",
-    Sign.MISMATCHED: "got events that do not fit them",
-    Sign.FAR_OFF: f"got {FAR_OFF_TIMES} times their amount or more, or a part as small",
+_SAYS: Final[Mapping[GuardSign, str]] = {
+    GuardSign.FAILED: "failed",
+    GuardSign.TAKEN_BACK: "had money taken back",
+    GuardSign.MISMATCHED: "got events that do not fit them",
+    GuardSign.FAR_OFF: f"got {FAR_OFF_TIMES} times their amount or more, or a part as small",
 }
 
 
 def judge(
-    counts: Counts, rules: Rules, *, usual_most: Counts | None = None, open_orders: int | None = None
-) -> Finding | None:
+    counts: OrderCounts, rules: Rules, *, usual_most: OrderCounts | None = None, open_orders: int | None = None
+) -> PauseReason | None:
     """Returns why the account must be paused, or None.
 
     Without `usual_most` and `open_orders` it says whether that is possible: then they are worth reading.
     """
     for sign, rule in rules.items():
-        orders, usual = counts.of(sign), (usual_most or Counts()).of(sign)
+        orders, usual = counts.of(sign), (usual_most or OrderCounts()).of(sign)
         line = max(rule.least, int(rule.times_usual * usual))
         share = orders / max(1, orders + counts.paid)
         if orders < line or share < rule.share:
             continue
         if orders < rule.open_share * (open_orders or 0):
             continue
-        return Finding(
+        return PauseReason(
             sign=sign,
             orders=orders,
             paid=counts.paid,
@@ -143,30 +143,30 @@ def judge(
     return None
 
 
-def count(changes: Iterable[Changes], arrivals: Mapping[int, list[Item]]) -> dict[str, Counts]:
+def count(changes: Iterable[Changes], arrivals: Mapping[int, list[BatchItem]]) -> dict[str, OrderCounts]:
     """Counts the orders that a batch changes, for each account whose events do so."""
     tallies = defaultdict[str, Counter[str]](Counter)
     for change in changes:
         told = arrivals.get(change.before.id, ())
         for account in {arrival.event.account for arrival in told if arrival.outcome is Outcome.MISMATCHED}:
-            tallies[account][Sign.MISMATCHED] += 1
+            tallies[account][GuardSign.MISMATCHED] += 1
         if change.has_moved and (shown := shown_by(change)) is not None:
             for account in {arrival.event.account for arrival in told if arrival.outcome is Outcome.APPLIED}:
                 tallies[account][shown] += 1
-    return {account: Counts(**tally) for account, tally in tallies.items()}
+    return {account: OrderCounts(**tally) for account, tally in tallies.items()}
 
 
-def shown_by(change: Changes) -> Sign | Literal["paid"] | None:
+def shown_by(change: Changes) -> GuardSign | Literal["paid"] | None:
     """Says what became of an order whose money moved, or None where that says nothing."""
     before, after = change.before.stored, change.after.summary
     came_in = after.captured - before.captured
     if came_in > 0:
-        return Sign.FAR_OFF if _is_far_off(change.before, came_in) else "paid"
+        return GuardSign.FAR_OFF if _is_far_off(change.before, came_in) else "paid"
     returned = after.refunded + after.refunding - before.refunded - before.refunding
     if before.captured > 0 and (came_in < 0 or returned > 0):
-        return Sign.TAKEN_BACK
+        return GuardSign.TAKEN_BACK
     if after.status is Status.FAILED and not _failed_before(change.before):
-        return Sign.FAILED
+        return GuardSign.FAILED
     return None
 
 

@@ -32,7 +32,7 @@ from tillkeeper.domain.similar_references import WaitingMoney
 from tillkeeper.domain.statuses import Status
 
 
-class Verdict(StrEnum):
+class ClaimVerdict(StrEnum):
     """The seven answers."""
 
     PAID_HERE = "paid_here"
@@ -44,7 +44,7 @@ class Verdict(StrEnum):
     NOT_PAID = "not_paid"
 
 
-class Sign(StrEnum):
+class ClaimSign(StrEnum):
     """What a piece of evidence says."""
 
     CAPTURED = "captured"
@@ -69,10 +69,10 @@ class Sign(StrEnum):
     FAILED = "failed"
 
 
-class Evidence(msgspec.Struct, frozen=True, kw_only=True):
+class ClaimEvidence(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that is known, and what it is about."""
 
-    sign: Sign
+    sign: ClaimSign
     account: str | None = None
     ref: str | None = None  # a payment, or the number of what is parked
     order_ref: str | None = None  # under which money waits
@@ -116,7 +116,7 @@ class AccountTalk(msgspec.Struct, frozen=True, kw_only=True):
     failing_since: datetime | None = None
 
 
-class Known(msgspec.Struct, frozen=True, kw_only=True):
+class ClaimKnowledge(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that was read for the answer."""
 
     order: OrderState
@@ -127,12 +127,12 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
     unaskable: frozenset[str] = frozenset()  # accounts that cannot be asked by an order's reference
     now: datetime
 
-    def besides(self, unaskable: frozenset[str]) -> "Known":
+    def besides(self, unaskable: frozenset[str]) -> "ClaimKnowledge":
         """Returns it with the accounts that cannot be asked."""
         return msgspec.structs.replace(self, unaskable=unaskable)
 
 
-class Act(StrEnum):
+class ClaimAct(StrEnum):
     """What can be done from the answer."""
 
     ASK = "ask"
@@ -141,31 +141,31 @@ class Act(StrEnum):
     HOLD = "hold"
 
 
-class Answer(msgspec.Struct, frozen=True, kw_only=True):
+class ClaimAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """The answer, the evidence that led to it, what else is known, and what can be done."""
 
-    verdict: Verdict
-    because: tuple[Evidence, ...]
-    besides: tuple[Evidence, ...] = ()
-    acts: tuple[Act, ...] = ()
+    verdict: ClaimVerdict
+    because: tuple[ClaimEvidence, ...]
+    besides: tuple[ClaimEvidence, ...] = ()
+    acts: tuple[ClaimAct, ...] = ()
 
 
-Finder = Callable[[Known], Iterator[Evidence]]
+Finder = Callable[[ClaimKnowledge], Iterator[ClaimEvidence]]
 
 
-def answer(known: Known) -> Answer:
+def answer(known: ClaimKnowledge) -> ClaimAnswer:
     """Returns the answer: the first line of the table that finds evidence."""
     found = [(verdict, tuple(find(known))) for verdict, find in RULES]
     verdict, because = next(line for line in found if line[1])
     others = (each for _, evidence in found for each in evidence if each not in because)
-    besides = tuple(dict.fromkeys(each for each in others if each.sign is not Sign.ANSWERED))
-    return Answer(verdict=verdict, because=because, besides=besides, acts=_acts(known, verdict))
+    besides = tuple(dict.fromkeys(each for each in others if each.sign is not ClaimSign.ANSWERED))
+    return ClaimAnswer(verdict=verdict, because=because, besides=besides, acts=_acts(known, verdict))
 
 
 # --- the lines --------------------------------------------------------------------------------------------------------
 
 
-def _paid_here(known: Known) -> Iterator[Evidence]:
+def _paid_here(known: ClaimKnowledge) -> Iterator[ClaimEvidence]:
     order = known.order
     summary = order.summary
     returned = summary.status in (Status.REFUNDING, Status.PARTIALLY_REFUNDED, Status.REFUNDED)
@@ -174,48 +174,52 @@ def _paid_here(known: Known) -> Iterator[Evidence]:
     yield from _captured(known)
     if summary.refunded or summary.refunding:
         amount = summary.refunded + summary.refunding
-        yield Evidence(sign=Sign.GIVEN_BACK, amount=amount, currency=order.order.currency)
+        yield ClaimEvidence(sign=ClaimSign.GIVEN_BACK, amount=amount, currency=order.order.currency)
 
 
-def _captured(known: Known) -> Iterator[Evidence]:
+def _captured(known: ClaimKnowledge) -> Iterator[ClaimEvidence]:
     order, found = known.order.order, False
     for (account, ref), payment in sorted(known.order.facts.payments.items()):
         if captured := captured_of(order, account, payment):
             found = True
             at = max(capture.at for capture in payment.captures.values())
-            yield Evidence(
-                sign=Sign.CAPTURED, account=account, ref=ref, amount=captured, currency=order.currency, at=at
+            yield ClaimEvidence(
+                sign=ClaimSign.CAPTURED, account=account, ref=ref, amount=captured, currency=order.currency, at=at
             )
     if not found and known.order.summary.status is Status.PAID:  # all of it was a gateway's discount
-        yield Evidence(sign=Sign.CAPTURED, amount=known.order.covered, currency=order.currency)
+        yield ClaimEvidence(sign=ClaimSign.CAPTURED, amount=known.order.covered, currency=order.currency)
 
 
-def _taking_over(known: Known) -> Iterator[Evidence]:
+def _taking_over(known: ClaimKnowledge) -> Iterator[ClaimEvidence]:
     for parked in known.parked:
         if parked.succeeded:
             yield _of_parked(parked)
     for fetch in known.fetches:
-        yield Evidence(sign=Sign.BEING_FETCHED, account=fetch.account, ref=fetch.payment_ref, at=fetch.requested_at)
+        yield ClaimEvidence(
+            sign=ClaimSign.BEING_FETCHED, account=fetch.account, ref=fetch.payment_ref, at=fetch.requested_at
+        )
     for implied in implied_money(known.order.order, known.order.facts):
         if known.order.summary.captured == 0:
-            yield Evidence(sign=Sign.IMPLIED, account=implied.account, ref=implied.payment_ref or implied.refund_ref)
+            yield ClaimEvidence(
+                sign=ClaimSign.IMPLIED, account=implied.account, ref=implied.payment_ref or implied.refund_ref
+            )
 
 
-def _of_parked(parked: ParkedMoney) -> Evidence:
-    return Evidence(sign=Sign.PARKED, account=parked.account, ref=str(parked.number), at=parked.parked_at)
+def _of_parked(parked: ParkedMoney) -> ClaimEvidence:
+    return ClaimEvidence(sign=ClaimSign.PARKED, account=parked.account, ref=str(parked.number), at=parked.parked_at)
 
 
-def _waits_elsewhere(known: Known) -> Iterator[Evidence]:
+def _waits_elsewhere(known: ClaimKnowledge) -> Iterator[ClaimEvidence]:
     """Yields money whose reference says so; by its amount and day alone only where there is one such payment."""
     likely = [each for each in known.possible if each.match.is_likely]
     alone = known.possible if len(known.possible) == 1 else ()
-    sign = Sign.WAITS if likely else Sign.MAY_WAIT
+    sign = ClaimSign.WAITS if likely else ClaimSign.MAY_WAIT
     yield from (_waiting(each, sign) for each in likely or alone)
 
 
-def _waiting(each: PossibleMoney, sign: Sign) -> Evidence:
+def _waiting(each: PossibleMoney, sign: ClaimSign) -> ClaimEvidence:
     money = each.money
-    return Evidence(
+    return ClaimEvidence(
         sign=sign,
         account=money.account,
         ref=money.payment_ref,
@@ -227,97 +231,99 @@ def _waiting(each: PossibleMoney, sign: Sign) -> Evidence:
     )
 
 
-_MISMATCHED: Final[Mapping[str, Sign]] = MappingProxyType(
+_MISMATCHED: Final[Mapping[str, ClaimSign]] = MappingProxyType(
     {
-        CaseKind.WRONG_CURRENCY: Sign.WRONG_CURRENCY,
-        CaseKind.UNEXPECTED_ACCOUNT: Sign.WRONG_ACCOUNT,
-        CaseKind.REFERENCE_CONFLICT: Sign.CONTRADICTED,
+        CaseKind.WRONG_CURRENCY: ClaimSign.WRONG_CURRENCY,
+        CaseKind.UNEXPECTED_ACCOUNT: ClaimSign.WRONG_ACCOUNT,
+        CaseKind.REFERENCE_CONFLICT: ClaimSign.CONTRADICTED,
     }
 )
 
 
-def _wrong_money(known: Known) -> Iterator[Evidence]:
+def _wrong_money(known: ClaimKnowledge) -> Iterator[ClaimEvidence]:
     order = known.order
     for case in sorted(order.cases.values(), key=lambda case: case.key):
         if case.is_open and case.kind in _MISMATCHED:
             account, _, ref = case.subject.partition(":")[2].partition("/")
-            yield Evidence(sign=_MISMATCHED[case.kind], account=account, ref=ref)
+            yield ClaimEvidence(sign=_MISMATCHED[case.kind], account=account, ref=ref)
     if 0 < order.covered < order.order.amount and not order.summary.refunded:
-        yield Evidence(sign=Sign.TOO_LITTLE, amount=order.covered, currency=order.order.currency)
+        yield ClaimEvidence(sign=ClaimSign.TOO_LITTLE, amount=order.covered, currency=order.order.currency)
 
 
-def _under_way(known: Known) -> Iterator[Evidence]:
+def _under_way(known: ClaimKnowledge) -> Iterator[ClaimEvidence]:
     order = known.order.order
     for (account, ref), payment in sorted(known.order.facts.payments.items()):
         at = payment.latest.at if payment.latest else None
         if payment.status in ON_ITS_WAY:
-            yield Evidence(sign=Sign.PENDING, account=account, ref=ref, at=at, why=(str(payment.status),))
+            yield ClaimEvidence(sign=ClaimSign.PENDING, account=account, ref=ref, at=at, why=(str(payment.status),))
         elif held := held_of(order, account, payment):
-            yield Evidence(sign=Sign.HELD, account=account, ref=ref, amount=held, currency=order.currency, at=at)
+            yield ClaimEvidence(
+                sign=ClaimSign.HELD, account=account, ref=ref, amount=held, currency=order.currency, at=at
+            )
 
 
-def _not_known(known: Known) -> Iterator[Evidence]:
+def _not_known(known: ClaimKnowledge) -> Iterator[ClaimEvidence]:
     yield from (_of_parked(parked) for parked in known.parked if not parked.succeeded)
     if len(known.possible) > 1:
-        yield from (_waiting(each, Sign.MAY_WAIT) for each in known.possible if not each.match.is_likely)
+        yield from (_waiting(each, ClaimSign.MAY_WAIT) for each in known.possible if not each.match.is_likely)
     for talk in known.accounts:
         if talk.silent_since is not None:
-            yield Evidence(sign=Sign.SILENT, account=talk.account, at=talk.silent_since)
+            yield ClaimEvidence(sign=ClaimSign.SILENT, account=talk.account, at=talk.silent_since)
         if talk.failing_since is not None:
-            yield Evidence(sign=Sign.UNANSWERING, account=talk.account, at=talk.failing_since)
+            yield ClaimEvidence(sign=ClaimSign.UNANSWERING, account=talk.account, at=talk.failing_since)
     for account in sorted(known.unaskable & known.order.order.accounts):
-        yield Evidence(sign=Sign.CANNOT_BE_ASKED, account=account)
+        yield ClaimEvidence(sign=ClaimSign.CANNOT_BE_ASKED, account=account)
     progress = known.order.progress
     if progress.unanswered:
-        yield Evidence(sign=Sign.NO_ANSWER, at=progress.retry_at)
+        yield ClaimEvidence(sign=ClaimSign.NO_ANSWER, at=progress.retry_at)
     elif progress.answered_at < max(known.now - ANSWER_IS_FRESH, known.order.phase_since):
-        yield Evidence(sign=Sign.NOT_ASKED)
+        yield ClaimEvidence(sign=ClaimSign.NOT_ASKED)
 
 
-def _not_paid(known: Known) -> Iterator[Evidence]:
-    yield Evidence(sign=Sign.ANSWERED, at=known.order.progress.answered_at)
+def _not_paid(known: ClaimKnowledge) -> Iterator[ClaimEvidence]:
+    yield ClaimEvidence(sign=ClaimSign.ANSWERED, at=known.order.progress.answered_at)
     for (account, ref), payment in sorted(known.order.facts.payments.items()):
         if payment.status in (ObjectStatus.FAILED, ObjectStatus.CANCELLED, ObjectStatus.REVERSED):
             at = payment.latest.at if payment.latest else None
             failure = failure_of(payment)
             why = (str(payment.status), *((str(failure),) if failure else ()))
-            yield Evidence(sign=Sign.FAILED, account=account, ref=ref, at=at, why=why)
+            yield ClaimEvidence(sign=ClaimSign.FAILED, account=account, ref=ref, at=at, why=why)
 
 
-RULES: Final[tuple[tuple[Verdict, Finder], ...]] = (
-    (Verdict.PAID_HERE, _paid_here),
-    (Verdict.TAKING_OVER, _taking_over),
-    (Verdict.WAITS_ELSEWHERE, _waits_elsewhere),
-    (Verdict.WRONG_MONEY, _wrong_money),
-    (Verdict.UNDER_WAY, _under_way),
-    (Verdict.NOT_KNOWN, _not_known),
-    (Verdict.NOT_PAID, _not_paid),
+RULES: Final[tuple[tuple[ClaimVerdict, Finder], ...]] = (
+    (ClaimVerdict.PAID_HERE, _paid_here),
+    (ClaimVerdict.TAKING_OVER, _taking_over),
+    (ClaimVerdict.WAITS_ELSEWHERE, _waits_elsewhere),
+    (ClaimVerdict.WRONG_MONEY, _wrong_money),
+    (ClaimVerdict.UNDER_WAY, _under_way),
+    (ClaimVerdict.NOT_KNOWN, _not_known),
+    (ClaimVerdict.NOT_PAID, _not_paid),
 )
 
 # --- what can be done -------------------------------------------------------------------------------------------------
 
-ACTS: Final[Mapping[Verdict, tuple[Act, ...]]] = MappingProxyType(
+ACTS: Final[Mapping[ClaimVerdict, tuple[ClaimAct, ...]]] = MappingProxyType(
     {
-        Verdict.PAID_HERE: (),
-        Verdict.TAKING_OVER: (Act.REPLAY, Act.ASK, Act.HOLD),
-        Verdict.WAITS_ELSEWHERE: (Act.BIND, Act.ASK, Act.HOLD),
-        Verdict.WRONG_MONEY: (Act.ASK, Act.HOLD),
-        Verdict.UNDER_WAY: (Act.ASK, Act.HOLD),
-        Verdict.NOT_KNOWN: (Act.ASK, Act.REPLAY, Act.BIND, Act.HOLD),
-        Verdict.NOT_PAID: (Act.ASK, Act.HOLD),
+        ClaimVerdict.PAID_HERE: (),
+        ClaimVerdict.TAKING_OVER: (ClaimAct.REPLAY, ClaimAct.ASK, ClaimAct.HOLD),
+        ClaimVerdict.WAITS_ELSEWHERE: (ClaimAct.BIND, ClaimAct.ASK, ClaimAct.HOLD),
+        ClaimVerdict.WRONG_MONEY: (ClaimAct.ASK, ClaimAct.HOLD),
+        ClaimVerdict.UNDER_WAY: (ClaimAct.ASK, ClaimAct.HOLD),
+        ClaimVerdict.NOT_KNOWN: (ClaimAct.ASK, ClaimAct.REPLAY, ClaimAct.BIND, ClaimAct.HOLD),
+        ClaimVerdict.NOT_PAID: (ClaimAct.ASK, ClaimAct.HOLD),
     }
 )
 
 
-def _acts(known: Known, verdict: Verdict) -> tuple[Act, ...]:
+def _acts(known: ClaimKnowledge, verdict: ClaimVerdict) -> tuple[ClaimAct, ...]:
     return tuple(act for act in ACTS[verdict] if _MAY[act](known))
 
 
-_MAY: Final[Mapping[Act, Callable[[Known], bool]]] = MappingProxyType(
+_MAY: Final[Mapping[ClaimAct, Callable[[ClaimKnowledge], bool]]] = MappingProxyType(
     {
-        Act.ASK: lambda known: not known.order.is_held(known.now),
-        Act.BIND: lambda known: bool(known.possible),
-        Act.REPLAY: lambda known: bool(known.parked),
-        Act.HOLD: lambda known: known.order.closed_at is None and not known.order.is_held(known.now),
+        ClaimAct.ASK: lambda known: not known.order.is_held(known.now),
+        ClaimAct.BIND: lambda known: bool(known.possible),
+        ClaimAct.REPLAY: lambda known: bool(known.parked),
+        ClaimAct.HOLD: lambda known: known.order.closed_at is None and not known.order.is_held(known.now),
     }
 )

@@ -23,7 +23,7 @@ BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
 WEEK: Final = timedelta(days=7)
 
 
-class Kind(StrEnum):
+class DataKind(StrEnum):
     """A kind of data that retention removes."""
 
     BODIES = "bodies"
@@ -47,24 +47,24 @@ class Days(msgspec.Struct, frozen=True, kw_only=True):
     access: int = FOR_EVER
 
 
-class Span(msgspec.Struct, frozen=True):
+class TimeSpan(msgspec.Struct, frozen=True):
     """The time of which a kind is removed: from `since` on, and before `until`."""
 
     since: datetime
     until: datetime
 
 
-def span_of(kind: Kind, days: Days, now: datetime) -> Span | None:
+def span_of(kind: DataKind, days: Days, now: datetime) -> TimeSpan | None:
     """Returns of which time a kind is removed; None where it is kept for ever."""
     number: int = getattr(days, kind)
     if number == FOR_EVER:
         return None
     until = now - timedelta(days=number)
-    if kind is Kind.BODIES:
-        return Span(BEGINNING, monday_of(until))
-    if kind is Kind.UNSIGNED and (bodies := span_of(Kind.BODIES, days, now)) is not None:
-        return Span(bodies.until, max(until, bodies.until))  # what is older goes with the other bodies
-    return Span(BEGINNING, until)
+    if kind is DataKind.BODIES:
+        return TimeSpan(BEGINNING, monday_of(until))
+    if kind is DataKind.UNSIGNED and (bodies := span_of(DataKind.BODIES, days, now)) is not None:
+        return TimeSpan(bodies.until, max(until, bodies.until))  # what is older goes with the other bodies
+    return TimeSpan(BEGINNING, until)
 
 
 def monday_of(moment: datetime) -> datetime:

@@ -111,7 +111,7 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     oldest: datetime | None
 
 
-class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+class TillVerdict(msgspec.Struct, frozen=True, kw_only=True):
     """Whether the till is true, how urgent the whole is, and what wants a look, the most urgent first."""
 
     truth: Truth
@@ -119,13 +119,13 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     looks: tuple[Look, ...]
 
 
-def judge(facts: TillFacts) -> Verdict:
+def judge(facts: TillFacts) -> TillVerdict:
     """Returns the verdict."""
     looks = [look for concern in PATIENCE if (look := _look(concern, facts)) is not None]
     looks.sort(key=lambda look: look.tone is not Tone.ACT)  # within one tone in the order of the table
     truth = next(truth for truth, holds in _TRUTHS if holds(facts, {look.concern for look in looks}))
     is_urgent = truth is Truth.UNKNOWN or any(look.tone is Tone.ACT for look in looks)
-    return Verdict(
+    return TillVerdict(
         truth=truth,
         tone=Tone.ACT if is_urgent else Tone.LOOK if looks else Tone.CALM,
         looks=tuple(looks),

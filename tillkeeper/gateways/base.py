@@ -18,7 +18,7 @@ from tillkeeper.gateways.messages import (
     Answer,
     Call,
     ClaimedReferences,
-    Page,
+    EventPage,
     Query,
     Reply,
     Request,
@@ -138,7 +138,7 @@ class Gateway(Protocol):
         CannotQuery."""
         raise CannotQuery(f"{self.about.title} has no list of events; it is asked payment by payment")
 
-    def read_events(self, response: Response) -> Page:  # noqa: ARG002
+    def read_events(self, response: Response) -> EventPage:  # noqa: ARG002
         """Returns the page in the response, with the same events and ids as their webhooks would have.
 
         Raises as `read_response` does.

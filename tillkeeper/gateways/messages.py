@@ -108,7 +108,7 @@ class Token(msgspec.Struct, frozen=True, kw_only=True):
     until: datetime
 
 
-class Page(msgspec.Struct, frozen=True, kw_only=True):
+class EventPage(msgspec.Struct, frozen=True, kw_only=True):
     """A page of a gateway's own list of events.  `after` is where the next begins; None on the last page.
 
     `unread` counts the events that cannot be read, as their webhooks could not.

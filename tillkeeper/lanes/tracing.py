@@ -8,7 +8,7 @@ from typing import Any, Final
 from tillkeeper.domain.delivery import Envelope
 from tillkeeper.lanes.intake import Intake
 from tillkeeper.tracing import spans
-from tillkeeper.tracing.spans import Kind, Span
+from tillkeeper.tracing.spans import Span, SpanKind
 
 SYSTEMS: Final = {"rabbitmq": "rabbitmq", "spool": "postgresql"}  # by lane
 DESTINATION: Final = "events"
@@ -48,7 +48,7 @@ class TracedIntake:
 
 
 def _sending() -> Span:
-    return spans.child(f"send {DESTINATION}", kind=Kind.PRODUCER, attributes=SENDING)
+    return spans.child(f"send {DESTINATION}", kind=SpanKind.PRODUCER, attributes=SENDING)
 
 
 def _end(span: Span, begun: asyncio.Future[str]) -> None:
@@ -67,7 +67,7 @@ def processing(lane: str, envelopes: Sequence[Envelope]) -> Span:
     deliveries = [delivery for envelope in envelopes for delivery in envelope.deliveries]
     return spans.batch(
         f"process {DESTINATION}",
-        kind=Kind.CONSUMER,
+        kind=SpanKind.CONSUMER,
         members=[delivery.trace for delivery in deliveries],
         attributes={
             "messaging.operation.name": "process",

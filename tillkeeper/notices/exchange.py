@@ -17,7 +17,7 @@ from tillkeeper.lanes.bounded import bounded
 from tillkeeper.lanes.broker_connection import BrokerConnection
 from tillkeeper.notices.outgoing import Outgoing
 from tillkeeper.tracing import spans
-from tillkeeper.tracing.spans import Kind, headers_of
+from tillkeeper.tracing.spans import SpanKind, headers_of
 
 CONFIRM_S: Final = 5.0  # only the next notice waits for it
 SENDING: Final = {
@@ -61,7 +61,7 @@ class ExchangeChannel:
         session = self._session
         if session is None or session.lost.is_set():
             return Failed(why="RabbitMQ is not connected")
-        with spans.child("send notices", kind=Kind.PRODUCER, attributes=SENDING) as span:
+        with spans.child("send notices", kind=SpanKind.PRODUCER, attributes=SENDING) as span:
             outcome = await self._publish(session, notice, headers_of(span))
             if isinstance(outcome, Failed):
                 span.failed("not_confirmed")

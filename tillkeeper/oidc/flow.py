@@ -19,7 +19,7 @@ FLOW_LIVES: Final = timedelta(minutes=10)  # to type a password and a second fac
 SECRET_BYTES: Final = 32
 
 
-class Flow(msgspec.Struct, frozen=True, kw_only=True):
+class SignInFlow(msgspec.Struct, frozen=True, kw_only=True):
     """A sign-in that has begun, and the page of ours that the person wanted."""
 
     secret: str
@@ -54,16 +54,20 @@ class Flow(msgspec.Struct, frozen=True, kw_only=True):
         return _base64(hmac.digest(self.secret.encode(), purpose.encode(), "sha256"))
 
 
-def new_flow(wanted: str) -> Flow:
+def new_flow(wanted: str) -> SignInFlow:
     """Begins a sign-in."""
-    return Flow(secret=secrets.token_urlsafe(SECRET_BYTES), wanted=wanted)
+    return SignInFlow(secret=secrets.token_urlsafe(SECRET_BYTES), wanted=wanted)
 
 
-def flow_in(cookie: str | None) -> Flow | None:
+def flow_in(cookie: str | None) -> SignInFlow | None:
     """Returns the sign-in that a browser has begun; None where it has none."""
     secret, dot, wanted = (cookie or "").partition(".")
     try:
-        return Flow(secret=secret, wanted=base64.urlsafe_b64decode(wanted + "==").decode()) if secret and dot else None
+        return (
+            SignInFlow(secret=secret, wanted=base64.urlsafe_b64decode(wanted + "==").decode())
+            if secret and dot
+            else None
+        )
     except ValueError:
         return None
 

@@ -25,7 +25,7 @@ from tillkeeper.gateways.errors import BadPayload
 from tillkeeper.gateways.messages import Call, Response
 from tillkeeper.oidc.discovery import OK, Discovered, discovery_call, object_of, read_discovery, read_keys
 from tillkeeper.oidc.errors import ProviderAway, ProviderRefuses, SignInRefused
-from tillkeeper.oidc.flow import Flow
+from tillkeeper.oidc.flow import SignInFlow
 from tillkeeper.oidc.paths import BACK_PATH
 from tillkeeper.oidc.settings import OidcSettings
 from tillkeeper.oidc.tokens import UnknownKey, verified_claims
@@ -80,7 +80,7 @@ class Provider:
                 self._keys = read_keys(response), self._monotonic_s()
             return self._keys[0]
 
-    async def authorization_url(self, flow: Flow) -> str:
+    async def authorization_url(self, flow: SignInFlow) -> str:
         """Returns where the browser goes to sign in.  Raises ProviderAway, ProviderRefuses."""
         discovered = await self.discovered()
         url, _ = OAuth2Client(
@@ -94,7 +94,7 @@ class Provider:
         )
         return str(url)
 
-    async def claims(self, flow: Flow, answer: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    async def claims(self, flow: SignInFlow, answer: Mapping[str, Sequence[str]]) -> dict[str, Any]:
         """Returns what the provider says of whoever came back with this answer to this sign-in.
 
         Raises SignInRefused, ProviderAway, ProviderRefuses.
@@ -107,7 +107,7 @@ class Provider:
             return claims
         return await self._more(discovered.userinfo_endpoint, tokens["access_token"], claims["sub"]) | claims
 
-    async def _redeem(self, flow: Flow, code: str, discovered: Discovered) -> dict[str, str]:
+    async def _redeem(self, flow: SignInFlow, code: str, discovered: Discovered) -> dict[str, str]:
         """Changes the code for tokens.  Raises as `claims` does."""
         if self._codes.take(self._monotonic_s(), wait_s_max=0.0) is None:
             raise ProviderAway("more codes are brought back than the provider is asked about")
@@ -126,7 +126,7 @@ class Provider:
             raise SignInRefused("the answer to the code holds no ID token, or no access token")
         return {name: str(token) for name, token in tokens.items()}
 
-    async def _verify(self, flow: Flow, tokens: dict[str, str], discovered: Discovered) -> dict[str, Any]:
+    async def _verify(self, flow: SignInFlow, tokens: dict[str, str], discovered: Discovered) -> dict[str, Any]:
         for older_than_s in (FRESH_S, KEYS_AGAIN_S):
             keys = await self.keys(discovered, older_than_s=older_than_s)
             try:
@@ -175,7 +175,7 @@ async def open_provider(
         yield Provider(settings, send, comes_back_to=back, now=now, monotonic_s=monotonic_s)
 
 
-def code_in(flow: Flow, answer: Mapping[str, Sequence[str]], discovered: Discovered) -> str:
+def code_in(flow: SignInFlow, answer: Mapping[str, Sequence[str]], discovered: Discovered) -> str:
     """Returns the code that a browser brings back.  Raises SignInRefused where this is no answer to that browser's
     sign-in by that provider."""
     values = {name: answer.get(name, ()) for name in ("state", "code", "error", "iss")}

@@ -114,7 +114,7 @@ async def replay_in(conn: Conn, parked_id: int, act: ParkedAct, policy: Policy, 
 
 def _failed(parked_id: int, error: Exception) -> dict[str, Any]:
     """Says why one was not applied."""
-    if isinstance(error, parked.NotOpen):
+    if isinstance(error, parked.ParkedNotOpen):
         return _not_open(parked_id)
     if isinstance(error, parked.UnreadableMessage):
         return _as_json(parked_id, "still_parked", error="it is no readable message; it can only be discarded")
@@ -127,7 +127,7 @@ def _failed(parked_id: int, error: Exception) -> dict[str, Any]:
 class _Undone(Exception):
     """Rolls a trial back; `effects` is what it would have done."""
 
-    def __init__(self, done: effects.Effects) -> None:
+    def __init__(self, done: effects.BatchEffects) -> None:
         super().__init__("a trial is rolled back")
         self.done = done
 
@@ -169,7 +169,7 @@ async def _discard_one(pool: asyncpg.Pool, parked_id: int, act: ParkedAct) -> di
 
     try:
         await repeat_on_conflict(pool, work)
-    except parked.NotOpen:
+    except parked.ParkedNotOpen:
         return _not_open(parked_id)
     return _as_json(parked_id, "discarded")
 

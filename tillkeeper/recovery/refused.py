@@ -29,7 +29,7 @@ from tillkeeper.store.postgres.pool import COMMAND_S, Conn
 RETRIED: Final = "tillkeeper-retry"  # beside the delivery's own headers: who took it in, and why
 
 
-class Why(StrEnum):
+class RetryObstacle(StrEnum):
     """Why a delivery cannot be taken in."""
 
     NOT_THERE = "not_there"
@@ -43,7 +43,7 @@ class Why(StrEnum):
 class CannotTake(Exception):
     """The delivery is still refused, or is not there; the text says why, and `why` to who says it in other words."""
 
-    def __init__(self, why: Why, text: str) -> None:
+    def __init__(self, why: RetryObstacle, text: str) -> None:
         super().__init__(text)
         self.why = why
 
@@ -66,7 +66,7 @@ class Retried(msgspec.Struct, frozen=True, kw_only=True):
     events: tuple[dict[str, Any], ...] = ()
     queries: int = 0  # to its gateway, where it says only that something happened
     error: str | None = None
-    why: Why | None = None  # the same, by a word of ours
+    why: RetryObstacle | None = None  # the same, by a word of ours
 
 
 async def retry(
@@ -101,12 +101,12 @@ async def _verified_delivery(pool: asyncpg.Pool, gateways: Mapping[str, Gateway]
     async with pool.acquire() as conn:
         refused = await show_refused(conn, number)
     if refused is None:
-        raise CannotTake(Why.NOT_THERE, "there is no refused delivery of this number, or none any more")
+        raise CannotTake(RetryObstacle.NOT_THERE, "there is no refused delivery of this number, or none any more")
     if refused.body is None:
-        raise CannotTake(Why.NO_BODY, "its body was not kept; only the gateway can send it again")
+        raise CannotTake(RetryObstacle.NO_BODY, "its body was not kept; only the gateway can send it again")
     gateway = gateways.get(refused.account)
     if gateway is None:
-        raise CannotTake(Why.NO_ACCOUNT, f"no account {refused.account!r} is configured any more")
+        raise CannotTake(RetryObstacle.NO_ACCOUNT, f"no account {refused.account!r} is configured any more")
     return await _delivery(pool, gateway, refused, refused.body, by)
 
 
@@ -114,7 +114,7 @@ async def _retry_one(pool: asyncpg.Pool, gateways: Mapping[str, Gateway], number
     delivery = await _verified_delivery(pool, gateways, number, by=act.by)
     async with pool.acquire() as conn, conn.transaction():
         if not await remove_refused(conn, number):
-            raise CannotTake(Why.TAKEN, "somebody else has just taken it in")
+            raise CannotTake(RetryObstacle.TAKEN, "somebody else has just taken it in")
         message = act.keys.seal(Envelope(run=delivery.run, deliveries=(delivery,)))
         await spool.put(conn, message_id=uuid4(), shard=0, body=message, timeout_s=COMMAND_S)
         if act.also is not None:
@@ -140,9 +140,9 @@ async def _delivery(pool: asyncpg.Pool, gateway: Gateway, refused: RefusedDelive
         with unknown_words() as words:
             events, fetches = gateway.parse(verified), fetches_of(gateway, verified)
     except KeyUnavailable as error:
-        raise CannotTake(Why.NO_KEY, f"the key that it names cannot be fetched now: {error}") from None
+        raise CannotTake(RetryObstacle.NO_KEY, f"the key that it names cannot be fetched now: {error}") from None
     except Refused as error:
-        raise CannotTake(Why.STILL_REFUSED, f"it is still refused: {error.reason}") from None
+        raise CannotTake(RetryObstacle.STILL_REFUSED, f"it is still refused: {error.reason}") from None
     return Delivery(
         run=uuid4(),  # of its own, in which audit misses no other number
         number=1,

@@ -9,14 +9,14 @@ import msgspec
 
 from tillkeeper.packaged import packaged
 from tillkeeper.scaffold.configuration import configuration, new_secret
-from tillkeeper.scaffold.plan import File, Plan
+from tillkeeper.scaffold.plan import File, ScaffoldPlan
 
 IMAGE_USER: Final = 10001  # of deploy/Dockerfile
 FILES: Final = ("compose.yaml", "rabbitmq.conf", "nginx.conf")
 FOLDERS: Final = ("prometheus", "grafana")
 
 
-def files(plan: Plan) -> list[File]:
+def files(plan: ScaffoldPlan) -> list[File]:
     """Returns all files.  Containers run as who writes them, or as the image's user where that is root."""
     user = os.getuid() or IMAGE_USER
     postgres, rabbitmq = new_secret(), new_secret()

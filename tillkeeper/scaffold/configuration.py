@@ -12,7 +12,7 @@ from tillkeeper.gateways.registry import GATEWAYS
 from tillkeeper.packaged import packaged
 from tillkeeper.policy.reading import default_path
 from tillkeeper.scaffold.accounts import Variable, account_guide, account_table, account_variables
-from tillkeeper.scaffold.plan import File, Plan, account_of
+from tillkeeper.scaffold.plan import File, ScaffoldPlan, account_of
 
 SECRET_BYTES: Final = 24  # 192 bits
 COLUMNS: Final = 118
@@ -22,7 +22,7 @@ CONFIG: Final = "tillkeeper.toml"
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_.,:/@%+=-]*")
 
 
-def configuration(plan: Plan, *, owner: int | None = None) -> list[File]:
+def configuration(plan: ScaffoldPlan, *, owner: int | None = None) -> list[File]:
     """Returns the configuration, its policy and its env file, which belongs to `owner`."""
     here = plan.config_directory
     return [
@@ -46,7 +46,7 @@ def _text(lines: Iterator[str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _config(plan: Plan) -> Iterator[str]:
+def _config(plan: ScaffoldPlan) -> Iterator[str]:
     seen = plan.seen_directory
     yield f"# Every key is explained in {packaged('tillkeeper.toml')},"
     yield f"# those of gateways in {packaged('accounts.toml')}."
@@ -65,7 +65,7 @@ def _config(plan: Plan) -> Iterator[str]:
         yield from account_table(gateway, public_url=plan.public_url)
 
 
-def _env(plan: Plan) -> Iterator[str]:
+def _env(plan: ScaffoldPlan) -> Iterator[str]:
     yield from _commented(
         "The secrets that tillkeeper.toml names.  Whoever can read this file can pay orders: keep its mode 0600.  A "
         "value with spaces, or of several lines as a PEM key has, stands in quotes.  What has no value yet is for you "
@@ -82,7 +82,7 @@ def _env(plan: Plan) -> Iterator[str]:
             yield from _lines(variable)
 
 
-def _own_variables(plan: Plan) -> Iterator[Variable]:
+def _own_variables(plan: ScaffoldPlan) -> Iterator[Variable]:
     yield Variable(
         name="DATABASE_URL", says="PostgreSQL: postgresql://user:password@host:5432/name", value=plan.database_url
     )

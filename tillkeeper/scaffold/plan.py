@@ -9,7 +9,7 @@ Target = Literal["run", "systemd", "compose"]
 TARGETS: Final[tuple[Target, ...]] = ("run", "systemd", "compose")
 
 
-class Plan(msgspec.Struct, frozen=True, kw_only=True):
+class ScaffoldPlan(msgspec.Struct, frozen=True, kw_only=True):
     """The answers.  Paths are absolute."""
 
     directory: Path

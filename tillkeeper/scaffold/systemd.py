@@ -4,14 +4,14 @@ from pathlib import Path
 from typing import Final
 
 from tillkeeper.packaged import packaged
-from tillkeeper.scaffold.plan import File, Plan
+from tillkeeper.scaffold.plan import File, ScaffoldPlan
 
 PROGRAM: Final = "/opt/tillkeeper/bin/tillkeeper"  # as the units say it
 DIRECTORY: Final = "/etc/tillkeeper"
 HOMES: Final = ("/home", "/root", "/run/user")  # which units do not see
 
 
-def units(plan: Plan) -> list[File]:
+def units(plan: ScaffoldPlan) -> list[File]:
     """Returns the units."""
     return [
         File(path=plan.directory / "systemd" / unit.name, text=_with_paths(unit.read_text(), plan))
@@ -19,7 +19,7 @@ def units(plan: Plan) -> list[File]:
     ]
 
 
-def remarks(plan: Plan) -> list[str]:
+def remarks(plan: ScaffoldPlan) -> list[str]:
     """Returns what stands in the way of the units."""
     return [
         f"{path} lies in a home, which a unit does not see: {advice}"
@@ -31,7 +31,7 @@ def remarks(plan: Plan) -> list[str]:
     ]
 
 
-def _with_paths(text: str, plan: Plan) -> str:
+def _with_paths(text: str, plan: ScaffoldPlan) -> str:
     return text.replace(PROGRAM, _escaped(plan.program)).replace(DIRECTORY, _escaped(plan.directory))
 
 

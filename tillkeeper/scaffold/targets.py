@@ -5,14 +5,14 @@ from typing import Final
 
 from tillkeeper.scaffold import compose, systemd
 from tillkeeper.scaffold.configuration import CONFIG, ENV_FILE, configuration
-from tillkeeper.scaffold.plan import File, Plan
+from tillkeeper.scaffold.plan import File, ScaffoldPlan
 
 Commands = list[tuple[str, str]]
 
 LOOK: Final = "what is ready, and what is left to do"
 
 
-def files_of(plan: Plan) -> list[File]:
+def files_of(plan: ScaffoldPlan) -> list[File]:
     """Returns all files of a new installation."""
     match plan.target:
         case "run":
@@ -23,12 +23,12 @@ def files_of(plan: Plan) -> list[File]:
             return compose.files(plan)
 
 
-def remarks(plan: Plan) -> list[str]:
+def remarks(plan: ScaffoldPlan) -> list[str]:
     """Returns what stands in the way of running it so."""
     return systemd.remarks(plan) if plan.target == "systemd" else []
 
 
-def next_commands(plan: Plan) -> Commands:
+def next_commands(plan: ScaffoldPlan) -> Commands:
     """Returns three commands, each with what it is for."""
     config, env_file = plan.config_directory / CONFIG, plan.config_directory / ENV_FILE
     edit = (f"$EDITOR {env_file}", "fill in what has no value yet; it says what each is")

@@ -11,7 +11,7 @@ account stripe-main by TILLKEEPER_ACCOUNTS__STRIPE_MAIN__API_KEY.  Lists are wri
 from tillkeeper.settings.errors import BadSettings
 from tillkeeper.settings.fields import ACCOUNT_NAME
 from tillkeeper.settings.loading import (
-    Look,
+    LoadedSettings,
     load_accounts,
     load_policy_settings,
     load_settings,
@@ -39,7 +39,7 @@ __all__ = [
     "BadSettings",
     "DeskSettings",
     "IngestSettings",
-    "Look",
+    "LoadedSettings",
     "RetentionSettings",
     "Settings",
     "SweepSettings",

@@ -5,7 +5,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from tillkeeper.domain.guard import RULES, Rule, Rules, Sign
+from tillkeeper.domain.guard import RULES, GuardSign, Rule, Rules
 
 ORDERS_MIN: Final = 5  # fewer are chance, at a shop of any size
 ORDERS_MAX: Final = 1_000_000
@@ -22,11 +22,11 @@ class GuardRule(BaseModel):
     times_usual: Annotated[float, Field(ge=1, le=100)]
 
 
-def _default(sign: Sign) -> GuardRule:
+def _default(sign: GuardSign) -> GuardRule:
     return GuardRule(**msgspec.structs.asdict(RULES[sign]))
 
 
-def _filled(sign: Sign) -> BeforeValidator:
+def _filled(sign: GuardSign) -> BeforeValidator:
     """Returns what fills in the numbers that a rule's table leaves out."""
 
     def fill(given: object) -> object:
@@ -43,13 +43,13 @@ class GuardSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    failed: Annotated[GuardRule | Off, _filled(Sign.FAILED)] = _default(Sign.FAILED)
-    taken_back: Annotated[GuardRule | Off, _filled(Sign.TAKEN_BACK)] = _default(Sign.TAKEN_BACK)
-    mismatched: Annotated[GuardRule | Off, _filled(Sign.MISMATCHED)] = _default(Sign.MISMATCHED)
-    far_off: Annotated[GuardRule | Off, _filled(Sign.FAR_OFF)] = _default(Sign.FAR_OFF)
+    failed: Annotated[GuardRule | Off, _filled(GuardSign.FAILED)] = _default(GuardSign.FAILED)
+    taken_back: Annotated[GuardRule | Off, _filled(GuardSign.TAKEN_BACK)] = _default(GuardSign.TAKEN_BACK)
+    mismatched: Annotated[GuardRule | Off, _filled(GuardSign.MISMATCHED)] = _default(GuardSign.MISMATCHED)
+    far_off: Annotated[GuardRule | Off, _filled(GuardSign.FAR_OFF)] = _default(GuardSign.FAR_OFF)
     deaf_min: Annotated[int, Field(ge=0, le=10_080)] = 60  # after a person let an account go on
 
     def rules(self) -> Rules:
         """Returns the rules that are on, as the domain has them."""
-        given: dict[Sign, GuardRule | Off] = {sign: getattr(self, sign) for sign in Sign}
+        given: dict[GuardSign, GuardRule | Off] = {sign: getattr(self, sign) for sign in GuardSign}
         return {sign: Rule(**rule.model_dump()) for sign, rule in given.items() if rule != "off"}

@@ -41,7 +41,7 @@ def load_settings(path: Path | None = None, environ: Mapping[str, str] = os.envi
     return _validated(Settings, settings_tree(path, environ), environ).with_old_names(old_names(path, environ))
 
 
-class Look(msgspec.Struct, frozen=True, kw_only=True):
+class LoadedSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What file and environment say, as far as they can be used."""
 
     settings: Settings | None  # without the accounts that cannot be used; None where other settings cannot
@@ -49,7 +49,7 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     wrong: tuple[str, ...] = ()  # a line for each other problem
 
 
-def look_at_settings(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> Look:
+def look_at_settings(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> LoadedSettings:
     """Loads what can be used, and says what is wrong with the rest."""
     missing: list[str] = []
     try:
@@ -57,14 +57,14 @@ def look_at_settings(path: Path | None = None, environ: Mapping[str, str] = os.e
         tree = resolve(settings_tree(path, environ), (), environ, missing)
         former = old_names(path, environ)
     except BadSettings as error:
-        return Look(settings=None, wrong=error.problems)
+        return LoadedSettings(settings=None, wrong=error.problems)
     wrong = [line for line in _problems(tree) if not _follows(line, missing)]
     unusable = {line.split(".")[1].split(":")[0] for line in (*missing, *wrong) if line.startswith("accounts.")}
     rest = tree
     if isinstance(accounts := tree.get("accounts"), dict):
         rest = {**tree, "accounts": {name: account for name, account in accounts.items() if name not in unusable}}
     settings = None if _problems(rest) else Settings.model_validate(rest).with_old_names(former)
-    return Look(settings=settings, missing=tuple(missing), wrong=tuple(wrong))
+    return LoadedSettings(settings=settings, missing=tuple(missing), wrong=tuple(wrong))
 
 
 def _problems(tree: dict[str, Any]) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, PrivateAttr, model_validator
 
 from tillkeeper.api_client.settings import ApiClientSettings
-from tillkeeper.domain.retention import Days, Kind
+from tillkeeper.domain.retention import DataKind, Days
 from tillkeeper.gateways.account import BodyBytes
 from tillkeeper.gateways.base import Gateway
 from tillkeeper.gateways.kit.secret_checks import is_guessable
@@ -115,7 +115,7 @@ class RetentionSettings(BaseModel):
 
     def days(self) -> Days:
         """Returns them as the domain has them."""
-        return Days(**{kind: getattr(self, f"{kind}_days") for kind in Kind})
+        return Days(**{kind: getattr(self, f"{kind}_days") for kind in DataKind})
 
 
 class Settings(BaseModel):

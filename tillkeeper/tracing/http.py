@@ -8,7 +8,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from tillkeeper.tracing import spans
-from tillkeeper.tracing.spans import Attribute, Kind, Span
+from tillkeeper.tracing.spans import Attribute, Span, SpanKind
 
 PORTS: Final = {"http": 80, "https": 443}
 
@@ -16,7 +16,7 @@ PORTS: Final = {"http": 80, "https": 443}
 def serving(method: str, route: str, *, parent: str) -> Span:
     """Returns the span of a request that came, within the trace of `parent` if that is one."""
     told = {"http.request.method": method, "http.route": route, "url.path": route, "url.scheme": "http"}
-    return spans.begin(f"{method} {route}", kind=Kind.SERVER, attributes=told, parent=parent)
+    return spans.begin(f"{method} {route}", kind=SpanKind.SERVER, attributes=told, parent=parent)
 
 
 def calling(method: str, url: str) -> Span:
@@ -30,7 +30,7 @@ def calling(method: str, url: str) -> Span:
         "server.port": parts.port or PORTS.get(parts.scheme, 0),
         "url.scheme": parts.scheme,
     }
-    return spans.child(method, kind=Kind.CLIENT, attributes=told)
+    return spans.child(method, kind=SpanKind.CLIENT, attributes=told)
 
 
 def note_status(span: Span, status: int) -> None:

@@ -15,9 +15,9 @@ from opentelemetry.util.types import Attributes
 from structlog.contextvars import bind_contextvars, reset_contextvars
 
 from tillkeeper import __version__
-from tillkeeper.tracing.spans import LOG_FIELD, NO_SPAN, Attribute, Kind, Span
+from tillkeeper.tracing.spans import LOG_FIELD, NO_SPAN, Attribute, Span, SpanKind
 
-KINDS: Final = {kind: trace.SpanKind[kind] for kind in Kind}
+KINDS: Final = {kind: trace.SpanKind[kind] for kind in SpanKind}
 NOT_LOGGED: Final = ...  # as structlog marks what is unbound
 NOTHING_CURRENT: Final = contexts.Context()
 _w3c: Final = TraceContextTextMapPropagator()
@@ -120,18 +120,18 @@ class SdkTracer:
     def __init__(self, provider: TracerProvider) -> None:
         self._tracer = provider.get_tracer("tillkeeper", __version__)
 
-    def begin(self, name: str, kind: Kind, attributes: Mapping[str, Attribute], parent: str) -> Span:
+    def begin(self, name: str, kind: SpanKind, attributes: Mapping[str, Attribute], parent: str) -> Span:
         """Returns a span that begins a trace, or goes on with the parent's."""
         return self._recorded(name, kind, attributes, _context_of(parent))
 
-    def child(self, name: str, kind: Kind, attributes: Mapping[str, Attribute]) -> Span:
+    def child(self, name: str, kind: SpanKind, attributes: Mapping[str, Attribute]) -> Span:
         """Returns a span within the current one, if there is one."""
         context = contexts.get_current()
         if not trace.get_current_span(context).is_recording():
             return NO_SPAN
         return self._recorded(name, kind, attributes, context)
 
-    def batch(self, name: str, kind: Kind, members: Iterable[str], attributes: Mapping[str, Attribute]) -> Span:
+    def batch(self, name: str, kind: SpanKind, members: Iterable[str], attributes: Mapping[str, Attribute]) -> Span:
         """Returns a span of work that is done together for several."""
         found = {member: _context_of(member) for member in members if member}
         parents = [context for context in found.values() if _is_of_a_trace(context)]
@@ -153,14 +153,16 @@ class SdkTracer:
         """Has no span current for a while."""
         return _within(NOTHING_CURRENT, NOT_LOGGED)
 
-    def _recorded(self, name: str, kind: Kind, attributes: Mapping[str, Attribute], context: contexts.Context) -> Span:
+    def _recorded(
+        self, name: str, kind: SpanKind, attributes: Mapping[str, Attribute], context: contexts.Context
+    ) -> Span:
         span = self._start(name, kind, attributes, context, [])
         return RecordedSpan(span) if span.is_recording() else NO_SPAN
 
     def _start(
         self,
         name: str,
-        kind: Kind,
+        kind: SpanKind,
         attributes: Mapping[str, Attribute],
         context: contexts.Context,
         links: Sequence[trace.Link],

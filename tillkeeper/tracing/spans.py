@@ -15,7 +15,7 @@ LOG_FIELD: Final = "tillkeeper_trace_id"  # of lines that are written within a s
 NO_ATTRIBUTES: Final[Mapping[str, Attribute]] = {}
 
 
-class Kind(StrEnum):
+class SpanKind(StrEnum):
     """The kinds of spans, by their names in OpenTelemetry."""
 
     INTERNAL = "INTERNAL"
@@ -61,15 +61,15 @@ class Span(Protocol):
 class Tracer(Protocol):
     """What records spans.  Each method is that of the function below with its name."""
 
-    def begin(self, name: str, kind: Kind, attributes: Mapping[str, Attribute], parent: str) -> Span:
+    def begin(self, name: str, kind: SpanKind, attributes: Mapping[str, Attribute], parent: str) -> Span:
         """Makes a span that begins a trace, or goes on with another process's."""
         ...
 
-    def child(self, name: str, kind: Kind, attributes: Mapping[str, Attribute]) -> Span:
+    def child(self, name: str, kind: SpanKind, attributes: Mapping[str, Attribute]) -> Span:
         """Makes a span within the current one, if there is one."""
         ...
 
-    def batch(self, name: str, kind: Kind, members: Iterable[str], attributes: Mapping[str, Attribute]) -> Span:
+    def batch(self, name: str, kind: SpanKind, members: Iterable[str], attributes: Mapping[str, Attribute]) -> Span:
         """Makes a span of work that is done together for several."""
         ...
 
@@ -124,7 +124,7 @@ def is_on() -> bool:
 def begin(
     name: str,
     *,
-    kind: Kind = Kind.INTERNAL,
+    kind: SpanKind = SpanKind.INTERNAL,
     attributes: Mapping[str, Attribute] = NO_ATTRIBUTES,
     parent: str = "",
 ) -> Span:
@@ -135,7 +135,9 @@ def begin(
     return NO_SPAN if _tracer is None else _tracer.begin(name, kind, attributes, parent)
 
 
-def child(name: str, *, kind: Kind = Kind.INTERNAL, attributes: Mapping[str, Attribute] = NO_ATTRIBUTES) -> Span:
+def child(
+    name: str, *, kind: SpanKind = SpanKind.INTERNAL, attributes: Mapping[str, Attribute] = NO_ATTRIBUTES
+) -> Span:
     """Returns a span within the current one; none where none is current, for it would tell nothing alone."""
     return NO_SPAN if _tracer is None else _tracer.child(name, kind, attributes)
 
@@ -143,7 +145,7 @@ def child(name: str, *, kind: Kind = Kind.INTERNAL, attributes: Mapping[str, Att
 def batch(
     name: str,
     *,
-    kind: Kind = Kind.INTERNAL,
+    kind: SpanKind = SpanKind.INTERNAL,
     members: Iterable[str],
     attributes: Mapping[str, Attribute] = NO_ATTRIBUTES,
 ) -> Span:

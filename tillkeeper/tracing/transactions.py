@@ -7,7 +7,7 @@ from typing import Final
 
 from tillkeeper.store.postgres.stages import SET_TRACE, Stage
 from tillkeeper.tracing import spans
-from tillkeeper.tracing.spans import NO_SPAN, Kind, Span
+from tillkeeper.tracing.spans import NO_SPAN, Span, SpanKind
 
 ATTRIBUTES: Final = {"db.system.name": "postgresql"}
 
@@ -34,7 +34,7 @@ class TransactionSpans:
     @contextmanager
     def transaction(self) -> Iterator[str]:
         """Makes the span of one transaction."""
-        with spans.child("transaction", kind=Kind.CLIENT, attributes=ATTRIBUTES) as span:
+        with spans.child("transaction", kind=SpanKind.CLIENT, attributes=ATTRIBUTES) as span:
             if span is NO_SPAN:
                 yield ""
                 return

@@ -7,11 +7,11 @@ from typing import Any, Final, Literal
 
 from aiohttp import web
 
-from tillkeeper.desk.api.call import Call
+from tillkeeper.desk.api.call import CheckedCall
 from tillkeeper.desk.api.reads.converting import made
 from tillkeeper.desk.api.types import accounts as types
 from tillkeeper.desk.context import Desk
-from tillkeeper.desk.json_problems import Problem
+from tillkeeper.desk.json_problems import ApiProblem
 from tillkeeper.desk.pages.accounts.account import AccountState, state_of
 from tillkeeper.domain.ways_of_paying import WayOfPaying, fails_now
 from tillkeeper.store.accounts.health import activity_of
@@ -29,7 +29,7 @@ _STATES: Final[Mapping[str, Literal["ok", "failing", "unanswering", "silent"]]] 
 }
 
 
-async def now(call: Call) -> types.Now:
+async def now(call: CheckedCall) -> types.Now:
     """Answers GET /api/now."""
     snapshot = await call.desk.feed.fresh()
     verdict, flow, seldom = snapshot.verdict(call.desk.now()), snapshot.flow, snapshot.seldom
@@ -53,7 +53,7 @@ def _rates(recent: Mapping[str, Recent]) -> dict[str, types.Rate]:
     return {name: made(types.Rate, each) for name, each in recent.items()}
 
 
-async def accounts(call: Call) -> list[types.Account]:
+async def accounts(call: CheckedCall) -> list[types.Account]:
     """Answers GET /api/accounts."""
     desk = call.desk
     async with desk.pool.acquire() as conn:
@@ -92,13 +92,13 @@ def _failing(ways: Iterable[WayOfPaying]) -> list[types.FailingWay]:
     return [made(types.FailingWay, way, failed=way.failed_hour, succeeded=way.succeeded_hour) for way in ways]
 
 
-async def account(call: Call) -> types.WholeAccount:
+async def account(call: CheckedCall) -> types.WholeAccount:
     """Answers GET /api/accounts/{account}."""
     desk, name, moment = call.desk, call.parts["account"], call.desk.now()
     async with desk.pool.acquire() as conn:
         seen = (await read_accounts(conn, moment)).get(name)
         if seen is None and name not in desk.settings.accounts:
-            raise Problem(404, "no such account is configured, and none was", "Take the name from /api/accounts.")
+            raise ApiProblem(404, "no such account is configured, and none was", "Take the name from /api/accounts.")
         activity = (await activity_of(conn, [name], now=moment)).get(name)
         ways = await ways_of_paying(conn, now=moment, account=name)
         sources = (await truth_by_source(conn, now=moment, account=name)).get(name, {})
@@ -155,6 +155,6 @@ def _health(state: AccountState, gateway: str) -> types.AccountHealth:
 HEALTH_CACHE: Final = web.AppKey("HEALTH_CACHE", HealthCache)
 
 
-async def health(call: Call) -> types.Health:
+async def health(call: CheckedCall) -> types.Health:
     """Answers GET /api/accounts/health."""
     return await call.request.app[HEALTH_CACHE].fresh(call.desk)

@@ -4,14 +4,14 @@ from typing import Any, Final
 
 import msgspec
 
-from tillkeeper.desk.api.call import Call
+from tillkeeper.desk.api.call import CheckedCall
 from tillkeeper.desk.api.reads.converting import made, page_of
 from tillkeeper.desk.api.types.common import Page
 from tillkeeper.desk.api.types.queues import CaseEntry, CaseFile, Handover, ListedCase
-from tillkeeper.desk.json_problems import Problem
+from tillkeeper.desk.json_problems import ApiProblem
 from tillkeeper.desk.pages.cases.one_case import last_seen
 from tillkeeper.store.reports.case_files import read_case
-from tillkeeper.store.reports.case_list import Filters, Place, list_cases
+from tillkeeper.store.reports.case_list import CasePlace, Filters, list_cases
 from tillkeeper.store.reports.handover import hand_over
 from tillkeeper.store.reports.shown_order import ShownCase
 
@@ -19,7 +19,7 @@ CASES: Final = "cases"
 NOBODY: Final = "-"
 
 
-async def cases(call: Call) -> Page[ListedCase]:
+async def cases(call: CheckedCall) -> Page[ListedCase]:
     """Answers GET /api/cases."""
     wanted = call.query
     filters = Filters(
@@ -31,20 +31,22 @@ async def cases(call: Call) -> Page[ListedCase]:
         due_before=wanted.due_before,
     )
     async with call.desk.pool.acquire() as conn:
-        rows = await list_cases(conn, filters, limit=wanted.limit + 1, after=call.after(CASES, Place))
+        rows = await list_cases(conn, filters, limit=wanted.limit + 1, after=call.after(CASES, CasePlace))
     return page_of(rows, wanted.limit, CASES, place=_place, row=lambda row: made(ListedCase, row))
 
 
-def _place(row: dict[str, Any]) -> Place:
-    return Place(is_closed=row["closed_at"] is not None, level=row["level"], opened_at=row["opened_at"], id=row["id"])
+def _place(row: dict[str, Any]) -> CasePlace:
+    return CasePlace(
+        is_closed=row["closed_at"] is not None, level=row["level"], opened_at=row["opened_at"], id=row["id"]
+    )
 
 
-def no_such_case() -> Problem:
+def no_such_case() -> ApiProblem:
     """Returns the problem of a case that was never opened."""
-    return Problem(404, "there is no case of this number", "Take the number from /api/cases or /api/find?q=.")
+    return ApiProblem(404, "there is no case of this number", "Take the number from /api/cases or /api/find?q=.")
 
 
-async def case(call: Call) -> CaseFile:
+async def case(call: CheckedCall) -> CaseFile:
     """Answers GET /api/cases/{id}."""
     async with call.desk.pool.acquire() as conn:
         found = await read_case(conn, call.id)
@@ -59,7 +61,7 @@ async def case(call: Call) -> CaseFile:
     )
 
 
-async def handover(call: Call) -> Handover:
+async def handover(call: CheckedCall) -> Handover:
     """Answers GET /api/handover."""
     async with call.desk.pool.acquire() as conn, conn.transaction(isolation="repeatable_read", readonly=True):
         told = await hand_over(conn, by=None, now=call.desk.now(), since=call.query.since)

@@ -1,6 +1,6 @@
 """Finds whatever a program has in hand, as the page does."""
 
-from tillkeeper.desk.api.call import Call
+from tillkeeper.desk.api.call import CheckedCall
 from tillkeeper.desk.api.reads.converting import made
 from tillkeeper.desk.api.types.orders import CodeMeaning, Found, Hit, HitGroup
 from tillkeeper.desk.looking_up import allowed_of
@@ -12,12 +12,12 @@ from tillkeeper.gateways.failure_codes import KnownCode, meanings_of
 from tillkeeper.store.search.find import find as find_in_store
 
 
-async def find(call: Call) -> Found:
+async def find(call: CheckedCall) -> Found:
     """Answers GET /api/find."""
     desk = call.desk
     search = search_for(call.query.q, now=desk.now(), zone=desk.zone)
     allowed = await allowed_of(call.request, search)
-    found = hits.Found(cut=search.cut)
+    found = hits.SearchResult(cut=search.cut)
     if allowed.probes:
         found = await find_in_store(desk.pool, allowed)
     return Found(

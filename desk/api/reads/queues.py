@@ -4,22 +4,20 @@ from typing import Any, Final
 
 import msgspec
 
-from tillkeeper.desk.api.call import Call
+from tillkeeper.desk.api.call import CheckedCall
 from tillkeeper.desk.api.cursors import cursor_for
 from tillkeeper.desk.api.reads.converting import made, page_of
 from tillkeeper.desk.api.types import queues as types
 from tillkeeper.desk.api.types.common import Page
-from tillkeeper.desk.json_problems import Problem
+from tillkeeper.desk.json_problems import ApiProblem
 from tillkeeper.domain.delivery import EnvelopeKeys
 from tillkeeper.domain.likely_orders import LIKENESS_WORDS
 from tillkeeper.recovery.parked import ParkedAct, preview
 from tillkeeper.store.deliveries.parked import list_parked, parked_named
 from tillkeeper.store.deliveries.refused import RefusedDelivery, list_refused, show_refused
 from tillkeeper.store.people.approvals import open_approvals
-from tillkeeper.store.reports.outbox import Place as NoticePlace
-from tillkeeper.store.reports.outbox import list_unsent
-from tillkeeper.store.search.waiting import LikelyOrder, WaitingPayment, show_waiting, waiting_part
-from tillkeeper.store.search.waiting import Place as WaitingPlace
+from tillkeeper.store.reports.outbox import NoticePlace, list_unsent
+from tillkeeper.store.search.waiting import LikelyOrder, WaitingPayment, WaitingPlace, show_waiting, waiting_part
 
 PARKED: Final = "parked"
 REFUSED: Final = "refused"
@@ -34,7 +32,7 @@ class Number(msgspec.Struct, frozen=True):
     id: int
 
 
-async def parked(call: Call) -> Page[types.Parked]:
+async def parked(call: CheckedCall) -> Page[types.Parked]:
     """Answers GET /api/parked."""
     wanted, after = call.query, call.after(PARKED, Number)
     async with call.desk.pool.acquire() as conn:
@@ -51,12 +49,12 @@ async def parked(call: Call) -> Page[types.Parked]:
     )
 
 
-def nothing_parked() -> Problem:
+def nothing_parked() -> ApiProblem:
     """Returns the problem of a number that nothing was parked under."""
-    return Problem(404, "nothing was parked under this number", "Take the number from /api/parked or /api/find?q=.")
+    return ApiProblem(404, "nothing was parked under this number", "Take the number from /api/parked or /api/find?q=.")
 
 
-async def one_parked(call: Call) -> types.Parked:
+async def one_parked(call: CheckedCall) -> types.Parked:
     """Answers GET /api/parked/{id}."""
     async with call.desk.pool.acquire() as conn:
         rows = await parked_named(conn, [call.id])
@@ -65,7 +63,7 @@ async def one_parked(call: Call) -> types.Parked:
     return made(types.Parked, rows[0])
 
 
-async def previewed(call: Call) -> types.Preview:
+async def previewed(call: CheckedCall) -> types.Preview:
     """Answers GET /api/parked/{id}/preview."""
     await one_parked(call)
     desk, act = call.desk, ParkedAct(by=call.person.name, note="")
@@ -75,7 +73,7 @@ async def previewed(call: Call) -> types.Preview:
     return made(types.Preview, told, events=events, cases=effects["cases"], notices=effects["notices"])
 
 
-async def refused(call: Call) -> Page[types.Refused]:
+async def refused(call: CheckedCall) -> Page[types.Refused]:
     """Answers GET /api/refused."""
     wanted, after = call.query, call.after(REFUSED, Number)
     async with call.desk.pool.acquire() as conn:
@@ -89,16 +87,18 @@ def _number(row: RefusedDelivery) -> Number:
     return Number(row.id)
 
 
-async def one_refused(call: Call) -> types.Refused:
+async def one_refused(call: CheckedCall) -> types.Refused:
     """Answers GET /api/refused/{id}."""
     async with call.desk.pool.acquire() as conn:
         found = await show_refused(conn, call.id)
     if found is None:
-        raise Problem(404, "no refused delivery of this number is kept any more", "Take the number from /api/refused.")
+        raise ApiProblem(
+            404, "no refused delivery of this number is kept any more", "Take the number from /api/refused."
+        )
     return made(types.Refused, found)
 
 
-async def waiting(call: Call) -> Page[types.Waiting]:
+async def waiting(call: CheckedCall) -> Page[types.Waiting]:
     """Answers GET /api/waiting."""
     async with call.desk.pool.acquire() as conn:
         part = await waiting_part(conn, limit=call.query.limit, after=call.after(WAITING, WaitingPlace))
@@ -106,12 +106,12 @@ async def waiting(call: Call) -> Page[types.Waiting]:
     return Page(items=items, next=None if part.ends_at is None else cursor_for(WAITING, part.ends_at))
 
 
-async def one_waiting(call: Call) -> types.Waiting:
+async def one_waiting(call: CheckedCall) -> types.Waiting:
     """Answers GET /api/waiting/{account}/{payment_ref}."""
     async with call.desk.pool.acquire() as conn:
         found = await show_waiting(conn, call.parts["account"], call.parts["payment_ref"])
     if found is None:
-        raise Problem(404, "no such payment waits for an order", "Take account and payment_ref from /api/waiting.")
+        raise ApiProblem(404, "no such payment waits for an order", "Take account and payment_ref from /api/waiting.")
     return _waiting(found)
 
 
@@ -124,14 +124,14 @@ def _likely(order: LikelyOrder) -> types.LikelyOrder:
     return made(types.LikelyOrder, order, why=reasons, says=[LIKENESS_WORDS[reason] for reason in reasons])
 
 
-async def approvals(call: Call) -> list[types.Approval]:
+async def approvals(call: CheckedCall) -> list[types.Approval]:
     """Answers GET /api/approvals."""
     async with call.desk.pool.acquire() as conn:
         found = await open_approvals(conn, now=call.desk.now(), limit=APPROVALS_MAX)
     return [made(types.Approval, each) for each in found]
 
 
-async def outbox(call: Call) -> Page[types.Notice]:
+async def outbox(call: CheckedCall) -> Page[types.Notice]:
     """Answers GET /api/outbox."""
     wanted = call.query
     async with call.desk.pool.acquire() as conn:

@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Meta
 
 from tillkeeper.desk.api.types.common import Moment, Reason
-from tillkeeper.domain.guard import Sign
+from tillkeeper.domain.guard import GuardSign
 
 
 class Pause(msgspec.Struct, frozen=True, kw_only=True):
@@ -17,7 +17,7 @@ class Pause(msgspec.Struct, frozen=True, kw_only=True):
     state: Annotated[
         Literal["paused", "going on", "being parked", "over"], Meta(description="How it stands: what was decided.")
     ]
-    sign: Annotated[Sign, Meta(description="The rule that paused it.")]
+    sign: Annotated[GuardSign, Meta(description="The rule that paused it.")]
     text: Annotated[str, Meta(description="Why, with the numbers.")]
     paused_at: Annotated[Moment, Meta(description="Since when.")]
     held: Annotated[int, Meta(description="Deliveries that wait; 100,000 stands for more.")]

@@ -17,7 +17,7 @@ from tillkeeper.desk.api.types.common import (
     Words,
 )
 from tillkeeper.domain.order.view import OrderView
-from tillkeeper.domain.payment_claim import Act, Sign, Verdict
+from tillkeeper.domain.payment_claim import ClaimAct, ClaimSign, ClaimVerdict
 
 
 class ExplainQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -29,7 +29,7 @@ class ExplainQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 class ClaimEvidence(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that is known, and what it is about."""
 
-    sign: Annotated[Sign, Meta(description="What it says, as a word for programs.")]
+    sign: Annotated[ClaimSign, Meta(description="What it says, as a word for programs.")]
     says: Annotated[Words, Meta(description="The same for people.")]
     account: Account
     ref: Annotated[str | None, Meta(description="A payment, or the number of what is parked.")]
@@ -56,13 +56,15 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     """The answer to "the customer says they paid"."""
 
     order: Annotated[OrderView, Meta(description="The order as it stands.")]
-    verdict: Annotated[Verdict, Meta(description="The answer; `not_paid` only where every gateway said so just now.")]
+    verdict: Annotated[
+        ClaimVerdict, Meta(description="The answer; `not_paid` only where every gateway said so just now.")
+    ]
     headline: Annotated[Words, Meta(description="The answer in one sentence.")]
     because: Annotated[list[ClaimEvidence], Meta(description="What the answer rests on.")]
     besides: Annotated[list[ClaimEvidence], Meta(description="What else is known.")]
     possible: Annotated[list[PossibleMoney], Meta(description="Money that may be meant for it, the likeliest first.")]
     tell_the_customer: Annotated[Words, Meta(description="What to say to the customer; nothing in it is personal.")]
-    acts: Annotated[list[Act], Meta(description="What can be done from here.")]
+    acts: Annotated[list[ClaimAct], Meta(description="What can be done from here.")]
 
 
 class StuckQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -15,7 +15,7 @@ from tillkeeper.desk.proposals import why_undecided
 from tillkeeper.desk.render import shower_for
 from tillkeeper.store.guard.deciding import DEAF_MAX_S, Decision, NotPaused
 from tillkeeper.store.guard.deciding_in_two import confirm_decision, propose_decision, refuse_decision, subject_of
-from tillkeeper.store.people.approvals import AlreadyProposed, NotOpen, SamePerson
+from tillkeeper.store.people.approvals import AlreadyProposed, ProposalNotOpen, SamePerson
 from tillkeeper.store.postgres.pool import Conn
 
 CONFLICT: Final = 409
@@ -91,7 +91,7 @@ async def _do(
         await act(request, Deed(what=what, subject=subject_of(account), why=why), bound)
     except NotPaused:
         message = shower.say("guard.moved_on")
-    except (AlreadyProposed, NotOpen, SamePerson) as refused:
+    except (AlreadyProposed, ProposalNotOpen, SamePerson) as refused:
         message = why_undecided(shower, refused)
     else:
         raise web.HTTPSeeOther(account_path(account, "pause"))

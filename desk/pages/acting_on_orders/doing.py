@@ -22,10 +22,10 @@ from tillkeeper.desk.paths import order_path, order_ref_in
 from tillkeeper.desk.proposals import why_undecided
 from tillkeeper.desk.render import shower_for
 from tillkeeper.desk.show.shower import Shower
-from tillkeeper.domain.order.acts import ActRefused, Refusal, Wanted, What
+from tillkeeper.domain.order.acts import ActRefused, Refusal, WantedAct, What
 from tillkeeper.store.orders import closing_in_two
 from tillkeeper.store.orders.acts import NoSuchOrder, OrderMovedOn, Seen, carry_out
-from tillkeeper.store.people.approvals import AlreadyProposed, NotOpen, SamePerson
+from tillkeeper.store.people.approvals import AlreadyProposed, ProposalNotOpen, SamePerson
 from tillkeeper.store.postgres.pool import Conn
 
 CONFLICT: Final = 409
@@ -83,9 +83,9 @@ async def refuse(request: web.Request) -> web.Response:
     return await _do(request, What.CLOSE, work, await form_of(request), what_is_noted="refuse closing an order")
 
 
-def _wanted(request: web.Request, what: What, form: Form) -> Wanted:
+def _wanted(request: web.Request, what: What, form: Form) -> WantedAct:
     if what is not What.HOLD:
-        return Wanted(what=what)
+        return WantedAct(what=what)
     desk = desk_of(request)
     try:
         until = datetime.strptime(form.text("until"), FORMAT).replace(tzinfo=desk.zone)
@@ -93,7 +93,7 @@ def _wanted(request: web.Request, what: What, form: Form) -> Wanted:
         raise BadField("doing.needs_time") from None
     if not desk.now() < until <= desk.now() + HOLD_MAX:
         raise BadField("doing.bad_time")
-    return Wanted(what=what, until=until)
+    return WantedAct(what=what, until=until)
 
 
 def _reason(what: What, form: Form) -> str:
@@ -125,7 +125,7 @@ async def _do(
     except ActRefused as refused:
         is_in_doubt = refused.why is Refusal.IN_DOUBT
         message = shower.say("doing.more_doubts") if is_in_doubt else why_not(shower, refused)
-    except (AlreadyProposed, NotOpen, SamePerson) as refused:
+    except (AlreadyProposed, ProposalNotOpen, SamePerson) as refused:
         message = why_undecided(shower, refused)
     else:
         raise web.HTTPSeeOther(_next_page(order_ref, form, is_proposal=what_is_noted is not None))

@@ -14,7 +14,7 @@ from tillkeeper.desk.paths import order_path, order_ref_in
 from tillkeeper.desk.person import is_enough
 from tillkeeper.desk.render import page, shower_for
 from tillkeeper.desk.show.shower import Shower
-from tillkeeper.domain.order.acts import ActRefused, Refusal, Wanted, What
+from tillkeeper.domain.order.acts import ActRefused, Refusal, WantedAct, What
 from tillkeeper.store.orders.acts import NoSuchOrder, Seen, plan
 from tillkeeper.store.orders.closing_in_two import proposal_to_close
 
@@ -55,7 +55,7 @@ async def show_plan(request: web.Request, what: What, said: Said | None = None) 
     until = _proposed(shower)
     try:
         async with desk.pool.acquire() as conn:
-            wanted = Wanted(what=what, until=until if what is What.HOLD else None)
+            wanted = WantedAct(what=what, until=until if what is What.HOLD else None)
             found = await plan(conn, order_ref, wanted, by=person.name, now=shower.now)
             proposal = await proposal_to_close(conn, order_ref, now=shower.now) if what is What.CLOSE else None
     except NoSuchOrder:

@@ -33,7 +33,7 @@ BAD: Final = 400
 Act = Callable[..., Awaitable[None]]
 
 
-class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+class WantedCaseAct(msgspec.Struct, frozen=True, kw_only=True):
     """An act with what the person said of it: what the store is told, and what is written down."""
 
     act: Act
@@ -67,33 +67,37 @@ async def resolve(request: web.Request) -> web.Response:
     return await _act(request, "resolve", wanted_resolution)
 
 
-def wanted_taking(request: web.Request, _form: Form) -> Wanted:
+def wanted_taking(request: web.Request, _form: Form) -> WantedCaseAct:
     """Returns the act by which the case becomes the person's."""
-    return Wanted(act=case_acts.assign, said={"owner": actor(request).name}, what="take a case")
+    return WantedCaseAct(act=case_acts.assign, said={"owner": actor(request).name}, what="take a case")
 
 
-def _wanted_note(_request: web.Request, form: Form) -> Wanted:
+def _wanted_note(_request: web.Request, form: Form) -> WantedCaseAct:
     text = form.needed("text", "cases.needs_note")
-    return Wanted(act=case_acts.note, said={"text": text}, what="note on a case", why=text)
+    return WantedCaseAct(act=case_acts.note, said={"text": text}, what="note on a case", why=text)
 
 
-def _wanted_follow_up(request: web.Request, form: Form) -> Wanted:
+def _wanted_follow_up(request: web.Request, form: Form) -> WantedCaseAct:
     at = _time_in(form.text("at"), desk_of(request).zone)
     reason = form.needed("reason", "cases.needs_reason")
-    return Wanted(act=case_acts.follow_up_at, said={"at": at, "text": reason}, what="follow up a case", why=reason)
+    return WantedCaseAct(
+        act=case_acts.follow_up_at, said={"at": at, "text": reason}, what="follow up a case", why=reason
+    )
 
 
-def wanted_escalation(request: web.Request, form: Form) -> Wanted:
+def wanted_escalation(request: web.Request, form: Form) -> WantedCaseAct:
     """Returns the act that raises the case.  Raises BadField where no reason is given."""
     reason, levels = form.needed("reason", "cases.needs_reason"), desk_of(request).policy().cases.levels
-    return Wanted(act=case_acts.escalate, said={"levels": levels, "text": reason}, what="escalate a case", why=reason)
+    return WantedCaseAct(
+        act=case_acts.escalate, said={"levels": levels, "text": reason}, what="escalate a case", why=reason
+    )
 
 
-def wanted_resolution(_request: web.Request, form: Form) -> Wanted:
+def wanted_resolution(_request: web.Request, form: Form) -> WantedCaseAct:
     """Returns the act that closes the case.  Raises BadField where nobody says how it ended."""
     outcome = form.needed("outcome", "cases.needs_outcome")
     said: dict[str, object] = {"outcome": outcome, "text": form.text("reason")}
-    return Wanted(act=case_acts.resolve, said=said, what="resolve a case", why=outcome)
+    return WantedCaseAct(act=case_acts.resolve, said=said, what="resolve a case", why=outcome)
 
 
 def _time_in(text: str, zone: ZoneInfo) -> datetime:
@@ -104,7 +108,7 @@ def _time_in(text: str, zone: ZoneInfo) -> datetime:
         raise BadField("cases.needs_time") from None
 
 
-async def _act(request: web.Request, name: str, wanted: Callable[[web.Request, Form], Wanted]) -> web.Response:
+async def _act(request: web.Request, name: str, wanted: Callable[[web.Request, Form], WantedCaseAct]) -> web.Response:
     """Does it and shows the case; where it cannot be done, the case says why, with the form as it was sent."""
     case_id, form, shower = id_in(request), await form_of(request), shower_for(request)
     try:
@@ -126,12 +130,12 @@ async def _act(request: web.Request, name: str, wanted: Callable[[web.Request, F
     return await show_case(request, case_id, Said(message=message, open_form=name, sent=sent, status=status))
 
 
-def _seen(form: Form, does: Wanted) -> int | None:
+def _seen(form: Form, does: WantedCaseAct) -> int | None:
     """Returns the last entry that the person saw.  A note stands beside whatever others did."""
     return None if does.act is case_acts.note else number_in(form.text("seen"))
 
 
-async def do(request: web.Request, case_id: int, does: Wanted, *, seen: int | None) -> None:
+async def do(request: web.Request, case_id: int, does: WantedCaseAct, *, seen: int | None) -> None:
     """Does it to one case, in the person's name."""
     said = does.said if seen is None else {**does.said, "seen": seen}
     work: Callable[[Conn], Awaitable[None]] = partial(

@@ -13,7 +13,7 @@ from tillkeeper.desk.person import Role, is_enough
 from tillkeeper.desk.render import page, shower_for
 from tillkeeper.desk.show.shower import Shower
 from tillkeeper.domain.order.case_kinds import CASE_KINDS
-from tillkeeper.store.reports.case_list import Filters, OpenCases, Place, count_open, list_cases
+from tillkeeper.store.reports.case_list import CasePlace, Filters, OpenCases, count_open, list_cases
 
 CASES: Final = "/cases"
 ROWS: Final = 50  # of one page
@@ -89,7 +89,7 @@ def _filters(form: Form, shower: Shower) -> Filters:
     )
 
 
-def _place(form: Form) -> Place | None:
+def _place(form: Form) -> CasePlace | None:
     """Reads the place after which this page begins.  Raises HTTPBadRequest."""
     text = form.text("after")
     if not text:
@@ -100,7 +100,7 @@ def _place(form: Form) -> Place | None:
         raise web.HTTPBadRequest from None
     if (size := number_in(level)) > LEVEL_MAX:
         raise web.HTTPBadRequest
-    return Place(is_closed=closed == "1", level=size, opened_at=moment_in(at), id=number_in(number))
+    return CasePlace(is_closed=closed == "1", level=size, opened_at=moment_in(at), id=number_in(number))
 
 
 def _written(case: dict[str, Any]) -> str:

@@ -21,7 +21,7 @@ from tillkeeper.store.cases.acts import (
     subject_of,
 )
 from tillkeeper.store.cases.writing import ClosedCase, NoSuchCase
-from tillkeeper.store.people.approvals import AlreadyProposed, NotOpen, SamePerson
+from tillkeeper.store.people.approvals import AlreadyProposed, ProposalNotOpen, SamePerson
 from tillkeeper.store.postgres.pool import Conn
 
 
@@ -73,7 +73,7 @@ async def _do(
         await act(request, Deed(what=what, subject=subject_of(case_id), why=why), bound)
     except NoSuchCase:
         raise web.HTTPNotFound from None
-    except (AlreadyProposed, NotOpen, SamePerson) as refused:
+    except (AlreadyProposed, ProposalNotOpen, SamePerson) as refused:
         message = why_undecided(shower, refused)
     except (MovedOn, ClosedCase) as refused:
         message = why_not(shower, refused)

@@ -13,7 +13,7 @@ from tillkeeper.desk.acting import actor
 from tillkeeper.desk.context import desk_of
 from tillkeeper.desk.form import ROWS_MAX, BadField, Form, form_of, number_in, query_of
 from tillkeeper.desk.pages.cases.acts import (
-    Wanted,
+    WantedCaseAct,
     do,
     wanted_escalation,
     wanted_resolution,
@@ -112,7 +112,7 @@ async def _do(request: web.Request, name: str) -> web.Response:
     """Does it to each; `case` holds each one's number with the last entry that the person saw."""
     form = await form_of(request)
     chosen = [_chosen(text) for text in form.fields.get("case", ())[:ROWS_MAX]]
-    wanted: Callable[[web.Request, Form], Wanted] = ACTS[name][1]
+    wanted: Callable[[web.Request, Form], WantedCaseAct] = ACTS[name][1]
     ids = tuple(str(case_id) for case_id, _ in chosen)
     try:
         does = wanted(request, form)

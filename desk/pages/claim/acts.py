@@ -17,7 +17,7 @@ from tillkeeper.domain.order.acts import ActRefused
 from tillkeeper.store.apply.bind_waiting import BindingRefused, bind_as_approved
 from tillkeeper.store.orders import acts as order_acts
 from tillkeeper.store.orders.acts import NoSuchOrder
-from tillkeeper.store.people.approvals import AlreadyProposed, NotOpen, SamePerson, confirm, refuse
+from tillkeeper.store.people.approvals import AlreadyProposed, ProposalNotOpen, SamePerson, confirm, refuse
 from tillkeeper.store.postgres.pool import Conn
 
 CONFLICT: Final = 409
@@ -64,7 +64,7 @@ async def confirm_binding(request: web.Request) -> web.Response:
     work = partial(_confirm, request=request, approval_id=id_in(request))
     try:
         await act(request, Deed(what="confirm a binding", subject=f"order {order_ref}"), work)
-    except (NotOpen, SamePerson) as refused:
+    except (ProposalNotOpen, SamePerson) as refused:
         message = why_undecided(shower, refused)
     except (BindingRefused, NoSuchOrder) as refused:
         message = shower.say("claim.not_bound", why=shower.cut(str(refused)))
@@ -78,7 +78,7 @@ async def _confirm(conn: Conn, *, request: web.Request, approval_id: int) -> Non
     now = desk.now()
     approval = await confirm(conn, approval_id, by=person.name, now=now)
     if approval.act != BINDING or approval.content["order_ref"] != order_ref_in(request):
-        raise NotOpen
+        raise ProposalNotOpen
     await bind_as_approved(conn, approval, confirmed_by=person.name, policy=desk.policy(), now=now)
 
 
@@ -89,11 +89,11 @@ async def refuse_binding(request: web.Request) -> web.Response:
     async def work(conn: Conn) -> None:
         approval = await refuse(conn, number, by=actor(request).name, now=desk_of(request).now())
         if approval.act != BINDING:
-            raise NotOpen
+            raise ProposalNotOpen
 
     try:
         await act(request, Deed(what="refuse a binding", subject=f"order {order_ref}"), work)
-    except NotOpen as refused:
+    except ProposalNotOpen as refused:
         message = why_undecided(shower_for(request), refused)
         return await show_claim(request, order_ref, message=message, status=CONFLICT)
     raise web.HTTPSeeOther(order_path(order_ref, "claim"))

@@ -17,7 +17,7 @@ from tillkeeper.desk.render import page, shower_for
 from tillkeeper.domain.claim_words import HEADLINES, SIGN_WORDS, say
 from tillkeeper.domain.likely_orders import LIKENESS_WORDS, Likeness
 from tillkeeper.domain.order.acts import What
-from tillkeeper.domain.payment_claim import Act, Known, PossibleMoney, Verdict, answer
+from tillkeeper.domain.payment_claim import ClaimAct, ClaimKnowledge, ClaimVerdict, PossibleMoney, answer
 from tillkeeper.gateways.askable import unaskable_by_order
 from tillkeeper.store.people.approvals import Approval, open_approvals
 from tillkeeper.store.search.claim import read_claim
@@ -25,13 +25,13 @@ from tillkeeper.store.search.claim import read_claim
 OFFERED: Final = (What.CLAIM, What.REMIND, What.HOLD, What.RELEASE)  # beside asking and binding
 APPROVALS_READ: Final = 200  # that are open at once: more are not waited for by anybody
 TONES: Final = {
-    Verdict.PAID_HERE: "calm",
-    Verdict.TAKING_OVER: "look",
-    Verdict.WAITS_ELSEWHERE: "act",
-    Verdict.WRONG_MONEY: "act",
-    Verdict.UNDER_WAY: "look",
-    Verdict.NOT_KNOWN: "look",
-    Verdict.NOT_PAID: "calm",
+    ClaimVerdict.PAID_HERE: "calm",
+    ClaimVerdict.TAKING_OVER: "look",
+    ClaimVerdict.WAITS_ELSEWHERE: "act",
+    ClaimVerdict.WRONG_MONEY: "act",
+    ClaimVerdict.UNDER_WAY: "look",
+    ClaimVerdict.NOT_KNOWN: "look",
+    ClaimVerdict.NOT_PAID: "calm",
 }
 
 
@@ -67,9 +67,9 @@ async def show_claim(
         told=lambda words: words.zh if shower.locale == "zh" else words.en,
         message=message,
         is_asking=is_asking(known),
-        may_ask=Act.ASK in found.acts and is_enough(person.role, role_for("ask")),
+        may_ask=ClaimAct.ASK in found.acts and is_enough(person.role, role_for("ask")),
         is_held=known.order.is_held(shower.now),
-        possible=_bindable(known, proposals) if Act.BIND in found.acts and may_bind else (),
+        possible=_bindable(known, proposals) if ClaimAct.BIND in found.acts and may_bind else (),
         proposals=proposals,
         may_bind=may_bind,
         name=person.name,
@@ -81,12 +81,12 @@ async def show_claim(
     return response
 
 
-def is_asking(known: Known) -> bool:
+def is_asking(known: ClaimKnowledge) -> bool:
     """Returns True from when a person had the gateways asked until the sweep has their answers."""
     return known.order.ask_at is not None
 
 
-def _bindable(known: Known, proposals: Sequence[Approval]) -> list[PossibleMoney]:
+def _bindable(known: ClaimKnowledge, proposals: Sequence[Approval]) -> list[PossibleMoney]:
     """Returns the money that nobody has proposed to bind so far."""
     proposed = {(each.content["account"], each.content["payment_ref"]) for each in proposals}
     return [each for each in known.possible if (each.money.account, each.money.payment_ref) not in proposed]

@@ -12,7 +12,7 @@ from tillkeeper.desk.person import Role, is_enough
 from tillkeeper.desk.render import page, shower_for
 from tillkeeper.desk.show.shower import Shower
 from tillkeeper.domain.order.notices import Audience
-from tillkeeper.store.reports.outbox import Counted, Place, Unsent, count_unsent, list_unsent
+from tillkeeper.store.reports.outbox import Counted, NoticePlace, Unsent, count_unsent, list_unsent
 
 OUTBOX: Final = "/outbox"
 ROWS: Final = 50  # of one page
@@ -87,13 +87,13 @@ def _address(state: Unsent, audience: str | None, after: str = "") -> str:
     return list_path(OUTBOX, state="" if state == "dead" else state, audience=audience or "", after=after)
 
 
-def _place(form: Form) -> Place | None:
+def _place(form: Form) -> NoticePlace | None:
     """Reads the place after which this page begins.  Raises HTTPBadRequest."""
     text = form.text("after")
     if not text:
         return None
     at, _, key = text.partition("~")
-    return Place(at=moment_in(at), key=key)
+    return NoticePlace(at=moment_in(at), key=key)
 
 
 def _written(notice: dict[str, Any]) -> str:

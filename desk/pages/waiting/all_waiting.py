@@ -17,9 +17,9 @@ from tillkeeper.domain.till import PATIENCE, Concern
 from tillkeeper.store.postgres.pool import Conn
 from tillkeeper.store.search.waiting import (
     Mismatched,
-    Place,
     WaitingFilter,
     WaitingPart,
+    WaitingPlace,
     Waits,
     count_waiting,
     list_mismatched,
@@ -36,7 +36,7 @@ COUNTS_FOR_NOTHING: Final = (CaseKind.REFERENCE_CONFLICT, CaseKind.UNEXPECTED_AC
 FILTERS: Final = ("show", "account", "first")
 
 
-class Listed(msgspec.Struct, frozen=True, kw_only=True):
+class WaitingList(msgspec.Struct, frozen=True, kw_only=True):
     """What the list shows, and where it goes on."""
 
     waiting: WaitingPart | None = None
@@ -76,21 +76,21 @@ def payment_path(account: str, payment_ref: str) -> str:
     return f"{WAITING}/payment?{urlencode({'account': account, 'payment': payment_ref})}"
 
 
-async def _waiting(conn: Conn, form: Form) -> Listed:
+async def _waiting(conn: Conn, form: Form) -> WaitingList:
     name = form.text("show")
     wanted = WaitingFilter(account=form.text("account") or None, longest_first=form.text("first") == "longest")
     if name:
         wanted = msgspec.structs.replace(wanted, kinds=KINDS[name])
     part = await waiting_part(conn, limit=ROWS, after=_place(form), wanted=wanted)
-    return Listed(waiting=part, goes_on=None if part.ends_at is None else _written(part.ends_at))
+    return WaitingList(waiting=part, goes_on=None if part.ends_at is None else _written(part.ends_at))
 
 
-async def _mismatched(conn: Conn, form: Form) -> Listed:
+async def _mismatched(conn: Conn, form: Form) -> WaitingList:
     before = number_in(form.text("after")) if form.text("after") else None
     account = form.text("account") or None
     found = await list_mismatched(conn, COUNTS_FOR_NOTHING, account=account, before=before, limit=ROWS + 1)
     rows = found[:ROWS]
-    return Listed(mismatched=rows, goes_on=str(rows[-1].case_id) if len(found) > ROWS else None)
+    return WaitingList(mismatched=rows, goes_on=str(rows[-1].case_id) if len(found) > ROWS else None)
 
 
 def _title(shower: Shower, waits: Waits) -> str:
@@ -114,14 +114,14 @@ def _path(form: Form, **changes: str) -> str:
     return list_path(WAITING, **({name: form.text(name) for name in FILTERS} | changes))
 
 
-def _place(form: Form) -> Place | None:
+def _place(form: Form) -> WaitingPlace | None:
     """Reads the place after which this page begins.  Raises HTTPBadRequest."""
     text = form.text("after")
     if not text:
         return None
     at, _, seq = text.partition("~")
-    return Place(at=moment_in(at), seq=number_in(seq))
+    return WaitingPlace(at=moment_in(at), seq=number_in(seq))
 
 
-def _written(place: Place) -> str:
+def _written(place: WaitingPlace) -> str:
     return f"{place.at.isoformat()}~{place.seq}"

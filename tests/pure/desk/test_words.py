@@ -12,7 +12,7 @@ from tillkeeper.desk.words import catalogue, say, say_plainly
 from tillkeeper.diagnostics.findings import Finding
 from tillkeeper.domain.events import Evidence, Kind
 from tillkeeper.domain.failures import FailureClass
-from tillkeeper.domain.guard import Sign
+from tillkeeper.domain.guard import GuardSign
 from tillkeeper.domain.key_rotation import KeyVerdict
 from tillkeeper.domain.ladder import Action
 from tillkeeper.domain.order.acts import Refusal, What
@@ -29,7 +29,7 @@ from tillkeeper.domain.statuses import STATUS_ZH, Status
 from tillkeeper.domain.till import Concern, Truth
 from tillkeeper.domain.topics import CaseTopic, MerchantTopic, Topic
 from tillkeeper.gateways.errors import VerificationStep
-from tillkeeper.recovery.refused import Why
+from tillkeeper.recovery.refused import RetryObstacle
 
 DESK = Path(__file__).parents[3] / "desk"
 TEMPLATES = sorted((DESK / "templates").rglob("*.html"))
@@ -122,11 +122,11 @@ FAMILIES = {
     "doing.do_": set(What),
     "doing.refused_": set(Refusal) - {Refusal.IN_DOUBT},
     "doubt.": set(DoubtKind),
-    "guard.why_": set(Sign),
+    "guard.why_": set(GuardSign),
     "proposal.act_": {"bind", "close", "resolve", "guard"},
     "subject.": {*("payment", "refund", "dispute", "event", "order", "account", "fetch", "notice", "pause")},
     "object.": set(ObjectStatus),
-    "refused.why_": set(Why),
+    "refused.why_": set(RetryObstacle),
     "waiting.tab_": {"all", "came", "on_its_way", "mismatched"},
     "stuck.": {*WAITS_FOR.values(), "for_person", "for_hold"},
     "now.": {*Truth, *Concern, *(f"{concern}_do" for concern in Concern), "received", "lane", "applied", "told"},

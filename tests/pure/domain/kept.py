@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
-from tillkeeper.domain.batch import EventKey, Item, KnownEvent
+from tillkeeper.domain.batch import BatchItem, EventKey, KnownEvent
 from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.domain.ladder import Action
 from tillkeeper.domain.order.cases import SYSTEM, CaseKey, KnownCase
@@ -82,7 +82,7 @@ class Kept(msgspec.Struct, kw_only=True, gc=False):
             self.bound = facts, {("order", self.order.order.order_ref): 1, **known}
         return self.bound[1]
 
-    def known(self, items: Iterable[Item]) -> dict[int, KnownEvent]:
+    def known(self, items: Iterable[BatchItem]) -> dict[int, KnownEvent]:
         """What is stored under the ids of a batch, by place."""
         return {
             place: KnownEvent(
@@ -109,7 +109,7 @@ class Kept(msgspec.Struct, kw_only=True, gc=False):
         self.order = msgspec.structs.replace(after, stored=stored, progress=progress, cases=cases)
         self._stands_well()
 
-    def write_events(self, settled: Iterable[Item], repeated: Iterable[Item]) -> None:
+    def write_events(self, settled: Iterable[BatchItem], repeated: Iterable[BatchItem]) -> None:
         """Writes the events of a batch, with those that wait for an order, and answers that hold for longer."""
         rows, waiting = dict(self.events), set(self.waiting)
         for item in settled:

@@ -20,7 +20,7 @@ import msgspec
 
 from tests.pure.domain.histories import END, NOON, ORDER, History, answer_at, brief, history_of, truth_of
 from tests.pure.domain.kept import Kept, must_close_rightly
-from tillkeeper.domain.batch import EventKey, Item, find_orders, give_ids_of_their_own, sort_out
+from tillkeeper.domain.batch import BatchItem, EventKey, find_orders, give_ids_of_their_own, sort_out
 from tillkeeper.domain.events import Evidence, Kind, PaymentEvent
 from tillkeeper.domain.order import acts
 from tillkeeper.domain.order.advancing import advance
@@ -154,7 +154,7 @@ class Life:
 
     def _tell(self, events: Iterable[PaymentEvent], appearing: set[Reference]) -> None:
         kept = self.kept
-        items = [Item(event=event, delivery=_delivery(event)) for event in events]
+        items = [BatchItem(event=event, delivery=_delivery(event)) for event in events]
         waited = self._meet(items, appearing)
         known = kept.known(items)
         give_ids_of_their_own(items, known)
@@ -165,17 +165,17 @@ class Life:
         kept.write_events(settled, batch.repeated)
         self.done.update(str(item.outcome) for item in settled)
 
-    def _meet(self, items: list[Item], appearing: set[Reference]) -> list[Item]:
+    def _meet(self, items: list[BatchItem], appearing: set[Reference]) -> list[BatchItem]:
         """As a batch finds its orders, and whoever waited for what appears with it."""
         kept = self.kept
         bindings = Bindings(known=dict(kept.bindings()))
         alone = find_orders(items, bindings)
         appearing |= bindings.new_objects
-        waited: dict[tuple[str, str], Item] = {}
+        waited: dict[tuple[str, str], BatchItem] = {}
         seen: set[Reference] = set()
         while kept.waiting and (new := appearing - seen):
             found = [kept.events[key].event for key in sorted(kept.waiting)]
-            taken = [Item(event=row, waited=True) for row in found if not new.isdisjoint(references_of(row))]
+            taken = [BatchItem(event=row, waited=True) for row in found if not new.isdisjoint(references_of(row))]
             waited |= {item.key: item for item in taken}
             alone = find_orders([*alone, *taken], bindings)
             seen |= new

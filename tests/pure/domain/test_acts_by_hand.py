@@ -8,7 +8,7 @@ import pytest
 from tests.pure.domain.factories import MINUTE, NOON, POLICY, an_event, an_order
 from tests.pure.domain.test_decisions import with_facts
 from tillkeeper.domain.events import Kind
-from tillkeeper.domain.order.acts import ActRefused, Refusal, Wanted, What, decide, hold, hold_in
+from tillkeeper.domain.order.acts import ActRefused, Refusal, WantedAct, What, decide, hold, hold_in
 from tillkeeper.domain.order.case_kinds import CaseKind
 from tillkeeper.domain.order.cases import KnownCase
 from tillkeeper.domain.order.changes import Act
@@ -24,7 +24,7 @@ CLAIMED = KnownCase(kind=CaseKind.CLAIMED_PAID, subject="order:A1", order_id=1, 
 
 
 def decided(order, what, **more):
-    return decide(order, Wanted(what=what, **more), by="mei", note="they called", now=NOW)
+    return decide(order, WantedAct(what=what, **more), by="mei", note="they called", now=NOW)
 
 
 def refused(order, what, **more):
@@ -125,7 +125,7 @@ def test_two_people_close_an_order_despite_what_they_know_of_and_nothing_else():
     known = frozenset(doubt.text for doubt in refused(order, What.CLOSE).doubts)
     assert decided(order, What.CLOSE, despite=known).has_closed
     waits = Doubt(kind=DoubtKind.WAITS_NEARBY, account="a", ref="p9", order_ref="A-1")
-    close = partial(decide, order, Wanted(what=What.CLOSE, despite=known), by="mei, jun", note="", now=NOW)
+    close = partial(decide, order, WantedAct(what=What.CLOSE, despite=known), by="mei, jun", note="", now=NOW)
     with pytest.raises(ActRefused, match="payment p9 at a waits for an order 'A-1'") as told:
         close(nearby=[waits])
     assert told.value.doubts == (waits,)

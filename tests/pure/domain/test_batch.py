@@ -8,7 +8,7 @@ import pytest
 
 from tests.pure.domain.factories import NOON, POLICY, an_event, an_order
 from tillkeeper.domain.batch import (
-    Item,
+    BatchItem,
     KnownEvent,
     digest_of,
     erased_among,
@@ -26,7 +26,7 @@ DELIVERY = (UUID(int=1), 1)
 
 
 def delivered(*events):
-    return [Item(event=event, delivery=DELIVERY) for event in events]
+    return [BatchItem(event=event, delivery=DELIVERY) for event in events]
 
 
 def known(event, **fields):
@@ -54,7 +54,7 @@ def test_an_event_whose_row_is_parked_alone_is_new_and_supersedes_that():
 def test_an_answer_that_is_known_stands_as_of_its_later_moment():
     later = an_event(as_of=NOON + timedelta(minutes=5))
     for known_at, repeats in ((NOON, True), (later.known_at, False), (None, False)):
-        batch = sort_out([Item(event=later, order_id=1)], [], {0: known(later, known_at=known_at)})
+        batch = sort_out([BatchItem(event=later, order_id=1)], [], {0: known(later, known_at=known_at)})
         assert [arrival.repeats for arrival in batch.arrivals] == [True] * repeats
         assert len(batch.repeated) == repeats
         assert len(batch.by_order().get(1, ())) == repeats
@@ -72,7 +72,7 @@ def test_a_known_event_that_waits_is_taken_up_once_its_order_is_known():
 
 
 def test_what_has_no_order_waits():
-    item, repeated = Item(event=an_event()), Item(event=an_event(), repeats=True)
+    item, repeated = BatchItem(event=an_event()), BatchItem(event=an_event(), repeats=True)
     batch = sort_out([item], [], {})
     batch.arrivals.append(repeated)
     assert not batch.by_order()
@@ -94,7 +94,10 @@ def test_an_id_that_says_two_things_counts_for_both_and_a_person_is_told():
         account="stripe-main",
         details={"now_says": "payment.succeeded", "delivery": [str(part) for part in item.delivery]},
     )
-    assert give_ids_of_their_own([Item(event=event), Item(event=other)], {}) == ([], [])  # ids of answers are ours
+    assert give_ids_of_their_own([BatchItem(event=event), BatchItem(event=other)], {}) == (
+        [],
+        [],
+    )  # ids of answers are ours
 
 
 @pytest.mark.parametrize(
@@ -143,7 +146,7 @@ def test_an_event_finds_its_order_by_what_a_later_one_of_its_batch_names():
 
 
 def test_each_order_is_handed_its_events_and_what_the_batch_found_of_it():
-    item = Item(event=an_event(), order_id=1)
+    item = BatchItem(event=an_event(), order_id=1)
     batch = sort_out([item], [], {})
     reason = CaseReason(kind="event_id_reused", subject="event:a/e1")
     orders = {1: an_order(), 2: an_order("A2")}
@@ -155,8 +158,8 @@ def test_each_order_is_handed_its_events_and_what_the_batch_found_of_it():
 
 
 def test_the_deliveries_of_erased_orders_are_told_from_others():
-    items = [Item(event=an_event(), delivery=(UUID(int=1), number), order_id=number) for number in (1, 2)]
-    items += [Item(event=an_event(), order_id=2), Item(event=an_event(), delivery=(UUID(int=1), 3))]
+    items = [BatchItem(event=an_event(), delivery=(UUID(int=1), number), order_id=number) for number in (1, 2)]
+    items += [BatchItem(event=an_event(), order_id=2), BatchItem(event=an_event(), delivery=(UUID(int=1), 3))]
     orders = {number: an_order(f"A{number}", id=number) for number in (1, 2)}
     assert erased_among(items, orders) == set()
     orders[2] = an_order("A2", id=2, is_erased=True)

@@ -6,14 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.pure.domain.factories import NOON, POLICY, an_event, an_order
-from tillkeeper.domain.batch import Item
+from tillkeeper.domain.batch import BatchItem
 from tillkeeper.domain.events import Kind
-from tillkeeper.domain.guard import RULES, Counts, Finding, Rule, Sign, count, judge
+from tillkeeper.domain.guard import RULES, GuardSign, OrderCounts, PauseReason, Rule, count, judge
 from tillkeeper.domain.order.receiving import receive
 from tillkeeper.domain.order.registration import Instalment, Order
 
 DUE = 10_000
-COUNTS = st.builds(Counts, **dict.fromkeys(("paid", *map(str, Sign)), st.integers(0, 10_000)))
+COUNTS = st.builds(OrderCounts, **dict.fromkeys(("paid", *map(str, GuardSign)), st.integers(0, 10_000)))
 OPEN = st.none() | st.integers(0, 20_000)
 
 
@@ -23,7 +23,7 @@ def counted(*batches, order=None, **fields):
         order=Order(order_ref="A1", amount=DUE, currency="CNY", accounts=frozenset({"stripe-main"})), **fields
     )
     for batch in batches:
-        items = [Item(event=event) for event in batch]
+        items = [BatchItem(event=event) for event in batch]
         change = receive(state, items, policy=POLICY, now=NOON)
         result = count([change], {state.id: items})
         state = msgspec.structs.replace(change.after, stored=change.after.summary)
@@ -39,7 +39,7 @@ def failed(second=0, **fields):
 
 
 def of_stripe(**counts):
-    return {"stripe-main": Counts(**counts)}
+    return {"stripe-main": OrderCounts(**counts)}
 
 
 # --- what is counted --------------------------------------------------------------------------------------------------
@@ -91,7 +91,7 @@ def test_a_refund_before_its_payment_takes_nothing_back():
 
 def test_a_mismatch_counts_for_the_account_that_told_it_and_the_money_for_the_other():
     foreign = paid(account="alipay-main", payment_ref="q1")
-    assert counted([paid(), foreign]) == of_stripe(paid=1) | {"alipay-main": Counts(mismatched=1)}
+    assert counted([paid(), foreign]) == of_stripe(paid=1) | {"alipay-main": OrderCounts(mismatched=1)}
 
 
 def test_an_event_that_says_nothing_new_or_only_that_a_payment_began_counts_for_nothing():
@@ -107,30 +107,30 @@ def test_orders_without_events_of_the_batch_count_for_nothing():
 # --- how it is decided ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("sign", Sign)
+@pytest.mark.parametrize("sign", GuardSign)
 def test_each_rule_fires_at_its_line_and_not_before(sign):
     least = RULES[sign].least
-    assert judge(Counts(**{sign: least - 1}), RULES) is None
-    found = judge(Counts(**{sign: least}), RULES)
+    assert judge(OrderCounts(**{sign: least - 1}), RULES) is None
+    found = judge(OrderCounts(**{sign: least}), RULES)
     assert found is not None
     assert (found.sign, found.orders, found.line, found.share) == (sign, least, least, 1.0)
     assert str(least) in found.text
 
 
-@pytest.mark.parametrize("sign", Sign)
+@pytest.mark.parametrize("sign", GuardSign)
 def test_a_rule_that_is_off_never_fires(sign):
     others = {other: rule for other, rule in RULES.items() if other is not sign}
-    assert judge(Counts(**{sign: 1_000_000}), others) is None
+    assert judge(OrderCounts(**{sign: 1_000_000}), others) is None
 
 
 def test_what_the_account_has_had_before_raises_the_line():
-    counts = Counts(failed=60)
-    assert judge(counts, RULES, usual_most=Counts(failed=31)) is None
-    assert judge(counts, RULES, usual_most=Counts(failed=30)) is not None
+    counts = OrderCounts(failed=60)
+    assert judge(counts, RULES, usual_most=OrderCounts(failed=31)) is None
+    assert judge(counts, RULES, usual_most=OrderCounts(failed=30)) is not None
 
 
 def test_a_small_part_of_what_is_open_is_no_reason():
-    counts = Counts(failed=60)
+    counts = OrderCounts(failed=60)
     assert judge(counts, RULES, open_orders=601) is None
     found = judge(counts, RULES, open_orders=600)
     assert found is not None
@@ -139,12 +139,12 @@ def test_a_small_part_of_what_is_open_is_no_reason():
 
 def test_a_shop_of_ten_orders_is_not_paused_by_two_declines_nor_by_ten():
     for declines in (2, 10):
-        assert judge(Counts(failed=declines), RULES, open_orders=10) is None
+        assert judge(OrderCounts(failed=declines), RULES, open_orders=10) is None
 
 
 @given(paid=st.integers(0, 10**9))
 def test_successes_in_usual_amounts_pause_nothing_however_many(paid):
-    assert judge(Counts(paid=paid), RULES) is None
+    assert judge(OrderCounts(paid=paid), RULES) is None
 
 
 @given(counts=COUNTS, more=COUNTS, usual=COUNTS, open_orders=OPEN)
@@ -156,7 +156,7 @@ def test_more_of_what_is_bad_never_ends_a_pause(counts, more, usual, open_orders
 
 @given(counts=COUNTS, more=st.integers(0, 10_000), usual=COUNTS, open_orders=OPEN)
 def test_more_successes_never_begin_one(counts, more, usual, open_orders):
-    better = counts + Counts(paid=more)
+    better = counts + OrderCounts(paid=more)
     if judge(better, RULES, usual_most=usual, open_orders=open_orders):
         assert judge(counts, RULES, usual_most=usual, open_orders=open_orders)
 
@@ -175,7 +175,7 @@ def test_a_finding_says_numbers_that_bear_it_out(counts, usual, open_orders):
         assert isinstance(rule, Rule)
         assert found.orders == counts.of(found.sign) >= found.line >= rule.least
         assert 0 <= found.share <= 1
-        assert msgspec.json.decode(msgspec.json.encode(found), type=Finding) == found
+        assert msgspec.json.decode(msgspec.json.encode(found), type=PauseReason) == found
 
 
 @given(one=COUNTS, two=COUNTS, three=COUNTS)

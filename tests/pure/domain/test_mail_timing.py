@@ -9,7 +9,14 @@ from hypothesis import strategies as st
 
 from tests.database.factories import NOON
 from tests.notice_factories import some_settings
-from tillkeeper.domain.order.mail_timing import OrderNow, QuietHours, SendLater, SendNow, may_tell_payer, quiet_until
+from tillkeeper.domain.order.mail_timing import (
+    PresentOrder,
+    QuietHours,
+    SendLater,
+    SendNow,
+    may_tell_payer,
+    quiet_until,
+)
 from tillkeeper.domain.order.notice_outcomes import Dropped
 from tillkeeper.domain.order.status import Summary
 from tillkeeper.domain.statuses import Status
@@ -27,7 +34,7 @@ SAID = a_summary()
 
 
 def an_order(summary=SAID, *, closed=False, held=False, under_way=False, unclear=False, mails=0):
-    return OrderNow(summary=summary, closed=closed, held=held, under_way=under_way, unclear=unclear, mails=mails)
+    return PresentOrder(summary=summary, closed=closed, held=held, under_way=under_way, unclear=unclear, mails=mails)
 
 
 def verdict(topic=Topic.PROCESSING, order=None, *, said=SAID, warned=False, expires_at=None, now=NOON, **settings):

@@ -22,13 +22,13 @@ from tillkeeper.domain.order.registration import Order
 from tillkeeper.domain.payment_claim import (
     ANSWER_IS_FRESH,
     AccountTalk,
-    Act,
-    Known,
+    ClaimAct,
+    ClaimKnowledge,
+    ClaimSign,
+    ClaimVerdict,
     OpenFetch,
     ParkedMoney,
     PossibleMoney,
-    Sign,
-    Verdict,
     answer,
 )
 from tillkeeper.domain.similar_references import WaitingMoney
@@ -45,7 +45,7 @@ def order_with(*events, **fields):
 
 
 def known(*events, order=None, **fields):
-    return Known(**{"order": order or order_with(*events), "now": NOW, **fields})
+    return ClaimKnowledge(**{"order": order or order_with(*events), "now": NOW, **fields})
 
 
 def waiting(order_ref="ORD-770l2345", *, amount=100, account="stripe-main", seen_at=NOON, payment_ref="pi_w"):
@@ -72,85 +72,93 @@ TALK = AccountTalk(account="stripe-main")
 FAILED = an_event(Kind.PAYMENT_FAILED, failure=FailureClass.INSUFFICIENT_FUNDS)
 
 ANSWERS = {
-    "captured": (known(an_event()), Verdict.PAID_HERE, [Sign.CAPTURED]),
-    "captured and given back": (known(an_event(), REFUND), Verdict.PAID_HERE, [Sign.CAPTURED, Sign.GIVEN_BACK]),
+    "captured": (known(an_event()), ClaimVerdict.PAID_HERE, [ClaimSign.CAPTURED]),
+    "captured and given back": (
+        known(an_event(), REFUND),
+        ClaimVerdict.PAID_HERE,
+        [ClaimSign.CAPTURED, ClaimSign.GIVEN_BACK],
+    ),
     "granted by the gateway": (
         known(an_event(amount=0, discount=100)),
-        Verdict.PAID_HERE,
-        [Sign.CAPTURED],
+        ClaimVerdict.PAID_HERE,
+        [ClaimSign.CAPTURED],
     ),
-    "parked success": (known(parked=(parked(),)), Verdict.TAKING_OVER, [Sign.PARKED]),
+    "parked success": (known(parked=(parked(),)), ClaimVerdict.TAKING_OVER, [ClaimSign.PARKED]),
     "query under way": (
         known(fetches=(OpenFetch(account="stripe-main", payment_ref="p1", requested_at=NOON),)),
-        Verdict.TAKING_OVER,
-        [Sign.BEING_FETCHED],
+        ClaimVerdict.TAKING_OVER,
+        [ClaimSign.BEING_FETCHED],
     ),
-    "refund without its payment": (known(REFUND), Verdict.TAKING_OVER, [Sign.IMPLIED]),
+    "refund without its payment": (known(REFUND), ClaimVerdict.TAKING_OVER, [ClaimSign.IMPLIED]),
     "under a similar reference": (
         known(possible=(waiting("ord77012345", amount=7),)),
-        Verdict.WAITS_ELSEWHERE,
-        [Sign.WAITS],
+        ClaimVerdict.WAITS_ELSEWHERE,
+        [ClaimSign.WAITS],
     ),
-    "under a typing error": (known(possible=(waiting(),)), Verdict.WAITS_ELSEWHERE, [Sign.WAITS]),
-    "one of the amount": (known(possible=(waiting("zzz"),)), Verdict.WAITS_ELSEWHERE, [Sign.MAY_WAIT]),
+    "under a typing error": (known(possible=(waiting(),)), ClaimVerdict.WAITS_ELSEWHERE, [ClaimSign.WAITS]),
+    "one of the amount": (known(possible=(waiting("zzz"),)), ClaimVerdict.WAITS_ELSEWHERE, [ClaimSign.MAY_WAIT]),
     "two of the amount": (
         known(possible=(waiting("zzz"), waiting("yyy", payment_ref="pi_y"))),
-        Verdict.NOT_KNOWN,
-        [Sign.MAY_WAIT, Sign.MAY_WAIT],
+        ClaimVerdict.NOT_KNOWN,
+        [ClaimSign.MAY_WAIT, ClaimSign.MAY_WAIT],
     ),
-    "a part": (known(PART), Verdict.WRONG_MONEY, [Sign.TOO_LITTLE]),
+    "a part": (known(PART), ClaimVerdict.WRONG_MONEY, [ClaimSign.TOO_LITTLE]),
     "another currency": (
         known(order=order_with(cases=a_case("wrong_currency"))),
-        Verdict.WRONG_MONEY,
-        [Sign.WRONG_CURRENCY],
+        ClaimVerdict.WRONG_MONEY,
+        [ClaimSign.WRONG_CURRENCY],
     ),
     "another account": (
         known(order=order_with(cases=a_case("unexpected_account"))),
-        Verdict.WRONG_MONEY,
-        [Sign.WRONG_ACCOUNT],
+        ClaimVerdict.WRONG_MONEY,
+        [ClaimSign.WRONG_ACCOUNT],
     ),
     "two orders named": (
         known(order=order_with(cases=a_case("reference_conflict"))),
-        Verdict.WRONG_MONEY,
-        [Sign.CONTRADICTED],
+        ClaimVerdict.WRONG_MONEY,
+        [ClaimSign.CONTRADICTED],
     ),
     "a case that is closed": (
         known(order=order_with(cases=a_case("wrong_currency", closed_by="mei"))),
-        Verdict.NOT_PAID,
-        [Sign.ANSWERED],
+        ClaimVerdict.NOT_PAID,
+        [ClaimSign.ANSWERED],
     ),
-    "pending": (known(PENDING), Verdict.UNDER_WAY, [Sign.PENDING]),
-    "parked, and no success": (known(parked=(parked(succeeded=False),)), Verdict.NOT_KNOWN, [Sign.PARKED]),
+    "pending": (known(PENDING), ClaimVerdict.UNDER_WAY, [ClaimSign.PENDING]),
+    "parked, and no success": (known(parked=(parked(succeeded=False),)), ClaimVerdict.NOT_KNOWN, [ClaimSign.PARKED]),
     "silent": (
         known(accounts=(msgspec.structs.replace(TALK, silent_since=NOON),)),
-        Verdict.NOT_KNOWN,
-        [Sign.SILENT],
+        ClaimVerdict.NOT_KNOWN,
+        [ClaimSign.SILENT],
     ),
     "unanswering": (
         known(accounts=(msgspec.structs.replace(TALK, failing_since=NOON),)),
-        Verdict.NOT_KNOWN,
-        [Sign.UNANSWERING],
+        ClaimVerdict.NOT_KNOWN,
+        [ClaimSign.UNANSWERING],
     ),
-    "cannot be asked": (known(unaskable=frozenset({"stripe-main"})), Verdict.NOT_KNOWN, [Sign.CANNOT_BE_ASKED]),
+    "cannot be asked": (
+        known(unaskable=frozenset({"stripe-main"})),
+        ClaimVerdict.NOT_KNOWN,
+        [ClaimSign.CANNOT_BE_ASKED],
+    ),
     "no answer yet": (
         known(order=order_with(progress=Progress(answered_at=NOW, unanswered={Action.QUERY: RETRY}))),
-        Verdict.NOT_KNOWN,
-        [Sign.NO_ANSWER],
+        ClaimVerdict.NOT_KNOWN,
+        [ClaimSign.NO_ANSWER],
     ),
-    "never asked": (known(order=order_with(progress=Progress())), Verdict.NOT_KNOWN, [Sign.NOT_ASKED]),
+    "never asked": (known(order=order_with(progress=Progress())), ClaimVerdict.NOT_KNOWN, [ClaimSign.NOT_ASKED]),
     "asked too long ago": (
         known(order=order_with(progress=Progress(answered_at=NOW - ANSWER_IS_FRESH - MINUTE))),
-        Verdict.NOT_KNOWN,
-        [Sign.NOT_ASKED],
+        ClaimVerdict.NOT_KNOWN,
+        [ClaimSign.NOT_ASKED],
     ),
-    "asked just now": (known(accounts=(TALK,)), Verdict.NOT_PAID, [Sign.ANSWERED]),
-    "failed, and asked just now": (known(FAILED), Verdict.NOT_PAID, [Sign.ANSWERED, Sign.FAILED]),
+    "asked just now": (known(accounts=(TALK,)), ClaimVerdict.NOT_PAID, [ClaimSign.ANSWERED]),
+    "failed, and asked just now": (known(FAILED), ClaimVerdict.NOT_PAID, [ClaimSign.ANSWERED, ClaimSign.FAILED]),
     "called off, and asked just now": (
         known(an_event(Kind.PAYMENT_CANCELLED)),
-        Verdict.NOT_PAID,
-        [Sign.ANSWERED, Sign.FAILED],
+        ClaimVerdict.NOT_PAID,
+        [ClaimSign.ANSWERED, ClaimSign.FAILED],
     ),
-    "another's account": (known(unaskable=frozenset({"paypal-main"})), Verdict.NOT_PAID, [Sign.ANSWERED]),
+    "another's account": (known(unaskable=frozenset({"paypal-main"})), ClaimVerdict.NOT_PAID, [ClaimSign.ANSWERED]),
 }
 
 
@@ -164,8 +172,8 @@ def test_the_first_line_that_finds_evidence_is_the_answer(name):
 
 def test_all_else_that_is_known_is_told_beside_the_answer():
     found = answer(known(an_event(), accounts=(msgspec.structs.replace(TALK, silent_since=NOON),)))
-    assert found.verdict is Verdict.PAID_HERE
-    assert Sign.SILENT in [each.sign for each in found.besides]
+    assert found.verdict is ClaimVerdict.PAID_HERE
+    assert ClaimSign.SILENT in [each.sign for each in found.besides]
 
 
 def test_an_authorized_part_is_under_way():
@@ -174,16 +182,16 @@ def test_an_authorized_part_is_under_way():
     again = an_event(Kind.PAYMENT_AUTHORIZED, second=6, amount=60, capture_ref="c2")
     found = answer(known(part, taken, again))
     signs = {each.sign for each in (*found.because, *found.besides)}
-    assert Sign.TOO_LITTLE in signs
-    assert Sign.HELD in signs
+    assert ClaimSign.TOO_LITTLE in signs
+    assert ClaimSign.HELD in signs
 
 
 def test_what_can_be_done_is_what_makes_sense():
     assert answer(known(an_event())).acts == ()
-    assert answer(known(possible=(waiting(),))).acts == (Act.BIND, Act.ASK, Act.HOLD)
-    assert answer(known(parked=(parked(),))).acts == (Act.REPLAY, Act.ASK, Act.HOLD)
+    assert answer(known(possible=(waiting(),))).acts == (ClaimAct.BIND, ClaimAct.ASK, ClaimAct.HOLD)
+    assert answer(known(parked=(parked(),))).acts == (ClaimAct.REPLAY, ClaimAct.ASK, ClaimAct.HOLD)
     assert answer(known(order=order_with(held_until=NOW + MINUTE))).acts == ()
-    assert answer(known(order=order_with(closed_at=NOON))).acts == (Act.ASK,)
+    assert answer(known(order=order_with(closed_at=NOON))).acts == (ClaimAct.ASK,)
 
 
 TALKS = st.builds(
@@ -193,7 +201,7 @@ TALKS = st.builds(
     failing_since=st.none() | st.just(NOON),
 )
 ANY = st.builds(
-    Known,
+    ClaimKnowledge,
     order=st.builds(
         lambda events, answered_at, unanswered: order_with(
             *events, progress=Progress(answered_at=answered_at, unanswered=unanswered)
@@ -213,10 +221,10 @@ ANY = st.builds(
 @given(ANY)
 def test_what_is_uncertain_is_never_not_paid(told):
     found = answer(told)
-    assert (Sign.ANSWERED in [each.sign for each in (*found.because, *found.besides)]) == (
-        found.verdict is Verdict.NOT_PAID
+    assert (ClaimSign.ANSWERED in [each.sign for each in (*found.because, *found.besides)]) == (
+        found.verdict is ClaimVerdict.NOT_PAID
     )
-    if found.verdict is Verdict.NOT_PAID:
+    if found.verdict is ClaimVerdict.NOT_PAID:
         assert not told.parked
         assert not told.possible
         assert not told.unaskable
@@ -235,9 +243,14 @@ def test_the_customer_is_told_of_money_only_where_it_came_in(told):
         assert "{" not in text
         assert "ORD-77012345" in text
     assert ("we have received" in words.en) == (
-        found.verdict is Verdict.PAID_HERE and Sign.GIVEN_BACK not in [each.sign for each in found.because]
+        found.verdict is ClaimVerdict.PAID_HERE and ClaimSign.GIVEN_BACK not in [each.sign for each in found.because]
     )
-    if found.verdict in {Verdict.TAKING_OVER, Verdict.WAITS_ELSEWHERE, Verdict.UNDER_WAY, Verdict.NOT_KNOWN}:
+    if found.verdict in {
+        ClaimVerdict.TAKING_OVER,
+        ClaimVerdict.WAITS_ELSEWHERE,
+        ClaimVerdict.UNDER_WAY,
+        ClaimVerdict.NOT_KNOWN,
+    }:
         assert "do not pay again" in words.en
         assert "不要再次付款" in words.zh
 
@@ -252,10 +265,10 @@ def test_the_words_name_the_amounts():
 
 
 def test_every_answer_and_sign_has_words_and_only_two_things_are_filled_in():
-    assert HEADLINES.keys() == set(Verdict)
-    assert SIGN_WORDS.keys() == set(Sign)
+    assert HEADLINES.keys() == set(ClaimVerdict)
+    assert SIGN_WORDS.keys() == set(ClaimSign)
     assert LIKENESS_WORDS.keys() == set(Likeness)
-    assert {str(verdict) for verdict in Verdict} <= SAY.keys()
+    assert {str(verdict) for verdict in ClaimVerdict} <= SAY.keys()
     for words in SAY.values():
         for text in words.zh, words.en:
             assert {name for _, name, _, _ in string.Formatter().parse(text) if name} <= {"order", "amount"}

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tillkeeper.domain.search.amounts import minor_by_exponent
 from tillkeeper.domain.search.days import take_days
-from tillkeeper.domain.search.hits import READ_MAX, SHOWN_MAX, Found, Hit, HitKind, Why, grouped
+from tillkeeper.domain.search.hits import READ_MAX, SHOWN_MAX, Hit, HitKind, HitReason, SearchResult, grouped
 from tillkeeper.domain.search.parsing import CODES_MAX, PROBES_MAX, REFERENCES_MAX, TEXT_CHARS_MAX, search_for
 from tillkeeper.domain.search.probes import (
     EmailProbe,
@@ -202,7 +202,7 @@ def test_a_span_ends_beyond_what_is_no_character():
 
 
 def a_hit(ref="A1", **fields):
-    return Hit(**{"kind": HitKind.ORDER, "ref": ref, "why": Why.END, "probe": "0042", **fields})
+    return Hit(**{"kind": HitKind.ORDER, "ref": ref, "why": HitReason.END, "probe": "0042", **fields})
 
 
 def test_each_is_shown_once_for_its_best_reason_and_the_best_first():
@@ -210,13 +210,13 @@ def test_each_is_shown_once_for_its_best_reason_and_the_best_first():
         [
             a_hit("A1"),
             a_hit("A2", at=NOW),
-            a_hit("A1", why=Why.WHOLE, probe="A1"),
+            a_hit("A1", why=HitReason.WHOLE, probe="A1"),
             a_hit("A1", probe="1"),
             a_hit("p1", kind=HitKind.PAYMENT),
         ],
         overflowing=frozenset({HitKind.PAYMENT}),
     )
-    assert [(hit.ref, hit.why) for hit in found.hits(HitKind.ORDER)] == [("A1", Why.WHOLE), ("A2", Why.END)]
+    assert [(hit.ref, hit.why) for hit in found.hits(HitKind.ORDER)] == [("A1", HitReason.WHOLE), ("A2", HitReason.END)]
     assert [(group.kind, group.found, group.more) for group in found.groups] == [
         ("order", 2, False),
         ("payment", 1, True),
@@ -225,12 +225,12 @@ def test_each_is_shown_once_for_its_best_reason_and_the_best_first():
 
 
 def test_what_was_named_whole_comes_before_groups_that_only_end_so():
-    found = grouped([a_hit("A1"), a_hit("c1", kind=HitKind.CASE, why=Why.NUMBER)])
+    found = grouped([a_hit("A1"), a_hit("c1", kind=HitKind.CASE, why=HitReason.NUMBER)])
     assert [group.kind for group in found.groups] == [HitKind.CASE, HitKind.ORDER]
 
 
 def test_it_leads_to_the_orders_that_were_named_whole_or_else_to_all():
-    whole, ends = a_hit("A1", order_ref="A1", why=Why.WHOLE), a_hit("A2", order_ref="A2")
+    whole, ends = a_hit("A1", order_ref="A1", why=HitReason.WHOLE), a_hit("A2", order_ref="A2")
     assert grouped([whole, ends]).order_refs() == ["A1"]
     assert grouped([ends, a_hit("p1", kind=HitKind.PAYMENT, order_ref="A3")]).order_refs() == ["A2", "A3"]
     assert grouped([a_hit("w", kind=HitKind.WAITING, order_ref="nobody")]).order_refs() == []
@@ -242,7 +242,7 @@ def test_no_more_are_shown_than_are_read():
     found = grouped(a_hit(f"A{number}") for number in range(SHOWN_MAX + 5))
     assert (len(found.groups[0].hits), found.groups[0].found) == (SHOWN_MAX, SHOWN_MAX + 5)
     assert SHOWN_MAX < READ_MAX
-    assert grouped([]) == Found()
+    assert grouped([]) == SearchResult()
 
 
 @pytest.mark.parametrize("text", ["shop1042", "SHOP_1042", "S H O P - 1 0 4 2", "SHOP-l042", "shop-1O42", "Shop 1042"])

@@ -26,10 +26,10 @@ from tillkeeper.sandbox.simulators.registry import DEFAULT_GATEWAYS, ledger_of, 
 from tillkeeper.sandbox.story import Story
 from tillkeeper.sandbox.story_generator import generate_story
 from tillkeeper.sandbox.traffic import run as traffic_run
-from tillkeeper.sandbox.traffic.monitor import Snapshot, grown
+from tillkeeper.sandbox.traffic.monitor import TrafficSnapshot, grown
 from tillkeeper.sandbox.traffic.posting_log import PostingLog
 from tillkeeper.sandbox.traffic.schedule import Deliver, Forge, Register, actions_of
-from tillkeeper.sandbox.traffic.summary import AuditVerdict, Summary
+from tillkeeper.sandbox.traffic.summary import AuditVerdict, TrafficSummary
 from tillkeeper.sandbox.traffic.target import Target
 from tillkeeper.settings import load_settings
 from tillkeeper.store.reports.overview import OrderStanding
@@ -196,17 +196,17 @@ def as_true(story: Story) -> ShownOrder:
     return ShownOrder(status=truth.status, paid=truth.paid, refunded=truth.refunded, events=tuple(telling(story)))
 
 
-def a_summary(log: PostingLog, **changes: object) -> Summary:
+def a_summary(log: PostingLog, **changes: object) -> TrafficSummary:
     fine = {
         "seconds": 1.0,
         "seed": 7,
         "log": log,
-        "snapshot": Snapshot(),
+        "snapshot": TrafficSnapshot(),
         "asked": 1,
         "differences": [],
         "caught_up": True,
     }
-    return Summary(**(fine | {"audit": AuditVerdict(balances=True, books={}, said="")} | changes))
+    return TrafficSummary(**(fine | {"audit": AuditVerdict(balances=True, books={}, said="")} | changes))
 
 
 def paid_story() -> Story:
@@ -305,11 +305,11 @@ class Workers:
     """Workers that have taken all up at once, and whose orders are right only after some looks."""
 
     def __init__(self, log: PostingLog, *, right_after_looks: int) -> None:
-        self.snapshot = Snapshot(applied=log.accepted)
+        self.snapshot = TrafficSnapshot(applied=log.accepted)
         self._log = log
         self._until_right = right_after_looks
 
-    async def again(self) -> Snapshot:
+    async def again(self) -> TrafficSnapshot:
         return self.snapshot
 
     async def standings(self) -> dict[str, OrderStanding]:

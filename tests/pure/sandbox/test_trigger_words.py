@@ -7,20 +7,26 @@ from tillkeeper import clock
 from tillkeeper.gateways.errors import Refused
 from tillkeeper.gateways.messages import Request
 from tillkeeper.gateways.registry import GATEWAYS
-from tillkeeper.sandbox.accounts import account_of, new_signers
+from tillkeeper.sandbox.accounts import AlreadyThere, account_of, new_signers
 from tillkeeper.sandbox.simulators.registry import simulator_of
 from tillkeeper.sandbox.trigger.keyring import (
     ACCOUNTS,
     KEYRING,
-    AlreadyThere,
     NoKeyring,
     read_keyring,
     write_keyring,
 )
-from tillkeeper.sandbox.trigger.words import NoSuchWord, Wanted, delivery_of, sent_words, word_for, words_by_kind
+from tillkeeper.sandbox.trigger.words import (
+    NoSuchWord,
+    WantedDelivery,
+    delivery_of,
+    sent_words,
+    word_for,
+    words_by_kind,
+)
 from tillkeeper.settings import build_gateways, load_accounts
 
-WANTED = Wanted(order_ref="A-1001", amount=12900, currency="CNY")
+WANTED = WantedDelivery(order_ref="A-1001", amount=12900, currency="CNY")
 
 
 @pytest.fixture(scope="module")

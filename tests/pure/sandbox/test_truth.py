@@ -25,7 +25,7 @@ from tillkeeper.sandbox.story import Story
 from tillkeeper.sandbox.story_generator import generate_story
 from tillkeeper.settings import load_settings
 from tillkeeper.store.reports.overview import OrderStanding
-from tillkeeper.store.reports.recorded import RecordedEvent
+from tillkeeper.store.reports.recorded import PastEvent
 
 ACCOUNTS = {"stripe-main": "stripe", "alipay-main": "alipay", "wechatpay-main": "wechatpay"}
 TEMPLATES = {gateway: simulator_of(gateway).templates for gateway in DEFAULT_GATEWAYS}
@@ -217,7 +217,7 @@ def a_paid_story() -> Story:
     return next(story for story in stories(100) if story.name == "alipay: paid")
 
 
-def recorded(story: Story, kind: str, *, after_s: float, evidence: Evidence = Evidence.WEBHOOK) -> RecordedEvent:
+def recorded(story: Story, kind: str, *, after_s: float, evidence: Evidence = Evidence.WEBHOOK) -> PastEvent:
     at = story.events[-1].at
     event = PaymentEvent(
         event_id=f"{kind}:{after_s}",
@@ -230,7 +230,7 @@ def recorded(story: Story, kind: str, *, after_s: float, evidence: Evidence = Ev
         amount=story.amount,
         currency="CNY",
     )
-    return RecordedEvent(order_ref=story.order_ref, event=event, received_at=at + timedelta(seconds=after_s))
+    return PastEvent(order_ref=story.order_ref, event=event, received_at=at + timedelta(seconds=after_s))
 
 
 def test_the_first_event_after_which_the_order_stays_true_is_what_resolved_it():

@@ -18,7 +18,7 @@ from tillkeeper.desk.routes import ROUTES
 from tillkeeper.sandbox.scenarios.asking_to_pay import payer_of
 from tillkeeper.sandbox.scenarios.delivery_faults import DeliveryCounts, DeliveryFaults, arrivals
 from tillkeeper.sandbox.scenarios.lossy_day import DOUBLED, EXPIRES_AFTER, LATE, LOST
-from tillkeeper.sandbox.scenarios.run import BEGINS_AT, Progress, ScenarioOptions, open_system, simulate_gateways
+from tillkeeper.sandbox.scenarios.run import BEGINS_AT, ProgressLine, ScenarioOptions, open_system, simulate_gateways
 from tillkeeper.sandbox.scenarios.simulation import MerchantOptions, Simulation
 from tillkeeper.sandbox.scenarios.system import System
 from tillkeeper.sandbox.scenarios.templates import DAY_TEMPLATES
@@ -45,7 +45,7 @@ async def played(postgres_server) -> AsyncIterator[System]:
             merchant=MerchantOptions(expires_after=EXPIRES_AFTER, mail=payer_of),
             sweeps=True,
         )
-        await day.run(until=ENDS_AT, show=Progress(lambda _line: None, "day"))
+        await day.run(until=ENDS_AT, show=ProgressLine(lambda _line: None, "day"))
         yield system
 
 

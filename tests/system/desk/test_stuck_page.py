@@ -16,7 +16,7 @@ from tillkeeper.desk.pages.stuck import place_in, waits_for, written_place
 from tillkeeper.domain.events import Kind
 from tillkeeper.store.orders import acts as order_acts
 from tillkeeper.store.postgres.transactions import repeat_on_conflict
-from tillkeeper.store.reports.stuck import STUCK, Place
+from tillkeeper.store.reports.stuck import STUCK, StuckPlace
 
 NOW = NOON + 24 * MINUTE
 
@@ -106,5 +106,5 @@ def test_what_an_order_waits_for(status, is_held, has_case):
 
 @given(st.integers(0, 10**16), st.integers(0, 2**63 - 1))
 def test_a_place_is_read_as_it_was_written(microseconds, order_id):
-    place = Place(since=stuck._EPOCH + timedelta(microseconds=microseconds), order_id=order_id)
+    place = StuckPlace(since=stuck._EPOCH + timedelta(microseconds=microseconds), order_id=order_id)
     assert place_in(written_place(place)) == place

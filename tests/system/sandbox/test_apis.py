@@ -21,7 +21,7 @@ from wechatpayv3 import WeChatPay, WeChatPayType
 
 from tests.gateway_apis import NOON, SLOW_S
 from tillkeeper import clock
-from tillkeeper.sandbox.apis.faults import Fault, FaultPeriod
+from tillkeeper.sandbox.apis.faults import ApiFault, FaultPeriod
 from tillkeeper.sandbox.simulators.wechatpay.objects import rfc3339
 from tillkeeper.sandbox.story import bare
 
@@ -40,7 +40,7 @@ def public_pem(key) -> str:
     return key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
 
 
-def a_spell(account: str, fault: Fault, *, share: float = 1.0, minutes: float = 60) -> FaultPeriod:
+def a_spell(account: str, fault: ApiFault, *, share: float = 1.0, minutes: float = 60) -> FaultPeriod:
     return FaultPeriod(account=account, fault=fault, since=NOON, until=NOON + timedelta(minutes=minutes), share=share)
 
 
@@ -307,13 +307,13 @@ async def test_alipay_takes_no_query_that_the_app_did_not_sign(gateways):
 
 
 async def test_alipay_that_is_busy_says_so_in_its_code(gateways):
-    async with gateways.open(a_spell(ALIPAY, Fault.BROKEN)) as bases:
+    async with gateways.open(a_spell(ALIPAY, ApiFault.BROKEN)) as bases:
         said = await alipay_says(alipay_client(gateways, bases), trade_query(out_trade_no="T"))
     assert (said["code"], said["sub_code"]) == ("20000", "isp.unknow-error")
 
 
 async def test_alipay_forged_is_seen_by_the_package(gateways):
-    async with gateways.open(a_spell(ALIPAY, Fault.FORGED)) as bases:
+    async with gateways.open(a_spell(ALIPAY, ApiFault.FORGED)) as bases:
         with pytest.raises(ResponseException, match="verify failed"):
             await alipay_says(alipay_client(gateways, bases), trade_query(out_trade_no="T"))
 
@@ -416,7 +416,7 @@ async def test_wechatpay_forged_is_seen_by_the_package(gateways):
     gateways.begin_an_hour_ago()
     story = gateways.tells(WECHATPAY, ("TRANSACTION.SUCCESS", 0))
     until = gateways.begins + timedelta(hours=2)
-    spell = FaultPeriod(account=WECHATPAY, fault=Fault.FORGED, since=gateways.begins, until=until)
+    spell = FaultPeriod(account=WECHATPAY, fault=ApiFault.FORGED, since=gateways.begins, until=until)
     async with gateways.open(spell) as bases:
         client = wechatpay_client(gateways, bases)
         with pytest.raises(Exception, match="failed to verify the signature"):
@@ -443,12 +443,12 @@ async def ask_stripe(gateways, base: str, ref: str) -> int:
 @pytest.mark.parametrize(
     ("fault", "status"),
     [
-        (Fault.SLOW, 200),
-        (Fault.BROKEN, 500),
-        (Fault.BUSY, 429),
-        (Fault.FORGED, 0),  # cut off
-        (Fault.HUNG_UP, 0),
-        (Fault.SILENT, 0),
+        (ApiFault.SLOW, 200),
+        (ApiFault.BROKEN, 500),
+        (ApiFault.BUSY, 429),
+        (ApiFault.FORGED, 0),  # cut off
+        (ApiFault.HUNG_UP, 0),
+        (ApiFault.SILENT, 0),
     ],
 )
 async def test_a_fault_holds_for_its_time_and_the_log_tells_it(gateways, fault, status):
@@ -464,7 +464,7 @@ async def test_a_fault_holds_for_its_time_and_the_log_tells_it(gateways, fault, 
 
 async def test_a_share_of_faults_is_a_share(gateways):
     gateways.tells(STRIPE, ("payment_intent.succeeded", 0))
-    async with gateways.open(a_spell(STRIPE, Fault.BROKEN, share=0.5)) as bases:
+    async with gateways.open(a_spell(STRIPE, ApiFault.BROKEN, share=0.5)) as bases:
         statuses = [await ask_stripe(gateways, bases[STRIPE], "pi_T000001") for _ in range(60)]
     assert 15 < statuses.count(500) < 45
     assert set(statuses) == {200, 500}
@@ -472,7 +472,7 @@ async def test_a_share_of_faults_is_a_share(gateways):
 
 async def test_a_gateway_that_does_not_know_itself_tells_what_it_knew(gateways):
     story = gateways.tells(STRIPE, ("payment_intent.processing", 0), ("payment_intent.succeeded", 30))
-    async with gateways.open(a_spell(STRIPE, Fault.UNKNOWING, minutes=45)) as bases:
+    async with gateways.open(a_spell(STRIPE, ApiFault.UNKNOWING, minutes=45)) as bases:
         for minute in (1, 31, 46):
             gateways.at_minute(minute)
             await ask_stripe(gateways, bases[STRIPE], story.payment_ref)

@@ -22,7 +22,7 @@ from tests.system.watching.provoking.house import BROKEN_AT, WECHAT, House, Shop
 from tests.system.watching.stack import API_KEY, Stack, Watched, watching
 from tillkeeper import clock
 from tillkeeper.sandbox.accounts import new_signers
-from tillkeeper.sandbox.apis.faults import Fault, FaultPeriod
+from tillkeeper.sandbox.apis.faults import ApiFault, FaultPeriod
 from tillkeeper.sandbox.simulators.stripe.signing import StripeSigner
 from tillkeeper.sandbox.simulators.wechatpay.api import platform_certificate
 from tillkeeper.sandbox.simulators.wechatpay.signing import WeChatPayKey, WeChatPaySigner
@@ -73,7 +73,7 @@ async def house(
     stripe = StripeSigner(account="stripe-main", secret=SECRET, api_key=API_KEY)
     gateways = Gateways({stripe.account: stripe, WECHAT: signer})
     gateways.begins = gateways.now = clock.now().replace(microsecond=0)
-    broken = FaultPeriod(account=WECHAT, fault=Fault.BROKEN, since=BROKEN_AT, until=BROKEN_AT + timedelta(hours=1))
+    broken = FaultPeriod(account=WECHAT, fault=ApiFault.BROKEN, since=BROKEN_AT, until=BROKEN_AT + timedelta(hours=1))
     shop = Shop()
     async with gateways.open(broken) as bases, listening(shop) as shop_url:
         running = Stack.running(

@@ -12,7 +12,7 @@ from tillkeeper.api_client.client import ApiClient
 from tillkeeper.api_client.http import Send, open_http
 from tillkeeper.api_client.settings import ApiClientSettings
 from tillkeeper.cli.readiness.clocks import clock_finding
-from tillkeeper.cli.readiness.finding import Finding, off, ok, to_do, wrong
+from tillkeeper.cli.readiness.finding import ReadinessFinding, off, ok, to_do, wrong
 from tillkeeper.gateways.base import Gateway
 from tillkeeper.gateways.errors import CannotQuery
 from tillkeeper.gateways.messages import Call, Query, Response
@@ -50,7 +50,7 @@ def _date_of(response: Response) -> datetime | None:
     return told if told is not None and told.tzinfo is not None else None
 
 
-async def accounts(settings: Settings, *, live: bool) -> AsyncIterator[Finding]:
+async def accounts(settings: Settings, *, live: bool) -> AsyncIterator[ReadinessFinding]:
     """Yields the lines about each account."""
     gateways = settings.build_gateways()
     async with open_http(PATIENCE) as send:
@@ -72,7 +72,7 @@ def _title(gateway: Gateway) -> str:
     return f"{gateway.about.title}{mode}"
 
 
-def _not_queryable(name: str, gateway: Gateway) -> Finding:
+def _not_queryable(name: str, gateway: Gateway) -> ReadinessFinding:
     what = f"account {name}"
     if not gateway.queryable:
         return ok(what, f"{_title(gateway)}; it cannot be queried, so its webhooks alone tell")
@@ -83,7 +83,7 @@ def _not_queryable(name: str, gateway: Gateway) -> Finding:
     )
 
 
-async def _called(client: ApiClient, name: str, gateway: Gateway) -> Finding:
+async def _called(client: ApiClient, name: str, gateway: Gateway) -> ReadinessFinding:
     what = f"account {name}"
     try:
         await _harmless_call(client, name)

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 
-from tillkeeper.cli.readiness.finding import Finding, off, ok, to_do, wrong
+from tillkeeper.cli.readiness.finding import ReadinessFinding, off, ok, to_do, wrong
 from tillkeeper.lanes.base import LaneUnavailable
 from tillkeeper.lanes.broker_look import BrokerLook, look_at_broker
 from tillkeeper.lanes.policies import harmful_policies
@@ -11,7 +11,7 @@ from tillkeeper.logs import mask
 from tillkeeper.settings import Settings
 
 
-async def broker(settings: Settings, *, management: str | None) -> AsyncIterator[Finding]:
+async def broker(settings: Settings, *, management: str | None) -> AsyncIterator[ReadinessFinding]:
     """Yields the lines about the broker."""
     if settings.broker_url is None:
         yield off("broker", "none is configured: deliveries go through PostgreSQL")
@@ -24,7 +24,7 @@ async def broker(settings: Settings, *, management: str | None) -> AsyncIterator
         yield await _policies(settings.broker_url, topology, management)
 
 
-def _host(look: BrokerLook) -> Finding:
+def _host(look: BrokerLook) -> ReadinessFinding:
     if look.failure:
         return wrong(
             "broker",
@@ -46,7 +46,7 @@ def _host(look: BrokerLook) -> Finding:
     return ok("broker", f"{look.host} lets us in; exchange and quorum queues are as they should be")
 
 
-async def _policies(broker_url: str, topology: Topology, management: str | None) -> Finding:
+async def _policies(broker_url: str, topology: Topology, management: str | None) -> ReadinessFinding:
     try:
         found = await harmful_policies(broker_url, topology, management_url=management)
     except LaneUnavailable:

@@ -3,14 +3,14 @@
 from datetime import timedelta
 from typing import Final
 
-from tillkeeper.cli.readiness.finding import Finding, ok, to_do, wrong
+from tillkeeper.cli.readiness.finding import ReadinessFinding, ok, to_do, wrong
 
 NOTABLE: Final = timedelta(seconds=5)
 HARMFUL: Final = timedelta(seconds=60)  # of the 300 that most gateways' signatures allow
 ADVICE: Final = "let NTP set this machine's clock (timedatectl set-ntp true), or the other one's"
 
 
-def clock_finding(whose: str, offset: timedelta, uncertain: timedelta) -> Finding:
+def clock_finding(whose: str, offset: timedelta, uncertain: timedelta) -> ReadinessFinding:
     """Returns the line about a clock that is ahead by `offset`, give or take `uncertain`."""
     apart = max(abs(offset) - uncertain, timedelta())
     says = f"{whose} is {_seconds(abs(offset))} {'ahead' if offset >= timedelta() else 'behind'}"

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Final
 
-from tillkeeper.cli.readiness.finding import Finding, off, ok, wrong
+from tillkeeper.cli.readiness.finding import ReadinessFinding, off, ok, wrong
 from tillkeeper.oidc.errors import ProviderAway, ProviderRefuses
 from tillkeeper.oidc.provider import open_provider
 from tillkeeper.settings import DeskSettings
@@ -12,7 +12,7 @@ WHAT: Final = "company accounts"
 ANSWER_S: Final = 10.0
 
 
-async def company(settings: DeskSettings) -> Finding:
+async def company(settings: DeskSettings) -> ReadinessFinding:
     """Returns the line about signing in with the company's account, for which discovery and keys are fetched."""
     if settings.oidc is None:
         return off(WHAT, "people sign in with passwords", "name the provider of your accounts in [desk.oidc]")

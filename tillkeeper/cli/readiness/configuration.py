@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from tillkeeper.cli.readiness.finding import Finding, ok, to_do, wrong
+from tillkeeper.cli.readiness.finding import ReadinessFinding, ok, to_do, wrong
 from tillkeeper.policy import BadPolicy, load_policy
-from tillkeeper.settings import CONFIG_VARIABLE, Look, Settings
+from tillkeeper.settings import CONFIG_VARIABLE, LoadedSettings, Settings
 
 READ_BY_OTHERS: Final = stat.S_IROTH | stat.S_IRGRP
 
 
-def configuration(look: Look) -> Iterator[Finding]:
+def configuration(look: LoadedSettings) -> Iterator[ReadinessFinding]:
     """Yields what file and environment say that cannot be used."""
     named = os.environ.get(CONFIG_VARIABLE, "the environment alone")
     for problem in look.wrong:
@@ -25,7 +25,7 @@ def configuration(look: Look) -> Iterator[Finding]:
         yield to_do("configuration", "there is no account", "add one: deploy/accounts.toml has every gateway's")
 
 
-def secrets(look: Look) -> Iterator[Finding]:
+def secrets(look: LoadedSettings) -> Iterator[ReadinessFinding]:
     """Yields each secret that is missing or doubtful."""
     settings = look.settings
     env_file = settings.env_file if settings is not None else None
@@ -49,7 +49,7 @@ def _is_open(path: Path) -> bool:
     return bool(mode & READ_BY_OTHERS)
 
 
-def policy(settings: Settings, look: Look) -> Finding:
+def policy(settings: Settings, look: LoadedSettings) -> ReadinessFinding:
     """Returns whether the policy can be used.  It may name accounts that cannot be used yet."""
     accounts = None if look.missing or look.wrong else settings.accounts
     named = str(settings.policy) if settings.policy else "the default one"

@@ -7,7 +7,7 @@ import asyncpg
 from tillkeeper import clock
 from tillkeeper.cli.database import command_error_of
 from tillkeeper.cli.readiness.clocks import clock_finding
-from tillkeeper.cli.readiness.finding import Finding, ok, to_do, wrong
+from tillkeeper.cli.readiness.finding import ReadinessFinding, ok, to_do, wrong
 from tillkeeper.logs import mask
 from tillkeeper.packaged import packaged
 from tillkeeper.settings import Settings
@@ -22,7 +22,7 @@ from tillkeeper.store.schema.versions import schema_version, unfitness
 LACKING_SHOWN = 5
 
 
-async def database(settings: Settings) -> AsyncIterator[Finding]:
+async def database(settings: Settings) -> AsyncIterator[ReadinessFinding]:
     """Yields the lines about the database.  Raises nothing."""
     where = mask(settings.database_url)
     try:
@@ -38,7 +38,7 @@ async def database(settings: Settings) -> AsyncIterator[Finding]:
         yield wrong("database", line, "start it, or correct database_url; createdb makes what does not exist")
 
 
-async def _inside(conn: "asyncpg.Connection[asyncpg.Record]") -> AsyncIterator[Finding]:
+async def _inside(conn: "asyncpg.Connection[asyncpg.Record]") -> AsyncIterator[ReadinessFinding]:
     found = await schema_version(conn)
     unfit = unfitness(found, made_for=newest_version())
     if unfit is None:
@@ -52,7 +52,7 @@ async def _inside(conn: "asyncpg.Connection[asyncpg.Record]") -> AsyncIterator[F
     yield clock_finding("the database", offset, uncertain)
 
 
-async def _rights(conn: Conn) -> Finding:
+async def _rights(conn: Conn) -> ReadinessFinding:
     seen = await rights(conn, read_grants(packaged("roles.sql").read_text()))
     if seen.lacking:
         shown = ", ".join(seen.lacking[:LACKING_SHOWN])

@@ -5,7 +5,7 @@ from enum import StrEnum
 import msgspec
 
 
-class State(StrEnum):
+class Readiness(StrEnum):
     """How something stands."""
 
     OK = "ok"
@@ -14,35 +14,35 @@ class State(StrEnum):
     WRONG = "wrong"
 
 
-class Finding(msgspec.Struct, frozen=True, kw_only=True):
+class ReadinessFinding(msgspec.Struct, frozen=True, kw_only=True):
     """How one thing stands, and what to do about it."""
 
     what: str
-    state: State
+    state: Readiness
     says: str
     do: str = ""
 
     @property
     def is_ready(self) -> bool:
         """Returns True if nothing is left to do about it."""
-        return self.state in {State.OK, State.OFF}
+        return self.state in {Readiness.OK, Readiness.OFF}
 
 
-def ok(what: str, says: str) -> Finding:
+def ok(what: str, says: str) -> ReadinessFinding:
     """Returns a line that all is well."""
-    return Finding(what=what, state=State.OK, says=says)
+    return ReadinessFinding(what=what, state=Readiness.OK, says=says)
 
 
-def off(what: str, says: str, do: str = "") -> Finding:
+def off(what: str, says: str, do: str = "") -> ReadinessFinding:
     """Returns a line about what is not configured, or was not looked at."""
-    return Finding(what=what, state=State.OFF, says=says, do=do)
+    return ReadinessFinding(what=what, state=Readiness.OFF, says=says, do=do)
 
 
-def to_do(what: str, says: str, do: str) -> Finding:
+def to_do(what: str, says: str, do: str) -> ReadinessFinding:
     """Returns a line about what is left to do."""
-    return Finding(what=what, state=State.TO_DO, says=says, do=do)
+    return ReadinessFinding(what=what, state=Readiness.TO_DO, says=says, do=do)
 
 
-def wrong(what: str, says: str, do: str) -> Finding:
+def wrong(what: str, says: str, do: str) -> ReadinessFinding:
     """Returns a line about what is wrong."""
-    return Finding(what=what, state=State.WRONG, says=says, do=do)
+    return ReadinessFinding(what=what, state=Readiness.WRONG, says=says, do=do)

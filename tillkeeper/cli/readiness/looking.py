@@ -3,11 +3,11 @@
 from collections.abc import AsyncIterator
 
 from tillkeeper.cli.readiness import accounts, broker, company, configuration, database, notices, public_url, tracing
-from tillkeeper.cli.readiness.finding import Finding
-from tillkeeper.settings import Look, Settings, look_at_settings
+from tillkeeper.cli.readiness.finding import ReadinessFinding
+from tillkeeper.settings import LoadedSettings, Settings, look_at_settings
 
 
-async def findings(*, live: bool, management: str | None) -> AsyncIterator[Finding]:
+async def findings(*, live: bool, management: str | None) -> AsyncIterator[ReadinessFinding]:
     """Yields all lines, in the order in which things are set up."""
     look = look_at_settings()
     for finding in (*configuration.configuration(look), *configuration.secrets(look)):
@@ -17,7 +17,9 @@ async def findings(*, live: bool, management: str | None) -> AsyncIterator[Findi
             yield finding
 
 
-async def _rest(settings: Settings, look: Look, *, live: bool, management: str | None) -> AsyncIterator[Finding]:
+async def _rest(
+    settings: Settings, look: LoadedSettings, *, live: bool, management: str | None
+) -> AsyncIterator[ReadinessFinding]:
     yield configuration.policy(settings, look)
     async for finding in database.database(settings):
         yield finding

@@ -2,12 +2,12 @@
 
 from collections.abc import AsyncIterator, Iterator
 
-from tillkeeper.cli.readiness.finding import Finding, off, ok, wrong
+from tillkeeper.cli.readiness.finding import ReadinessFinding, off, ok, wrong
 from tillkeeper.notices.settings import NotifySettings
 from tillkeeper.notices.smtp import SmtpChannel
 
 
-async def mail(settings: NotifySettings) -> AsyncIterator[Finding]:
+async def mail(settings: NotifySettings) -> AsyncIterator[ReadinessFinding]:
     """Yields the line about mail to payers: logs in, names the sender, and leaves."""
     if settings.smtp is None or settings.from_address is None:
         yield off("mail", "none is configured: no payer is told anything", "[notify.smtp] in deploy/tillkeeper.toml")
@@ -20,7 +20,7 @@ async def mail(settings: NotifySettings) -> AsyncIterator[Finding]:
         yield ok("mail", f"{server} takes mail from {settings.from_address}")
 
 
-def webhooks(settings: NotifySettings) -> Finding:
+def webhooks(settings: NotifySettings) -> ReadinessFinding:
     """Returns the line about the merchant's systems."""
     if not settings.webhooks:
         return off(
@@ -29,7 +29,7 @@ def webhooks(settings: NotifySettings) -> Finding:
     return ok("notices", f"signed and posted to {', '.join(sorted(settings.webhooks))}")
 
 
-def ops(settings: NotifySettings) -> Iterator[Finding]:
+def ops(settings: NotifySettings) -> Iterator[ReadinessFinding]:
     """Yields the lines about ops messages."""
     from tillkeeper.notices.ops import unknown
 

@@ -10,7 +10,7 @@ import aiohttp
 from yarl import URL
 
 from tillkeeper import clock
-from tillkeeper.cli.readiness.finding import Finding, off, ok, to_do, wrong
+from tillkeeper.cli.readiness.finding import ReadinessFinding, off, ok, to_do, wrong
 from tillkeeper.settings import Settings
 
 ANSWER_S: Final = 10.0
@@ -22,7 +22,7 @@ WHAT: Final = "public URL"
 START: Final = "start the receiver (`tillkeeper ingest` or `run`) and the proxy before it, then check again"
 
 
-async def public_url(settings: Settings) -> Finding:
+async def public_url(settings: Settings) -> ReadinessFinding:
     """Returns the line about the address that gateways post to."""
     url = settings.ingest.public_url
     if url is None:
@@ -33,7 +33,7 @@ async def public_url(settings: Settings) -> Finding:
     return await _asked(f"{url.rstrip('/')}/webhooks/{account}", account)
 
 
-async def _asked(url: str, account: str) -> Finding:
+async def _asked(url: str, account: str) -> ReadinessFinding:
     timeout = aiohttp.ClientTimeout(total=ANSWER_S)
     try:
         async with (
@@ -55,7 +55,7 @@ async def _asked(url: str, account: str) -> Finding:
         return to_do(WHAT, f"{url}: nobody answers ({type(error).__name__})", START)
 
 
-def _judged(url: str, account: str, status: int, headers: Mapping[str, str]) -> Finding | None:
+def _judged(url: str, account: str, status: int, headers: Mapping[str, str]) -> ReadinessFinding | None:
     """Returns what is wrong with the answer; None where it is the receiver's, through TLS."""
     if status in PROXY_ALONE:
         return to_do(WHAT, f"{url}: the proxy answers {status}, and no receiver is behind it", START)
@@ -69,7 +69,7 @@ def _judged(url: str, account: str, status: int, headers: Mapping[str, str]) -> 
     return None
 
 
-async def _with_certificate(url: str) -> Finding:
+async def _with_certificate(url: str) -> ReadinessFinding:
     """Returns the line about an address that leads here: all is well while its certificate lasts."""
     left = await _certificate_left(URL(url))
     if left < CERTIFICATE_LEFT:

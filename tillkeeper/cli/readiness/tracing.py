@@ -4,7 +4,7 @@ from typing import Final
 
 import aiohttp
 
-from tillkeeper.cli.readiness.finding import Finding, off, ok, wrong
+from tillkeeper.cli.readiness.finding import ReadinessFinding, off, ok, wrong
 from tillkeeper.tracing.settings import NotInstalled, TracingSettings, refuse_missing
 
 ANSWER_S: Final = 5.0  # as long as a process that sends spans waits
@@ -13,7 +13,7 @@ TAKEN: Final = range(200, 300)
 NOTHING: Final = b""  # a request without spans, in OpenTelemetry's protocol
 
 
-async def tracing(settings: TracingSettings) -> Finding:
+async def tracing(settings: TracingSettings) -> ReadinessFinding:
     """Returns the line about traces, for which a request without spans is sent to the collector."""
     if settings.endpoint is None:
         return off(WHAT, "not made", "set tracing.endpoint to have them sent to a collector")

@@ -34,7 +34,7 @@ class What(StrEnum):
     CLAIM = "claim"  # open a case: the customer says they paid
 
 
-class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+class WantedAct(msgspec.Struct, frozen=True, kw_only=True):
     """An act that a person wants, with what it takes."""
 
     what: What
@@ -69,7 +69,7 @@ class ActRefused(Exception):
 
 
 def decide(
-    order: OrderState, wanted: Wanted, *, nearby: Sequence[Doubt] = (), by: str, note: str, now: datetime
+    order: OrderState, wanted: WantedAct, *, nearby: Sequence[Doubt] = (), by: str, note: str, now: datetime
 ) -> Changes:
     """Decides an act.  Raises ActRefused."""
     told: dict[str, Any] = {"by": by, "note": note, "now": now}

@@ -82,7 +82,7 @@ class Sum(msgspec.Struct, frozen=True, kw_only=True, order=True):
     currency: str
 
 
-class Word(msgspec.Struct, frozen=True, kw_only=True, order=True):
+class GatewayWord(msgspec.Struct, frozen=True, kw_only=True, order=True):
     """A word of the gateway as of a time.  The latest counts."""
 
     at: datetime
@@ -111,7 +111,7 @@ class PaymentFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     net: Sum | None = None  # the capture that was told beside it, for others may tell both in one
     released: Sum | None = None  # authorized, and let go instead of captured
     refunds_told_at: datetime | None = None  # something was given back, and the gateway does not say what
-    method: Word | None = None  # how the payer pays
+    method: GatewayWord | None = None  # how the payer pays
 
     @property
     def status(self) -> ObjectStatus:
@@ -247,7 +247,7 @@ def _merge_payment(known: PaymentFacts, event: PaymentEvent) -> PaymentFacts:
         latest=_latest(known.latest, _dated(event, PAYMENT_STATUSES)),
         method=known.method
         if event.method is None
-        else _latest(known.method, Word(at=event.known_at, text=event.method)),
+        else _latest(known.method, GatewayWord(at=event.known_at, text=event.method)),
         discount=known.discount if event.discount is None else _latest(known.discount, _sum(event, event.discount)),
         on_top=known.on_top if event.on_top is None else _latest(known.on_top, _sum(event, event.on_top)),
         net=known.net
@@ -354,7 +354,7 @@ def _sum(event: PaymentEvent, minor: int) -> Sum:
     return Sum(at=event.known_at, minor=minor, currency=event.currency)
 
 
-_Register = TypeVar("_Register", DatedStatus, Sum, Word)
+_Register = TypeVar("_Register", DatedStatus, Sum, GatewayWord)
 
 
 def _latest(known: _Register | None, told: _Register) -> _Register:

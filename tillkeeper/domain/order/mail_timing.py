@@ -40,7 +40,7 @@ class MailLimits(msgspec.Struct, frozen=True, kw_only=True):
     quiet: QuietHours | None = None
 
 
-class OrderNow(msgspec.Struct, frozen=True, kw_only=True):
+class PresentOrder(msgspec.Struct, frozen=True, kw_only=True):
     """What of the present order decides about mails to its payer."""
 
     summary: Summary
@@ -67,7 +67,7 @@ Verdict: TypeAlias = SendNow | SendLater | Dropped
 
 def may_tell_payer(
     topic: Topic,
-    order: OrderNow,
+    order: PresentOrder,
     *,
     said: Summary,
     warned: bool,
@@ -91,7 +91,7 @@ def may_tell_payer(
     return SendNow()
 
 
-def _why_not(topic: Topic, order: OrderNow, said: Summary, per_order_max: int) -> str | None:
+def _why_not(topic: Topic, order: PresentOrder, said: Summary, per_order_max: int) -> str | None:
     if said.status != order.summary.status:
         return f"overtaken: the order is {order.summary.status} by now"
     if said != order.summary:

@@ -32,7 +32,7 @@ class HitKind(StrEnum):
     NOTICE = "notice"
 
 
-class Why(StrEnum):
+class HitReason(StrEnum):
     """Why something was found, the most telling first."""
 
     WHOLE = "whole"
@@ -46,21 +46,21 @@ class Why(StrEnum):
     IN_BODY = "in_body"
 
 
-WHY_WORDS: Final[Mapping[Why, Words]] = MappingProxyType(
+WHY_WORDS: Final[Mapping[HitReason, Words]] = MappingProxyType(
     {
-        Why.WHOLE: Words("编号完全一致", "the whole number"),
-        Why.NUMBER: Words("Tillkeeper 的编号", "Tillkeeper's own number"),
-        Why.EMAIL: Words("邮箱一致", "the mail address"),
-        Why.PHONE: Words("电话号码末尾一致", "the last digits of the phone number"),
-        Why.OF_ORDER: Words("属于找到的订单", "belongs to an order that was found"),
-        Why.AMOUNT: Words("当天的同一金额", "this amount on that day"),
-        Why.SPELT: Words("同一编号的另一种写法", "the same number, written otherwise"),
-        Why.END: Words("编号末尾一致", "the number ends so"),
-        Why.IN_BODY: Words("内容中出现", "stands in what was received"),
+        HitReason.WHOLE: Words("编号完全一致", "the whole number"),
+        HitReason.NUMBER: Words("Tillkeeper 的编号", "Tillkeeper's own number"),
+        HitReason.EMAIL: Words("邮箱一致", "the mail address"),
+        HitReason.PHONE: Words("电话号码末尾一致", "the last digits of the phone number"),
+        HitReason.OF_ORDER: Words("属于找到的订单", "belongs to an order that was found"),
+        HitReason.AMOUNT: Words("当天的同一金额", "this amount on that day"),
+        HitReason.SPELT: Words("同一编号的另一种写法", "the same number, written otherwise"),
+        HitReason.END: Words("编号末尾一致", "the number ends so"),
+        HitReason.IN_BODY: Words("内容中出现", "stands in what was received"),
     }
 )
 _OF_ORDERS: Final = frozenset({HitKind.ORDER, HitKind.PAYMENT, HitKind.REFUND, HitKind.DISPUTE, HitKind.EVENT})
-_RANK: Final = {why: rank for rank, why in enumerate(Why)}
+_RANK: Final = {why: rank for rank, why in enumerate(HitReason)}
 
 
 class Hit(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,7 +68,7 @@ class Hit(msgspec.Struct, frozen=True, kw_only=True):
 
     kind: HitKind
     ref: str  # what identifies it: a reference, or a number of ours
-    why: Why
+    why: HitReason
     probe: str  # what of the text it answers to
     account: str | None = None
     field: str | None = None  # the column that matched, where it is not its own reference
@@ -95,7 +95,7 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
     more: bool
 
 
-class Found(msgspec.Struct, frozen=True, kw_only=True):
+class SearchResult(msgspec.Struct, frozen=True, kw_only=True):
     """What was found; `cut` says that not all of the text was looked for."""
 
     groups: tuple[Group, ...] = ()
@@ -108,7 +108,7 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     def order_refs(self) -> list[str]:
         """Returns the registered orders that it leads to; if some are named whole, those alone."""
         leading = [hit for group in self.groups if group.kind in _OF_ORDERS for hit in group.hits if hit.order_ref]
-        whole = [hit for hit in leading if hit.why is Why.WHOLE]
+        whole = [hit for hit in leading if hit.why is HitReason.WHOLE]
         return list(dict.fromkeys(hit.order_ref for hit in whole or leading if hit.order_ref))
 
     @property
@@ -117,7 +117,7 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
         return any(group.kind is HitKind.WAITING for group in self.groups)
 
 
-def grouped(hits: Iterable[Hit], *, overflowing: frozenset[HitKind] = frozenset(), cut: bool = False) -> Found:
+def grouped(hits: Iterable[Hit], *, overflowing: frozenset[HitKind] = frozenset(), cut: bool = False) -> SearchResult:
     """Groups hits by kind, each once and for its best reason, the best first.
 
     `overflowing` are the kinds of which a look-up read READ_MAX, so that there may be more.
@@ -129,7 +129,7 @@ def grouped(hits: Iterable[Hit], *, overflowing: frozenset[HitKind] = frozenset(
             best[hit.identity] = hit
     counts = Counter(hit.kind for hit in best.values())
     kinds = sorted(counts, key=lambda kind: (min(_RANK[h.why] for h in best.values() if h.kind is kind), _PLACE[kind]))
-    return Found(
+    return SearchResult(
         groups=tuple(
             Group(
                 kind=kind,

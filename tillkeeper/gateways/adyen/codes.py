@@ -18,16 +18,16 @@ from typing import Final
 
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
-from tillkeeper.gateways.adyen.items import Item, failure_of, method_of
+from tillkeeper.gateways.adyen.items import AdyenItem, failure_of, method_of
 from tillkeeper.gateways.adyen.methods import CaptureMode
 from tillkeeper.gateways.kit.fact import Fact
 from tillkeeper.gateways.kit.fields import at
 
-Reader = Callable[[Item, CaptureMode], tuple[Fact, ...]]
+Reader = Callable[[AdyenItem, CaptureMode], tuple[Fact, ...]]
 
 
 def _fact(
-    item: Item,
+    item: AdyenItem,
     kind: Kind,
     payment_ref: str | None,
     *,
@@ -55,25 +55,25 @@ def _fact(
     )
 
 
-def _authorisation(item: Item, mode: CaptureMode) -> tuple[Fact, ...]:
+def _authorisation(item: AdyenItem, mode: CaptureMode) -> tuple[Fact, ...]:
     if not item.succeeded:
         return (_fact(item, Kind.PAYMENT_FAILED, item.psp_ref, failure=failure_of(item)),)
     kind = Kind.PAYMENT_SUCCEEDED if mode.counts_at_once(item) else Kind.PAYMENT_AUTHORIZED
     return (_fact(item, kind, item.psp_ref),)
 
 
-def _pending(item: Item, mode: CaptureMode) -> tuple[Fact, ...]:  # noqa: ARG001
+def _pending(item: AdyenItem, mode: CaptureMode) -> tuple[Fact, ...]:  # noqa: ARG001
     return (_fact(item, Kind.PAYMENT_PENDING, item.payment_ref),)
 
 
-def _adjusted(item: Item, mode: CaptureMode) -> tuple[Fact, ...]:
+def _adjusted(item: AdyenItem, mode: CaptureMode) -> tuple[Fact, ...]:
     """Another amount is authorized from now on, of a payment that is captured later."""
     if mode.counts_at_once(item) or not item.succeeded:
         return ()
     return (_fact(item, Kind.PAYMENT_AUTHORIZED, item.payment_ref),)
 
 
-def _capture(item: Item, mode: CaptureMode) -> tuple[Fact, ...]:
+def _capture(item: AdyenItem, mode: CaptureMode) -> tuple[Fact, ...]:
     """One of possibly several.  One that was refused leaves the authorisation as it was: it can be tried again."""
     if not item.succeeded:
         return ()
@@ -85,19 +85,19 @@ def _capture(item: Item, mode: CaptureMode) -> tuple[Fact, ...]:
     return captured, _fact(item, Kind.PAYMENT_CANCELLED, item.original_ref, has_amount=False, part="released")
 
 
-def _capture_failed(item: Item, mode: CaptureMode) -> tuple[Fact, ...]:
+def _capture_failed(item: AdyenItem, mode: CaptureMode) -> tuple[Fact, ...]:
     capture_ref = None if mode.counts_at_once(item) else item.psp_ref
     return (_fact(item, Kind.PAYMENT_REVERSED, item.payment_ref, capture_ref=capture_ref),)
 
 
-def _cancellation(item: Item, mode: CaptureMode) -> tuple[Fact, ...]:
+def _cancellation(item: AdyenItem, mode: CaptureMode) -> tuple[Fact, ...]:
     """One that did not come about leaves the payment as it was."""
     if not item.succeeded:
         return ()
     return _ended(item, FailureClass.USER_CANCELLED, undoes=mode.counts_at_once(item))
 
 
-def _cancel_or_refund(item: Item, mode: CaptureMode) -> tuple[Fact, ...]:
+def _cancel_or_refund(item: AdyenItem, mode: CaptureMode) -> tuple[Fact, ...]:
     """A refund of nothing would say nothing."""
     if not item.succeeded:
         return _failed_refund(item)
@@ -106,15 +106,15 @@ def _cancel_or_refund(item: Item, mode: CaptureMode) -> tuple[Fact, ...]:
     return _ended(item, FailureClass.USER_CANCELLED, undoes=True)
 
 
-def _expire(item: Item, mode: CaptureMode) -> tuple[Fact, ...]:
+def _expire(item: AdyenItem, mode: CaptureMode) -> tuple[Fact, ...]:
     return _ended(item, FailureClass.EXPIRED_UNPAID, undoes=mode.counts_at_once(item))
 
 
-def _offer_closed(item: Item, mode: CaptureMode) -> tuple[Fact, ...]:  # noqa: ARG001 - nothing had been authorized
+def _offer_closed(item: AdyenItem, mode: CaptureMode) -> tuple[Fact, ...]:  # noqa: ARG001 - nothing had been authorized
     return _ended(item, FailureClass.EXPIRED_UNPAID, undoes=False)
 
 
-def _ended(item: Item, failure: FailureClass, *, undoes: bool) -> tuple[Fact, ...]:
+def _ended(item: AdyenItem, failure: FailureClass, *, undoes: bool) -> tuple[Fact, ...]:
     """The amount is what was let go, not what is asked."""
     why = failure, None
     over = _fact(item, Kind.PAYMENT_CANCELLED, item.payment_ref, has_amount=False, failure=why)
@@ -124,17 +124,17 @@ def _ended(item: Item, failure: FailureClass, *, undoes: bool) -> tuple[Fact, ..
     return over, undone
 
 
-def _refund(item: Item, mode: CaptureMode) -> tuple[Fact, ...]:  # noqa: ARG001
+def _refund(item: AdyenItem, mode: CaptureMode) -> tuple[Fact, ...]:  # noqa: ARG001
     if not item.succeeded:
         return _failed_refund(item)
     return (_fact(item, Kind.REFUND_SUCCEEDED, item.original_ref, refund_ref=item.psp_ref),)
 
 
-def _refund_failed(item: Item, mode: CaptureMode) -> tuple[Fact, ...]:  # noqa: ARG001 - success "true": it did fail
+def _refund_failed(item: AdyenItem, mode: CaptureMode) -> tuple[Fact, ...]:  # noqa: ARG001 - success "true": it did fail
     return _failed_refund(item)
 
 
-def _failed_refund(item: Item) -> tuple[Fact, ...]:
+def _failed_refund(item: AdyenItem) -> tuple[Fact, ...]:
     failure = failure_of(item)
     return (_fact(item, Kind.REFUND_FAILED, item.original_ref, refund_ref=item.psp_ref, failure=failure),)
 
@@ -142,13 +142,13 @@ def _failed_refund(item: Item) -> tuple[Fact, ...]:
 def _dispute(kind: Kind) -> Reader:
     """Reads what happens to a dispute as that; all of one dispute has one pspReference."""
 
-    def read(item: Item, mode: CaptureMode) -> tuple[Fact, ...]:  # noqa: ARG001
+    def read(item: AdyenItem, mode: CaptureMode) -> tuple[Fact, ...]:  # noqa: ARG001
         return (_fact(item, kind, item.payment_ref, dispute_ref=item.psp_ref),)
 
     return read
 
 
-def _defense_ended(item: Item, mode: CaptureMode) -> tuple[Fact, ...]:
+def _defense_ended(item: AdyenItem, mode: CaptureMode) -> tuple[Fact, ...]:
     """Nobody defended in time.  `disputeStatus` is not signed, and makes it worse at most."""
     is_lost = at(item.raw, ["additionalData", "disputeStatus"]) == "Lost"
     return _dispute(Kind.DISPUTE_LOST if is_lost else Kind.DISPUTE_OPENED)(item, mode)

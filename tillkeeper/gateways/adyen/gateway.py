@@ -12,7 +12,7 @@ from typing import ClassVar, cast
 from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.gateways.about import About
 from tillkeeper.gateways.account import AccountModel
-from tillkeeper.gateways.adyen.items import BOOLEANS, Item, items_of
+from tillkeeper.gateways.adyen.items import BOOLEANS, AdyenItem, items_of
 from tillkeeper.gateways.adyen.methods import CaptureMode
 from tillkeeper.gateways.adyen.settings import ABOUT, AdyenSettings
 from tillkeeper.gateways.adyen.webhook import events_of, label_of
@@ -59,7 +59,7 @@ class Adyen(Gateway):
 
     def parse(self, verified: Verified) -> tuple[PaymentEvent, ...]:
         """Makes the events of each item that is of this merchant account and of a known code."""
-        items = cast("tuple[Item, ...]", verified.content)
+        items = cast("tuple[AdyenItem, ...]", verified.content)
         ours = (item for item in items if item.merchant_account == self._merchant_account)
         return tuple(event for item in ours for event in events_of(item, self.account, self._capture_mode))
 

@@ -65,7 +65,7 @@ RAW_REASONS: Final = {
 }
 
 
-class Item(msgspec.Struct, frozen=True, kw_only=True):
+class AdyenItem(msgspec.Struct, frozen=True, kw_only=True):
     """One item of a delivery: what is signed of it, and the raw object, of which nothing else is."""
 
     psp_ref: str
@@ -108,7 +108,7 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
         return units.from_minor(self.value, self.currency, units.ADYEN)
 
 
-def items_of(delivery: object) -> Iterator[Item]:
+def items_of(delivery: object) -> Iterator[AdyenItem]:
     """Yields the items of a delivery.  A list without items is refused: nothing would be signed."""
     items = at(delivery, ["notificationItems"])
     if not isinstance(items, list) or not 0 < len(items) <= ITEMS_MAX:
@@ -117,11 +117,11 @@ def items_of(delivery: object) -> Iterator[Item]:
         yield _item(at(item, ["NotificationRequestItem"]))
 
 
-def _item(raw: object) -> Item:
+def _item(raw: object) -> AdyenItem:
     value = at(raw, ["amount", "value"])
     if value is not None and type(value) is not int:
         raise BadPayload("amount.value is not a whole number")
-    return Item(
+    return AdyenItem(
         psp_ref=text(raw, "pspReference"),
         original_ref=text_or_none(raw, "originalReference"),
         merchant_account=text(raw, "merchantAccountCode"),
@@ -134,13 +134,13 @@ def _item(raw: object) -> Item:
     )
 
 
-def method_of(item: Item) -> str | None:
+def method_of(item: AdyenItem) -> str | None:
     """Returns how the payer pays.  It is not signed and no money hangs on it: odd is unknown."""
     method = at(item.raw, ["paymentMethod"])
     return method if isinstance(method, str) and _METHOD.fullmatch(method) else None
 
 
-def failure_of(item: Item) -> tuple[FailureClass, str | None]:
+def failure_of(item: AdyenItem) -> tuple[FailureClass, str | None]:
     """Returns why it failed.  It is not signed and no money hangs on it: odd reasons are passed over."""
     written = at(item.raw, ["reason"])
     reason = _NO_LETTERS.sub("_", written.upper()).strip("_") if isinstance(written, str) else ""
@@ -151,7 +151,7 @@ def failure_of(item: Item) -> tuple[FailureClass, str | None]:
     return (FailureClass.UNKNOWN, code) if scheme_code is None else (RAW_REASONS[scheme_code], scheme_code)
 
 
-def _scheme_code_of(item: Item) -> str | None:
+def _scheme_code_of(item: AdyenItem) -> str | None:
     """Returns the card scheme's response code, where the table has it."""
     written = at(item.raw, ["additionalData", "refusalReasonRaw"])
     digits = _LEADING_DIGITS.match(written) if isinstance(written, str) else None

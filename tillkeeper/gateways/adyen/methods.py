@@ -8,7 +8,7 @@ by hand even where others are captured by themselves), pages of the methods; ady
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from tillkeeper.gateways.adyen.items import Item, method_of
+from tillkeeper.gateways.adyen.items import AdyenItem, method_of
 from tillkeeper.gateways.kit.fields import at
 
 # As `paymentMethod` names them; * stands for whatever follows.
@@ -94,7 +94,7 @@ class CaptureMode:
         self._without_capture, self._by_hand = Methods(without_capture), Methods(by_hand)
         self.releases_rest = releases_rest
 
-    def counts_at_once(self, item: Item) -> bool:
+    def counts_at_once(self, item: AdyenItem) -> bool:
         """Returns whether the payment counts once it is authorized.
 
         `operations`, what can still be done with the payment, is not signed either: it can only say no.

@@ -14,7 +14,7 @@ from typing import Final
 
 from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.gateways.adyen.codes import OF_NO_ORDER, READERS, Reader
-from tillkeeper.gateways.adyen.items import BOOLEANS, Item
+from tillkeeper.gateways.adyen.items import BOOLEANS, AdyenItem
 from tillkeeper.gateways.adyen.methods import CaptureMode
 from tillkeeper.gateways.errors import BadSignature, VerificationStep
 from tillkeeper.gateways.kit.fact import webhook_event
@@ -26,7 +26,7 @@ from tillkeeper.gateways.kit.unknown_words import unknown_word
 COLON: Final = ":"
 
 
-def label_of(item: Item, keys: HmacKeys) -> str:
+def label_of(item: AdyenItem, keys: HmacKeys) -> str:
     """Returns the label of the key that signed the item.  Raises BadSignature."""
     signature = at(item.raw, ["additionalData", "hmacSignature"])
     if not isinstance(signature, str):
@@ -37,7 +37,7 @@ def label_of(item: Item, keys: HmacKeys) -> str:
     return keys.label_of(COLON.join(item.signed).encode(), signature)
 
 
-def events_of(item: Item, account: str, mode: CaptureMode) -> Iterator[PaymentEvent]:
+def events_of(item: AdyenItem, account: str, mode: CaptureMode) -> Iterator[PaymentEvent]:
     """Yields the events of one item; none where a word that decides is unknown.  Raises BadPayload."""
     read = _reader_of(item)
     for fact in read(item, mode) if read is not None else ():
@@ -45,7 +45,7 @@ def events_of(item: Item, account: str, mode: CaptureMode) -> Iterator[PaymentEv
         yield webhook_event(fact, account=account, event_id=event_id, reported_at=item.reported_at)
 
 
-def _reader_of(item: Item) -> Reader | None:
+def _reader_of(item: AdyenItem) -> Reader | None:
     read = READERS.get(item.code)
     if read is None:
         if item.code not in OF_NO_ORDER:

@@ -27,7 +27,7 @@ from tillkeeper.gateways.messages import Request
 Fields = Mapping[str, str]
 
 
-class State(msgspec.Struct, frozen=True, kw_only=True):
+class TradeState(msgspec.Struct, frozen=True, kw_only=True):
     """What a notice says of a payment, and the fields that say when, best first.
 
     notify_time comes last and only for want of another, for it may differ each time a notice is repeated.
@@ -38,19 +38,19 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     failure: FailureClass | None = None
 
 
-STATES: Final[Mapping[str, State]] = {
-    "WAIT_BUYER_PAY": State(kind=Kind.PAYMENT_PENDING, times=("gmt_create", "notify_time")),
+STATES: Final[Mapping[str, TradeState]] = {
+    "WAIT_BUYER_PAY": TradeState(kind=Kind.PAYMENT_PENDING, times=("gmt_create", "notify_time")),
     # The payer has paid, and the seller's account cannot take it yet.
-    "TRADE_PENDING": State(kind=Kind.PAYMENT_PENDING, times=("gmt_payment", "gmt_create", "notify_time")),
-    "TRADE_SUCCESS": State(
+    "TRADE_PENDING": TradeState(kind=Kind.PAYMENT_PENDING, times=("gmt_payment", "gmt_create", "notify_time")),
+    "TRADE_SUCCESS": TradeState(
         kind=Kind.PAYMENT_SUCCEEDED, times=("gmt_payment", "gmt_close", "gmt_create", "notify_time")
     ),
     # Succeeded, and too old to be refunded.
-    "TRADE_FINISHED": State(
+    "TRADE_FINISHED": TradeState(
         kind=Kind.PAYMENT_SUCCEEDED, times=("gmt_payment", "gmt_close", "gmt_create", "notify_time")
     ),
     # Closed for want of payment; one that was paid and refunded whole is closed too, but REFUND goes first.
-    "TRADE_CLOSED": State(
+    "TRADE_CLOSED": TradeState(
         kind=Kind.PAYMENT_CANCELLED,
         times=("gmt_close", "gmt_create", "notify_time"),
         failure=FailureClass.EXPIRED_UNPAID,
@@ -58,7 +58,7 @@ STATES: Final[Mapping[str, State]] = {
 }
 
 # Whatever trade_status says: a payment partly refunded stays TRADE_SUCCESS.
-REFUND: Final = State(
+REFUND: Final = TradeState(
     kind=Kind.REFUND_SUCCEEDED, times=("gmt_refund", "gmt_close", "gmt_payment", "gmt_create", "notify_time")
 )
 
@@ -125,7 +125,7 @@ def event_of(account: str, fields: Fields, trans_currency: str) -> PaymentEvent 
     )
 
 
-def _payment_fact(fields: Fields, state: State, currency: str) -> Fact:
+def _payment_fact(fields: Fields, state: TradeState, currency: str) -> Fact:
     return Fact(
         kind=state.kind,
         order_ref=fields.get("out_trade_no") or None,
@@ -150,7 +150,7 @@ def _refund_fact(fields: Fields, total: int, currency: str) -> Fact:
     )
 
 
-def _state_of(fields: Fields) -> State | None:
+def _state_of(fields: Fields) -> TradeState | None:
     """Returns None for what is about no trade (a contract, an authorization, a message), and for a state that is not
     known."""
     word = fields.get("trade_status")
@@ -189,7 +189,7 @@ def _occurred_at(fields: Fields, times: tuple[str, ...]) -> datetime:
     return moment(name, fields[name])
 
 
-def _event_id(fields: Fields, state: State, occurred_at: datetime, total: int | None) -> str:
+def _event_id(fields: Fields, state: TradeState, occurred_at: datetime, total: int | None) -> str:
     """Stands in for a missing notify_id: what stays the same when a notice is repeated, and tells refunds apart."""
     refund = "" if total is None else f":{total}"
     return f"{fields.get('trade_no', '')}:{state.kind}:{occurred_at:%Y%m%dT%H%M%SZ}{refund}"

@@ -26,7 +26,7 @@ from tillkeeper.gateways.mollie.objects import (
 LISTED_MAX: Final = 250  # payments of one link; the most that Mollie lists at once
 
 
-class Found(msgspec.Struct, frozen=True, kw_only=True):
+class ReadResponse(msgspec.Struct, frozen=True, kw_only=True):
     """What a response says, and what it has us ask besides."""
 
     is_known: bool = True
@@ -65,7 +65,7 @@ def content_of(response: Response) -> Mapping[str, object] | None:
     return None
 
 
-def read(query: Query, content: object, profile: Profile, reported_at: datetime) -> Found:
+def read(query: Query, content: object, profile: Profile, reported_at: datetime) -> ReadResponse:
     """Returns what the response says of the payments or the refund.  Raises BadPayload."""
     if query.about == "refund":
         return _refund(query, content, profile, reported_at)
@@ -73,17 +73,17 @@ def read(query: Query, content: object, profile: Profile, reported_at: datetime)
         return _order(query, content, profile, reported_at)
     payments = _payments_in(query, content)
     facts = _facts_of(payments, query, profile, reported_at)
-    return Found(is_known=bool(payments), facts=facts)
+    return ReadResponse(is_known=bool(payments), facts=facts)
 
 
-def _refund(query: Query, content: object, profile: Profile, reported_at: datetime) -> Found:
+def _refund(query: Query, content: object, profile: Profile, reported_at: datetime) -> ReadResponse:
     if text(content, "id") != query.refund_ref or text(content, "paymentId") != query.payment_ref:
         raise BadPayload("the answer is about another refund than the query")
     facts = refund_facts(content, text(content, "paymentId"), profile, reported_at)
-    return Found(facts=tuple(_of_order(fact, query.order_ref) for fact in facts))
+    return ReadResponse(facts=tuple(_of_order(fact, query.order_ref) for fact in facts))
 
 
-def _order(query: Query, order: object, profile: Profile, reported_at: datetime) -> Found:
+def _order(query: Query, order: object, profile: Profile, reported_at: datetime) -> ReadResponse:
     """Returns the order's payments, each asked about for what went back of it.
 
     They name the order as their order's page does.
@@ -96,7 +96,7 @@ def _order(query: Query, order: object, profile: Profile, reported_at: datetime)
     also = (
         msgspec.structs.replace(query, payment_ref=text(payment, "id")) for payment in payments if gave_back(payment)
     )
-    return Found(facts=_facts_of(payments, query, profile, reported_at), also=tuple(also))
+    return ReadResponse(facts=_facts_of(payments, query, profile, reported_at), also=tuple(also))
 
 
 def _payments_in(query: Query, content: object) -> list[object]:

@@ -173,19 +173,19 @@ def dispute_fact(dispute: object) -> Fact | None:
     )
 
 
-class Subject(msgspec.Struct, frozen=True):
+class EventSubject(msgspec.Struct, frozen=True):
     """What an event is about: its reader, and the path to the transaction that names the order, if any."""
 
     read: Callable[[object], Fact | None]
     transaction: tuple[str, ...] | None
 
 
-TRANSACTION: Final = Subject(transaction_fact, transaction=())
-REFUND: Final = Subject(refund_fact, transaction=None)
-DISPUTE: Final = Subject(dispute_fact, transaction=("transaction",))
+TRANSACTION: Final = EventSubject(transaction_fact, transaction=())
+REFUND: Final = EventSubject(refund_fact, transaction=None)
+DISPUTE: Final = EventSubject(dispute_fact, transaction=("transaction",))
 
 # Every event that changes what we know; all others are answered with success and change nothing.
-EVENTS: Final[Mapping[str, Subject]] = {
+EVENTS: Final[Mapping[str, EventSubject]] = {
     "charge.success": TRANSACTION,
     "charge.failed": TRANSACTION,
     "refund.pending": REFUND,

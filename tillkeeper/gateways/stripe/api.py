@@ -27,7 +27,7 @@ _ID: Final = re.compile(r"[A-Za-z0-9_]{1,255}", re.ASCII)
 _CODE: Final = re.compile(r"[a-z_]{1,64}", re.ASCII)
 
 
-class Place(msgspec.Struct, frozen=True):
+class ObjectPath(msgspec.Struct, frozen=True):
     """One sort of object: its path, and what else Stripe is to put into it."""
 
     object: str
@@ -35,18 +35,18 @@ class Place(msgspec.Struct, frozen=True):
     expand: tuple[str, ...] = ()
 
 
-INTENTS: Final = Place("payment_intent", "/v1/payment_intents", ("latest_charge", "latest_charge.refunds"))
-CHARGES: Final = Place("charge", "/v1/charges", ("refunds", "payment_intent"))
-DISPUTES: Final = Place("dispute", "/v1/disputes")
-EVENTS: Final = Place("v2.core.event", "/v2/core/events")
-REFUNDS: Final = Place("refund", "/v1/refunds")
-SESSIONS: Final = Place(
+INTENTS: Final = ObjectPath("payment_intent", "/v1/payment_intents", ("latest_charge", "latest_charge.refunds"))
+CHARGES: Final = ObjectPath("charge", "/v1/charges", ("refunds", "payment_intent"))
+DISPUTES: Final = ObjectPath("dispute", "/v1/disputes")
+EVENTS: Final = ObjectPath("v2.core.event", "/v2/core/events")
+REFUNDS: Final = ObjectPath("refund", "/v1/refunds")
+SESSIONS: Final = ObjectPath(
     "checkout.session",
     "/v1/checkout/sessions",
     ("payment_intent", "payment_intent.latest_charge", "payment_intent.latest_charge.refunds"),
 )
 
-PAYMENTS: Final[Mapping[str, Place]] = {
+PAYMENTS: Final[Mapping[str, ObjectPath]] = {
     "pi_": INTENTS,
     "ch_": CHARGES,
     "py_": CHARGES,
@@ -117,7 +117,7 @@ def _session_of(intent: str) -> str:
     return f"{SESSIONS.path}?{urlencode([('payment_intent', intent), ('limit', 1), *expand])}"
 
 
-def _one(place: Place, ref: str | None) -> str:
+def _one(place: ObjectPath, ref: str | None) -> str:
     if ref is None or not _ID.fullmatch(ref):
         raise CannotQuery("a reference is missing, or not one of Stripe's")
     expand = urlencode([("expand[]", name) for name in place.expand])

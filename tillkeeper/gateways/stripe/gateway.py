@@ -15,7 +15,7 @@ from tillkeeper.gateways.kit import strictjson, units
 from tillkeeper.gateways.kit.answers import answered_at, payments_of_refunds
 from tillkeeper.gateways.kit.fact import Fact, in_minor_units, query_event, webhook_event
 from tillkeeper.gateways.kit.fields import at, member, reference_or_none, text, text_or_none
-from tillkeeper.gateways.messages import Answer, Call, ClaimedReferences, Page, Query, Request, Response, Verified
+from tillkeeper.gateways.messages import Answer, Call, ClaimedReferences, EventPage, Query, Request, Response, Verified
 from tillkeeper.gateways.stripe import api
 from tillkeeper.gateways.stripe.accounts import Owner, Whose
 from tillkeeper.gateways.stripe.events import (
@@ -182,7 +182,7 @@ class Stripe(Gateway):
         """Asks for a page of events, newest first; Stripe keeps 30 days."""
         return self._call(api.path_of_events(since, until, after))
 
-    def read_events(self, response: Response) -> Page:
+    def read_events(self, response: Response) -> EventPage:
         """Returns the events as their webhooks bring them; one that cannot be read hides no other."""
         content = api.content_of(response)
         if content is None:
@@ -198,7 +198,7 @@ class Stripe(Gateway):
                 unread += 1
         after = text(listed[-1], "id") if listed and at(content, ["has_more"]) is True else None
         queried_events = tuple(msgspec.structs.replace(event, evidence=Evidence.QUERY) for event in events)
-        return Page(events=queried_events, after=after, unread=unread)
+        return EventPage(events=queried_events, after=after, unread=unread)
 
     def _call(self, path: str) -> Call:
         if self._api_key is None:

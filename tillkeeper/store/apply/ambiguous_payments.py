@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from tillkeeper.domain.ambiguous_payments import AmbiguousPayments, KeptEvent, SettledPayments, place_ambiguous
-from tillkeeper.domain.batch import EventKey, Item
+from tillkeeper.domain.batch import BatchItem, EventKey
 from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.domain.order.facts import ObjectKey
 from tillkeeper.domain.order.registration import ClaimedPayment
@@ -30,7 +30,7 @@ async def named_with(conn: Conn, order_refs: Collection[str]) -> set[Reference]:
 
 
 async def load_ambiguous(
-    conn: Conn, ambiguous: set[Reference], items: Sequence[Item]
+    conn: Conn, ambiguous: set[Reference], items: Sequence[BatchItem]
 ) -> tuple[dict[int, OrderState], SettledPayments]:
     """Loads the orders of all items and of the ambiguous objects, with these placed anew.  Raises WriteConflict."""
     known = await _gather(conn, ambiguous, items)
@@ -68,9 +68,9 @@ WHERE (b.account, b.payment_ref) IN (SELECT * FROM unnest($1::text[], $2::text[]
 """
 
 
-async def _gather(conn: Conn, objects: set[Reference], items: Sequence[Item]) -> AmbiguousPayments:
+async def _gather(conn: Conn, objects: set[Reference], items: Sequence[BatchItem]) -> AmbiguousPayments:
     """Follows the objects' events to the other objects that they name, until there are no more."""
-    rows, mine, ids, seen = dict[EventKey, KeptEvent](), list[Item](), set[int](), set[Reference]()
+    rows, mine, ids, seen = dict[EventKey, KeptEvent](), list[BatchItem](), set[int](), set[Reference]()
     objects, named = set(objects), list[PaymentEvent]()
     while new := objects - seen:
         seen |= new

@@ -18,8 +18,8 @@ import msgspec
 from tillkeeper.domain.ambiguous_payments import SettledPayments
 from tillkeeper.domain.batch import (
     Batch,
+    BatchItem,
     DeliveryKey,
-    Item,
     KnownEvent,
     ambiguous_in,
     find_orders,
@@ -37,7 +37,7 @@ from tillkeeper.domain.policy import Policy
 from tillkeeper.domain.references import Bindings, Reference, references_of
 from tillkeeper.store.apply.ambiguous_payments import load_ambiguous, named_with, write_ambiguous
 from tillkeeper.store.apply.erased import erased_deliveries
-from tillkeeper.store.apply.looking_up import Found, is_kept, look_up, look_up_deliveries
+from tillkeeper.store.apply.looking_up import KnownRows, is_kept, look_up, look_up_deliveries
 from tillkeeper.store.apply.recording import record
 from tillkeeper.store.cases.writing import close_agreed, close_matched, open_cases
 from tillkeeper.store.deliveries.inbox import (
@@ -107,7 +107,9 @@ async def apply_deliveries(
     if found.kept and not fresh:
         await wait_for_standbys(conn)
     items = [
-        Item(event=event, delivery=(delivery.run, delivery.number)) for delivery in fresh for event in delivery.events
+        BatchItem(event=event, delivery=(delivery.run, delivery.number))
+        for delivery in fresh
+        for event in delivery.events
     ]
     loaded = await load(conn, items, found=found, bindings=bindings)
     stages.enter(Stage.WRITE)
@@ -124,7 +126,7 @@ async def apply_deliveries(
 async def apply_event(conn: Conn, delivery: Delivery, event: PaymentEvent, *, policy: Policy, now: datetime) -> Tally:
     """Applies one event of a delivery that is kept already."""
     key = (delivery.run, delivery.number)
-    loaded = await load(conn, [Item(event=event, delivery=key)])
+    loaded = await load(conn, [BatchItem(event=event, delivery=key)])
     if loaded.batch.duplicates:
         await count_duplicate(conn, key)
     return await write(conn, loaded, policy=policy, now=now)
@@ -143,7 +145,7 @@ async def apply_found(
         if key not in latest or latest[key].known_at < event.known_at:
             latest[key] = event
     stages.enter(Stage.LOAD)
-    loaded = await load(conn, [Item(event=event) for event in latest.values()])
+    loaded = await load(conn, [BatchItem(event=event) for event in latest.values()])
     return await write(conn, loaded, policy=policy, guard=guard, now=now)
 
 
@@ -167,7 +169,7 @@ async def replay(conn: Conn, parked_id: int, *, by: str, note: str, policy: Poli
         await count_siblings(conn, delivery, parked_id)
     await (request_fetches if kept else request_fetches_too)(conn, [delivery], now=now)
     loaded = await load(
-        conn, [Item(event=event, delivery=(delivery.run, delivery.number)) for event in delivery.events]
+        conn, [BatchItem(event=event, delivery=(delivery.run, delivery.number)) for event in delivery.events]
     )
     loaded.batch.superseded = [parked for parked in loaded.batch.superseded if parked != parked_id]
     tally = await write(conn, loaded, policy=policy, now=now)
@@ -193,9 +195,9 @@ async def replay_message(
 
 async def load(
     conn: Conn,
-    items: list[Item],
+    items: list[BatchItem],
     *,
-    found: Found | None = None,
+    found: KnownRows | None = None,
     bindings: Bindings | None = None,
     appearing: Iterable[Reference] = (),
 ) -> Loaded:
@@ -219,7 +221,7 @@ async def load(
     return Loaded(batch=sort_out(items, waited, known), orders=orders, settled=settled, found=reasons)
 
 
-async def _meet(conn: Conn, items: list[Item], bindings: Bindings, appearing: set[Reference]) -> list[Item]:
+async def _meet(conn: Conn, items: list[BatchItem], bindings: Bindings, appearing: set[Reference]) -> list[BatchItem]:
     """Assigns items to orders, and returns the events that waited for references that appear with them."""
     alone = find_orders(items, bindings)
     waiting_under = {reference for item in alone for reference in references_of(item.event)}
@@ -229,10 +231,10 @@ async def _meet(conn: Conn, items: list[Item], bindings: Bindings, appearing: se
         await look_up(conn, [item.event for item in alone], bindings)
         alone = find_orders(alone, bindings)
         appearing |= bindings.new_objects
-    waited: dict[tuple[str, str], Item] = {}
+    waited: dict[tuple[str, str], BatchItem] = {}
     seen: set[Reference] = set()
     while new := appearing - seen:
-        taken = [Item(event=event, waited=True) for event in await take_waiting(conn, new)]
+        taken = [BatchItem(event=event, waited=True) for event in await take_waiting(conn, new)]
         # Their other references may belong to another order.
         await look_up(conn, [item.event for item in taken], bindings)
         waited |= {item.key: item for item in taken}
@@ -244,8 +246,8 @@ async def _meet(conn: Conn, items: list[Item], bindings: Bindings, appearing: se
 
 
 async def _known(
-    conn: Conn, items: list[Item], found: Found
-) -> tuple[dict[int, KnownEvent], list[tuple[Item, CaseReason]]]:
+    conn: Conn, items: list[BatchItem], found: KnownRows
+) -> tuple[dict[int, KnownEvent], list[tuple[BatchItem, CaseReason]]]:
     """Says what is known of each item, after ids that stand for two events were told apart."""
     known = {position: found.events[item.key] for position, item in enumerate(items) if item.key in found.events}
     others, reused = give_ids_of_their_own(items, known)

@@ -25,7 +25,7 @@ class EventEffect(msgspec.Struct, frozen=True, kw_only=True):
     status_after: str | None
 
 
-class Effects(msgspec.Struct, frozen=True, kw_only=True):
+class BatchEffects(msgspec.Struct, frozen=True, kw_only=True):
     """What a transaction did: its events, the cases that it opened, and its notices by audience."""
 
     events: tuple[EventEffect, ...]
@@ -69,12 +69,12 @@ WHERE due_at IS NOT NULL AND id > $1 AND order_id = ANY($2::bigint[]) GROUP BY a
 """
 
 
-async def read_effects(conn: Conn, events: Sequence[EventKey], tally: Tally, *, written_before: int) -> Effects:
+async def read_effects(conn: Conn, events: Sequence[EventKey], tally: Tally, *, written_before: int) -> BatchEffects:
     """Reads what became of these events, in the transaction that applied them."""
     columns = [account for account, _ in events], [event_id for _, event_id in events]
     became = [EventEffect(**dict(row)) for row in await conn.fetch(WHAT_BECAME, *columns)]
     notices = await conn.fetch(NEW_NOTICES, written_before, _orders_of(became))
-    return Effects(
+    return BatchEffects(
         events=tuple(became),
         cases=tuple(tally.cases),
         notices={row["audience"]: row["count"] for row in notices},
@@ -85,7 +85,7 @@ async def read_effects(conn: Conn, events: Sequence[EventKey], tally: Tally, *, 
 STATUSES = "SELECT id, status FROM orders WHERE id = ANY($1::bigint[])"
 
 
-async def with_statuses_before(pool: asyncpg.Pool, done: Effects) -> Effects:
+async def with_statuses_before(pool: asyncpg.Pool, done: BatchEffects) -> BatchEffects:
     """Adds the statuses that the orders still have, once the trial is rolled back."""
     async with pool.acquire() as conn:
         before = {row["id"]: row["status"] for row in await conn.fetch(STATUSES, _orders_of(done.events))}

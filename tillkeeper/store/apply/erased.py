@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from tillkeeper.domain.batch import DeliveryKey, Item, erased_among
+from tillkeeper.domain.batch import BatchItem, DeliveryKey, erased_among
 from tillkeeper.domain.delivery import Delivery
 from tillkeeper.domain.order.state import OrderState
 from tillkeeper.store.postgres.pool import Conn, as_json
@@ -22,7 +22,7 @@ WHERE terms ? 'erased'
 
 
 async def erased_deliveries(
-    conn: Conn, deliveries: Sequence[Delivery], items: Iterable[Item], orders: Mapping[int, OrderState]
+    conn: Conn, deliveries: Sequence[Delivery], items: Iterable[BatchItem], orders: Mapping[int, OrderState]
 ) -> set[DeliveryKey]:
     """Returns those of the deliveries that tell of erased orders, by their events or by the queries they ask for."""
     asking = [(delivery, fetch) for delivery in deliveries for fetch in delivery.fetches]

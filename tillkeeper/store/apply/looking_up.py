@@ -38,7 +38,7 @@ LEFT JOIN LATERAL (
 """
 
 
-class Found(msgspec.Struct, kw_only=True):
+class KnownRows(msgspec.Struct, kw_only=True):
     """What the database knows: the deliveries that it keeps, and the events that it has under the same ids."""
 
     kept: set[DeliveryKey] = msgspec.field(default_factory=set)
@@ -59,7 +59,7 @@ class _Asked(msgspec.Struct, frozen=True, omit_defaults=True):
     order_ref: str | None = None
 
 
-async def look_up_deliveries(conn: Conn, deliveries: Iterable[Delivery], bindings: Bindings) -> Found:
+async def look_up_deliveries(conn: Conn, deliveries: Iterable[Delivery], bindings: Bindings) -> KnownRows:
     """Looks up deliveries with their events, and adds to `bindings` which orders these name."""
     return await _look_up(conn, list(_parts_of(deliveries)), bindings)
 
@@ -75,15 +75,15 @@ async def is_kept(conn: Conn, delivery: Delivery) -> bool:
     return bool((await _look_up(conn, [((delivery.run, delivery.number), None)], Bindings())).kept)
 
 
-async def look_up(conn: Conn, events: Iterable[PaymentEvent], bindings: Bindings) -> Found:
+async def look_up(conn: Conn, events: Iterable[PaymentEvent], bindings: Bindings) -> KnownRows:
     """Looks up events, and adds to `bindings` which orders these name."""
     return await _look_up(conn, [(None, event) for event in events], bindings)
 
 
 async def _look_up(
     conn: Conn, asked: Sequence[tuple[DeliveryKey | None, PaymentEvent | None]], bindings: Bindings
-) -> Found:
-    found = Found()
+) -> KnownRows:
+    found = KnownRows()
     if not asked:
         return found
     rows = as_json([_asked(position, key, event) for position, (key, event) in enumerate(asked)])

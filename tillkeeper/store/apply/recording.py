@@ -10,7 +10,7 @@ from datetime import datetime
 
 import asyncpg
 
-from tillkeeper.domain.batch import Item
+from tillkeeper.domain.batch import BatchItem
 from tillkeeper.domain.order.changes import Changes
 from tillkeeper.store.deliveries.inbox import event_rows
 from tillkeeper.store.guard.checking import CountedRow, Standing, standings_in
@@ -83,7 +83,7 @@ SELECT (SELECT count(*) FROM paid) AS paid, (
 
 async def record(
     conn: Conn,
-    events: Iterable[Item],
+    events: Iterable[BatchItem],
     changes: Sequence[Changes],
     *,
     counted: Sequence[CountedRow] = (),

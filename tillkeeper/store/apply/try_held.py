@@ -43,7 +43,7 @@ class OrderChange(msgspec.Struct, frozen=True, kw_only=True):
         return abs(self.captured_after - self.captured_before) + abs(self.refunded_after - self.refunded_before)
 
 
-class Sums(msgspec.Struct, frozen=True, kw_only=True):
+class TrialSums(msgspec.Struct, frozen=True, kw_only=True):
     """What would come in and go back in one currency, in minor units."""
 
     currency: str
@@ -60,7 +60,7 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     unreadable: int
     would_be_parked: int  # deliveries
     statuses: dict[str, int]  # "before -> after", by the number of orders
-    sums: tuple[Sums, ...]
+    sums: tuple[TrialSums, ...]
     largest: tuple[OrderChange, ...]
     notices: dict[str, int]  # by audience
 
@@ -183,12 +183,12 @@ def _change(before: asyncpg.Record, after: asyncpg.Record) -> OrderChange:
     )
 
 
-def _sums(changes: Sequence[OrderChange]) -> tuple[Sums, ...]:
+def _sums(changes: Sequence[OrderChange]) -> tuple[TrialSums, ...]:
     captured, refunded = Counter[str](), Counter[str]()
     for each in changes:
         captured[each.currency] += each.captured_after - each.captured_before
         refunded[each.currency] += each.refunded_after - each.refunded_before
     return tuple(
-        Sums(currency=currency, captured=captured[currency], refunded=refunded[currency])
+        TrialSums(currency=currency, captured=captured[currency], refunded=refunded[currency])
         for currency in sorted(captured)
     )

@@ -7,7 +7,7 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
-from tillkeeper.domain.batch import DeliveryKey, Item
+from tillkeeper.domain.batch import BatchItem, DeliveryKey
 from tillkeeper.domain.delivery import Delivery
 from tillkeeper.domain.events import Evidence, Kind, PaymentEvent
 from tillkeeper.domain.failures import FailureClass
@@ -152,12 +152,12 @@ class EventRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     status_after: str | None = None
 
 
-def event_rows(items: Iterable[Item]) -> list[EventRow]:
+def event_rows(items: Iterable[BatchItem]) -> list[EventRow]:
     """Makes rows of new events with their outcomes, in the order in which all write them."""
     return sorted(map(_row, items), key=_id_of)
 
 
-def _row(item: Item) -> EventRow:
+def _row(item: BatchItem) -> EventRow:
     event = item.event
     run, number = item.delivery or (None, None)
     return EventRow(
@@ -193,7 +193,7 @@ def _row(item: Item) -> EventRow:
     )
 
 
-def _settled(item: Item) -> dict[str, object]:
+def _settled(item: BatchItem) -> dict[str, object]:
     return {
         "outcome": item.outcome,
         "reason": item.reason,
@@ -215,7 +215,7 @@ RETURNING 1
 """
 
 
-async def settle_waiting(conn: Conn, items: Sequence[Item], *, now: datetime) -> None:
+async def settle_waiting(conn: Conn, items: Sequence[BatchItem], *, now: datetime) -> None:
     """Writes the outcomes of events that waited."""
     if items:
         rows = [{"account": item.event.account, "event_id": item.event.event_id, **_settled(item)} for item in items]

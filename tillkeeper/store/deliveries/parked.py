@@ -16,7 +16,7 @@ FETCHES: Final = "to be fetched"  # in an event id's place
 ERROR_CHARS_MAX: Final = 500  # enough to see what went wrong
 
 
-class NotOpen(Exception):
+class ParkedNotOpen(Exception):
     """There is no open parked row of this number: it was replayed, discarded or superseded, or never existed."""
 
 
@@ -192,7 +192,7 @@ async def take_parked(conn: Conn, parked_id: int) -> Delivery:
     """Locks an open parked row and returns its delivery of one event.  Raises NotOpen, or UnreadableMessage."""
     row = await conn.fetchrow(TAKE_PARKED, parked_id)
     if row is None:
-        raise NotOpen
+        raise ParkedNotOpen
     if not row["readable"]:
         raise UnreadableMessage
     return unpack(row["body"]).deliveries[0]
@@ -255,4 +255,4 @@ async def close_parked(
     orders = await conn.fetch(LOCK_ITS_ORDERS, parked_id, now)  # orders are locked first, as everywhere
     await set_due_by(conn, {order["id"]: order["look_at"] for order in orders})
     if await conn.fetchval(CLOSE_PARKED, parked_id, outcome, now, by, note) is None:
-        raise NotOpen
+        raise ParkedNotOpen

@@ -24,13 +24,10 @@ from tillkeeper.domain.search.probes import backwards_span
 from tillkeeper.store.erasure.deliveries import blank_deliveries, deliveries_of
 from tillkeeper.store.erasure.parked import erase_parked
 from tillkeeper.store.erasure.texts import erase_from_texts
+from tillkeeper.store.orders.acts import NoSuchOrder
 from tillkeeper.store.postgres.pool import Conn, rows_of
 
 EARLIER: Final = timedelta(days=1)  # than the first that is known of an order nothing about it came in
-
-
-class NoSuchOrder(Exception):
-    """No order of this reference is registered."""
 
 
 class Erased(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from tillkeeper.domain.guard import USUAL, Counts, Finding, Rules, judge
+from tillkeeper.domain.guard import USUAL, OrderCounts, PauseReason, Rules, judge
 from tillkeeper.store.postgres.pool import Conn
 
 OPEN_MAX: Final = 20_000  # open orders that are looked at, the latest first
@@ -19,7 +19,7 @@ OPEN_MAX: Final = 20_000  # open orders that are looked at, the latest first
 class AccountsPaused(Exception):
     """Accounts of the batch are paused, or must be; `findings` says why where that is new."""
 
-    def __init__(self, findings: Mapping[str, Finding | None]) -> None:
+    def __init__(self, findings: Mapping[str, PauseReason | None]) -> None:
         super().__init__(f"paused: {', '.join(sorted(findings))}")
         self.findings = findings
 
@@ -35,7 +35,7 @@ class CountedRow(msgspec.Struct, frozen=True, kw_only=True):
     far_off: int
 
 
-class Standing(Counts, frozen=True, kw_only=True):
+class Standing(OrderCounts, frozen=True, kw_only=True):
     """What is known of an account: whether it is paused, and what others counted in the window."""
 
     account: str
@@ -43,9 +43,9 @@ class Standing(Counts, frozen=True, kw_only=True):
     is_deaf: bool | None  # a person has just decided, and what follows is no news to them
 
 
-def counted_rows(accounts: set[str], counted: Mapping[str, Counts]) -> list[CountedRow]:
+def counted_rows(accounts: set[str], counted: Mapping[str, OrderCounts]) -> list[CountedRow]:
     """Returns a row for each account of a batch, in the order in which all write them."""
-    none = Counts()
+    none = OrderCounts()
     return [
         CountedRow(account=account, **msgspec.structs.asdict(counted.get(account, none)))
         for account in sorted(accounts)
@@ -79,10 +79,10 @@ SELECT count(*) FROM (
 
 
 async def refuse_paused(
-    conn: Conn, standings: list[Standing], counted: Mapping[str, Counts], rules: Rules, *, now: datetime
+    conn: Conn, standings: list[Standing], counted: Mapping[str, OrderCounts], rules: Rules, *, now: datetime
 ) -> None:
     """Raises AccountsPaused for the accounts that are paused, and for those that must be."""
-    findings: dict[str, Finding | None] = {}
+    findings: dict[str, PauseReason | None] = {}
     for standing in standings:
         account = standing.account
         if standing.is_paused:
@@ -91,7 +91,7 @@ async def refuse_paused(
             in_all = standing + counted[account]
             if judge(in_all, rules) is None:
                 continue
-            usual_most = Counts(**dict(await conn.fetchrow(USUAL_MOST, account, now - USUAL) or {}))
+            usual_most = OrderCounts(**dict(await conn.fetchrow(USUAL_MOST, account, now - USUAL) or {}))
             open_orders = await conn.fetchval(OPEN_ORDERS, account, OPEN_MAX)
             finding = judge(in_all, rules, usual_most=usual_most, open_orders=open_orders)
             if finding is not None:

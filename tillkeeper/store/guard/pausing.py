@@ -8,7 +8,7 @@ from datetime import datetime
 
 import msgspec
 
-from tillkeeper.domain.guard import Finding
+from tillkeeper.domain.guard import PauseReason
 from tillkeeper.domain.order.case_kinds import CaseKind
 from tillkeeper.domain.order.case_reasons import CaseReason
 from tillkeeper.domain.policy import CasePolicy
@@ -24,7 +24,7 @@ RETURNING id
 
 
 async def pause(
-    conn: Conn, findings: Mapping[str, Finding | None], *, policy: CasePolicy, now: datetime
+    conn: Conn, findings: Mapping[str, PauseReason | None], *, policy: CasePolicy, now: datetime
 ) -> tuple[dict[str, int], list[str]]:
     """Pauses the accounts with a finding, unless they are; returns the pauses that are open, and new ones' accounts.
 
@@ -51,7 +51,7 @@ def pause_subject(account: str, pause_id: int) -> str:
     return f"pause:{account}/{pause_id}"
 
 
-def _reason(account: str, pause_id: int, finding: Finding) -> CaseReason:
+def _reason(account: str, pause_id: int, finding: PauseReason) -> CaseReason:
     return CaseReason(
         kind=CaseKind.ACCOUNT_PAUSED,
         subject=pause_subject(account, pause_id),

@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from tillkeeper.domain.delivery import unpack
-from tillkeeper.domain.order.acts import ActRefused, Refusal, Wanted, What, decide
+from tillkeeper.domain.order.acts import ActRefused, Refusal, WantedAct, What, decide
 from tillkeeper.domain.order.case_kinds import CaseKind
 from tillkeeper.domain.order.changes import Changes
 from tillkeeper.domain.order.doubts import Doubt
@@ -42,7 +42,7 @@ class OrderMovedOn(Exception):
         self.entry = entry
 
 
-class Plan(msgspec.Struct, frozen=True, kw_only=True):
+class ActPlan(msgspec.Struct, frozen=True, kw_only=True):
     """What an act would do just now, or why it would be refused."""
 
     order: OrderState
@@ -63,7 +63,7 @@ async def id_of(conn: Conn, order_ref: str) -> int:
     return order_id
 
 
-async def plan(conn: Conn, order_ref: str, wanted: Wanted, *, by: str, now: datetime) -> Plan:
+async def plan(conn: Conn, order_ref: str, wanted: WantedAct, *, by: str, now: datetime) -> ActPlan:
     """Decides an act as it would be decided now, and changes nothing.  Raises NoSuchOrder."""
     order_id = await id_of(conn, order_ref)
     order = (await read_whole_orders(conn, [order_id]))[order_id]
@@ -71,14 +71,14 @@ async def plan(conn: Conn, order_ref: str, wanted: Wanted, *, by: str, now: date
     try:
         changes = await _decide(conn, order, wanted, by=by, note="", now=now)
     except ActRefused as refused:
-        return Plan(order=order, seen=seen, refused=refused)
-    return Plan(order=order, seen=seen, effects=effects_of(changes))
+        return ActPlan(order=order, seen=seen, refused=refused)
+    return ActPlan(order=order, seen=seen, effects=effects_of(changes))
 
 
 async def carry_out(
     conn: Conn,
     order_ref: str,
-    wanted: Wanted,
+    wanted: WantedAct,
     *,
     by: str,
     note: str,
@@ -100,7 +100,7 @@ async def carry_out(
         await _note_claim(conn, changes, by=by, note=note, now=now)
 
 
-async def _decide(conn: Conn, order: OrderState, wanted: Wanted, *, by: str, note: str, now: datetime) -> Changes:
+async def _decide(conn: Conn, order: OrderState, wanted: WantedAct, *, by: str, note: str, now: datetime) -> Changes:
     has_doubts = wanted.what is What.CLOSE and not wanted.force
     nearby = await nearby_money(conn, order.order) if has_doubts else []
     changes = decide(order, wanted, nearby=nearby, by=by, note=note, now=now)
@@ -128,7 +128,7 @@ async def _seen(conn: Conn, order: OrderState) -> Seen:
     return Seen(version=order.version, act=0 if last is None else last["id"])
 
 
-async def _refuse_unseen(conn: Conn, order: OrderState, wanted: Wanted, seen: Seen) -> None:
+async def _refuse_unseen(conn: Conn, order: OrderState, wanted: WantedAct, seen: Seen) -> None:
     last = await conn.fetchrow(LAST_ACT, order.id)
     if last is not None and last["id"] != seen.act:
         raise OrderMovedOn(dict(last))
@@ -150,12 +150,12 @@ async def hold(conn: Conn, order_ref: str, *, until: datetime, by: str, note: st
 
     Raises NoSuchOrder or ActRefused.
     """
-    await carry_out(conn, order_ref, Wanted(what=What.HOLD, until=until), by=by, note=note, now=now)
+    await carry_out(conn, order_ref, WantedAct(what=What.HOLD, until=until), by=by, note=note, now=now)
 
 
 async def release(conn: Conn, order_ref: str, *, by: str, note: str, now: datetime) -> None:
     """Ends the hold of an order.  Raises NoSuchOrder or ActRefused."""
-    await carry_out(conn, order_ref, Wanted(what=What.RELEASE), by=by, note=note, now=now)
+    await carry_out(conn, order_ref, WantedAct(what=What.RELEASE), by=by, note=note, now=now)
 
 
 async def ask_gateway(conn: Conn, order_ref: str, *, by: str, note: str, now: datetime) -> None:
@@ -163,17 +163,17 @@ async def ask_gateway(conn: Conn, order_ref: str, *, by: str, note: str, now: da
 
     Raises NoSuchOrder or ActRefused.
     """
-    await carry_out(conn, order_ref, Wanted(what=What.ASK), by=by, note=note, now=now)
+    await carry_out(conn, order_ref, WantedAct(what=What.ASK), by=by, note=note, now=now)
 
 
 async def remind(conn: Conn, order_ref: str, *, by: str, note: str, now: datetime) -> None:
     """Has the payer reminded that money is missing.  Raises NoSuchOrder or ActRefused."""
-    await carry_out(conn, order_ref, Wanted(what=What.REMIND), by=by, note=note, now=now)
+    await carry_out(conn, order_ref, WantedAct(what=What.REMIND), by=by, note=note, now=now)
 
 
 async def claim(conn: Conn, order_ref: str, *, by: str, note: str, now: datetime, policy: CasePolicy) -> None:
     """Opens the case that the customer says they paid.  Raises NoSuchOrder or ActRefused."""
-    await carry_out(conn, order_ref, Wanted(what=What.CLAIM), by=by, note=note, now=now, policy=policy)
+    await carry_out(conn, order_ref, WantedAct(what=What.CLAIM), by=by, note=note, now=now, policy=policy)
 
 
 async def close(conn: Conn, order_ref: str, *, force: bool, by: str, note: str, now: datetime) -> None:
@@ -182,7 +182,7 @@ async def close(conn: Conn, order_ref: str, *, force: bool, by: str, note: str, 
     Refused while money is captured, may be on its way, or waits under a reference much like the order's, unless a
     person forces it.  Raises NoSuchOrder or ActRefused.
     """
-    await carry_out(conn, order_ref, Wanted(what=What.CLOSE, force=force), by=by, note=note, now=now)
+    await carry_out(conn, order_ref, WantedAct(what=What.CLOSE, force=force), by=by, note=note, now=now)
 
 
 # Payments at the order's accounts, captured or on their way, that wait for an order that is not registered.

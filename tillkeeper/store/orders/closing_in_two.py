@@ -6,7 +6,7 @@ The proposal names what stood against closing.  Whatever is new since then nobod
 from datetime import datetime
 from typing import Final
 
-from tillkeeper.domain.order.acts import Refusal, Wanted, What
+from tillkeeper.domain.order.acts import Refusal, WantedAct, What
 from tillkeeper.store.orders.acts import OrderMovedOn, Seen, carry_out, plan
 from tillkeeper.store.people.approvals import Approval, confirm, open_approval, open_number, propose, refuse
 from tillkeeper.store.postgres.pool import Conn
@@ -25,7 +25,7 @@ async def propose_closing(conn: Conn, order_ref: str, *, by: str, note: str, now
     Raises NoSuchOrder, ActRefused, OrderMovedOn (also where nothing stands against closing any more) or
     AlreadyProposed.
     """
-    planned = await plan(conn, order_ref, Wanted(what=What.CLOSE), by=by, now=now)
+    planned = await plan(conn, order_ref, WantedAct(what=What.CLOSE), by=by, now=now)
     refused = planned.refused
     if refused is not None and refused.why is not Refusal.IN_DOUBT:
         raise refused
@@ -47,7 +47,7 @@ async def confirm_closing(conn: Conn, order_ref: str, approval_id: int, *, by: s
     Raises NoSuchOrder, NotOpen, SamePerson, or ActRefused, also where more stands against it by now.
     """
     approval = await confirm(conn, await _proposed(conn, order_ref, approval_id, now), by=by, now=now)
-    wanted = Wanted(what=What.CLOSE, despite=frozenset(approval.content["doubts"]))
+    wanted = WantedAct(what=What.CLOSE, despite=frozenset(approval.content["doubts"]))
     await carry_out(conn, order_ref, wanted, by=f"{approval.proposed_by}, {by}", note=approval.reason, now=now)
 
 

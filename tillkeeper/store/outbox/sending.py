@@ -12,7 +12,7 @@ import asyncpg
 import msgspec
 
 from tillkeeper.domain.order.cases import MONEY_UNCLEAR
-from tillkeeper.domain.order.mail_timing import OrderNow
+from tillkeeper.domain.order.mail_timing import PresentOrder
 from tillkeeper.domain.order.notices import Audience
 from tillkeeper.store.postgres.pool import Conn, as_json
 from tillkeeper.store.rows import summary_in
@@ -47,7 +47,7 @@ class Claimed(msgspec.Struct, frozen=True, kw_only=True):
     channels: bytes  # by channel, as the sender writes it
     order_id: int | None
     version: int | None
-    order: OrderNow | None
+    order: PresentOrder | None
     recipient: Recipient | None
     trace: str = ""  # the traceparent of what caused it, where that is traced
 
@@ -134,8 +134,8 @@ async def _doubts(conn: Conn, order_ids: Collection[int]) -> dict[int, asyncpg.R
     return {row["id"]: row for row in await conn.fetch(DOUBTS, sorted(order_ids), sorted(MONEY_UNCLEAR))}
 
 
-def _order_now(row: asyncpg.Record, doubts: asyncpg.Record, *, mails: int) -> OrderNow:
-    return OrderNow(
+def _order_now(row: asyncpg.Record, doubts: asyncpg.Record, *, mails: int) -> PresentOrder:
+    return PresentOrder(
         summary=summary_in(row),
         closed=row["closed"],
         held=row["held"],
@@ -167,7 +167,7 @@ WHERE order_id = $1 AND audience = 'payer' AND key <> $2 AND channels -> 'mail' 
 """
 
 
-async def lock_order(conn: Conn, claimed: Claimed, *, now: datetime) -> OrderNow:
+async def lock_order(conn: Conn, claimed: Claimed, *, now: datetime) -> PresentOrder:
     """Locks and returns the order of a payer's notice, so that it does not change before the transaction ends."""
     assert claimed.order_id is not None, "a payer's notice has an order"
     row = await conn.fetchrow(LOCK_ORDER, claimed.order_id, now)

@@ -8,7 +8,7 @@ import msgspec
 
 from tillkeeper.domain.masking import without_any_contacts
 from tillkeeper.domain.sign_in import APPROVAL_LIVES
-from tillkeeper.store.people.log import Entry, write_log
+from tillkeeper.store.people.log import LogEntry, write_log
 from tillkeeper.store.postgres.pool import Conn
 
 
@@ -16,7 +16,7 @@ class AlreadyProposed(Exception):
     """The same is proposed already, and nobody has decided yet."""
 
 
-class NotOpen(Exception):
+class ProposalNotOpen(Exception):
     """Somebody has decided, it is too old, or there never was one."""
 
 
@@ -126,14 +126,14 @@ async def open_number(conn: Conn, approval_id: int | None, *, act: str, subject:
     """Returns the number of what waits about this subject, which must be the one named, if any.  Raises NotOpen."""
     found = await open_approval(conn, act=act, subject=subject, now=now)
     if found is None or approval_id not in {None, found.id}:
-        raise NotOpen
+        raise ProposalNotOpen
     return found.id
 
 
 async def _open(conn: Conn, approval_id: int, now: datetime) -> Approval:
     row = await conn.fetchrow(LOCK, approval_id, now)
     if row is None:
-        raise NotOpen
+        raise ProposalNotOpen
     return _approval(row)
 
 
@@ -147,4 +147,4 @@ def _approval(row: asyncpg.Record) -> Approval:
 
 
 async def _log(conn: Conn, what: str, subject: str, why: str, *, by: str, now: datetime) -> None:
-    await write_log(conn, Entry(kind="act", person_id=None, person=by, what=what, subject=subject, why=why), now=now)
+    await write_log(conn, LogEntry(kind="act", person_id=None, person=by, what=what, subject=subject, why=why), now=now)

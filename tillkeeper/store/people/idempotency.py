@@ -22,7 +22,7 @@ class KeyReused(Exception):
     """The key stands for another request."""
 
 
-class Key(msgspec.Struct, frozen=True, kw_only=True):
+class IdempotencyKey(msgspec.Struct, frozen=True, kw_only=True):
     """A key, and whose it is: each token has its own, and so has a person's browser."""
 
     person_id: int
@@ -30,7 +30,7 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
     key: str
 
 
-class Answer(msgspec.Struct, frozen=True, kw_only=True):
+class StoredAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """What a request was answered with."""
 
     status: int
@@ -46,7 +46,7 @@ RETURNING 1
 KEPT = "SELECT request, status, answer FROM idempotency_keys WHERE person_id = $1 AND token = $2 AND key = $3"
 
 
-async def take_key(conn: Conn, key: Key, *, request: bytes, now: datetime) -> Answer | None:
+async def take_key(conn: Conn, key: IdempotencyKey, *, request: bytes, now: datetime) -> StoredAnswer | None:
     """Takes a key for a request, which is named by its hash; returns what it was answered with if it was done before.
 
     Raises KeyReused.
@@ -58,7 +58,7 @@ async def take_key(conn: Conn, key: Key, *, request: bytes, now: datetime) -> An
     assert row is not None  # whoever removes keys takes none that is as young
     if row["request"] != request:
         raise KeyReused
-    return Answer(status=row["status"], body=row["answer"])
+    return StoredAnswer(status=row["status"], body=row["answer"])
 
 
 KEEP = "UPDATE idempotency_keys SET status = $4, answer = $5 WHERE person_id = $1 AND token = $2 AND key = $3"
@@ -74,7 +74,7 @@ DELETE FROM idempotency_keys WHERE person_id = $1 AND token = $2 AND at < (
 """
 
 
-async def keep_answer(conn: Conn, key: Key, answer: Answer, *, now: datetime) -> None:
+async def keep_answer(conn: Conn, key: IdempotencyKey, answer: StoredAnswer, *, now: datetime) -> None:
     """Keeps what the request was answered with, and forgets keys that are over, or more than a token may have."""
     await conn.execute(KEEP, key.person_id, key.token, key.key, answer.status, answer.body)
     await conn.execute(FORGET_OLD, now - KEY_LIVES, FORGOTTEN_AT_ONCE)

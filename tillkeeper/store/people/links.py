@@ -5,7 +5,7 @@ from typing import Literal
 
 from tillkeeper.domain.people import Person
 from tillkeeper.domain.sign_in import LINK_LIVES
-from tillkeeper.store.people.log import Entry, write_log
+from tillkeeper.store.people.log import LogEntry, write_log
 from tillkeeper.store.people.people import NoSuchPerson, person_in
 from tillkeeper.store.people.random_tokens import hash_of, new_token
 from tillkeeper.store.postgres.pool import Conn
@@ -35,7 +35,7 @@ async def make_link(conn: Conn, name: str, *, by: str, now: datetime) -> str:
     purpose: Purpose = "first_sign_in" if row["first"] else "password_reset"
     token = new_token()
     await conn.execute(MAKE, row["id"], hash_of(token), purpose, now, by, now + LINK_LIVES)
-    entry = Entry(kind="access", person_id=None, person=by, what="link made", subject=name, why=purpose)
+    entry = LogEntry(kind="access", person_id=None, person=by, what="link made", subject=name, why=purpose)
     await write_log(conn, entry, now=now)
     return token
 

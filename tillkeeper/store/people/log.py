@@ -9,7 +9,7 @@ from tillkeeper.domain.masking import without_any_contacts
 from tillkeeper.store.postgres.pool import Conn
 
 
-class Entry(msgspec.Struct, frozen=True, kw_only=True):
+class LogEntry(msgspec.Struct, frozen=True, kw_only=True):
     """What somebody did, looked at, or came in with."""
 
     kind: Literal["act", "look", "access"]
@@ -21,7 +21,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     why: str = ""
 
 
-class Logged(Entry, frozen=True, kw_only=True):
+class Logged(LogEntry, frozen=True, kw_only=True):
     """An entry with its time."""
 
     id: int
@@ -33,7 +33,7 @@ INSERT INTO access_log (at, kind, person_id, person, token, what, subject, why) 
 """
 
 
-async def write_log(conn: Conn, entry: Entry, *, now: datetime) -> None:
+async def write_log(conn: Conn, entry: LogEntry, *, now: datetime) -> None:
     """Writes an entry, in the transaction of what it tells of; its reason without contacts."""
     why = without_any_contacts(entry.why)
     await conn.execute(

@@ -7,7 +7,7 @@ import asyncpg
 
 from tillkeeper.domain.company_account import Member
 from tillkeeper.domain.people import Locale, Person, Role
-from tillkeeper.store.people.log import Entry, write_log
+from tillkeeper.store.people.log import LogEntry, write_log
 from tillkeeper.store.people.people import NameTaken, NoSuchPerson, person_in
 from tillkeeper.store.people.sessions import open_session
 from tillkeeper.store.postgres.pool import Conn
@@ -40,7 +40,7 @@ async def let_in(
     await conn.execute(END_OTHER_ROLES, person.id, role)
     token = await open_session(conn, person.id, now=now, role=role, flow=flow)
     what = f"signed in with the company's account, as {role}"
-    await write_log(conn, Entry(kind="access", person_id=person.id, person=person.name, what=what), now=now)
+    await write_log(conn, LogEntry(kind="access", person_id=person.id, person=person.name, what=what), now=now)
     return token
 
 
@@ -52,7 +52,7 @@ async def keep_out(conn: Conn, member: Member, why: str, *, now: datetime) -> No
     row = await conn.fetchrow(FIND, member.issuer, member.subject)
     if row is not None:
         await conn.execute(END_GIVEN, row["id"])
-    entry = Entry(
+    entry = LogEntry(
         kind="access",
         person_id=row["id"] if row is not None else None,
         person=row["name"] if row is not None else member.name,
@@ -68,7 +68,9 @@ async def _added(conn: Conn, member: Member, locale: Locale, now: datetime) -> P
     if added is None:  # somebody has the name, or the same person came in by another window just now
         return _or_taken(await conn.fetchrow(FIND, member.issuer, member.subject))
     person = person_in(added)
-    entry = Entry(kind="access", person_id=person.id, person=person.name, what="person added", subject=member.subject)
+    entry = LogEntry(
+        kind="access", person_id=person.id, person=person.name, what="person added", subject=member.subject
+    )
     await write_log(conn, entry, now=now)
     return person
 
@@ -129,4 +131,4 @@ async def _set_account(conn: Conn, person_id: int, issuer: str | None, subject: 
 
 
 async def _log(conn: Conn, what: str, name: str, why: str, *, by: str, now: datetime) -> None:
-    await write_log(conn, Entry(kind="access", person_id=None, person=by, what=what, subject=name, why=why), now=now)
+    await write_log(conn, LogEntry(kind="access", person_id=None, person=by, what=what, subject=name, why=why), now=now)

@@ -6,7 +6,7 @@ import asyncpg
 import msgspec
 
 from tillkeeper.domain.people import Locale, Person, Role
-from tillkeeper.store.people.log import Entry, write_log
+from tillkeeper.store.people.log import LogEntry, write_log
 from tillkeeper.store.postgres.pool import Conn
 
 
@@ -18,7 +18,7 @@ class NoSuchPerson(Exception):
     """There is nobody of this name."""
 
 
-class Account(msgspec.Struct, frozen=True, kw_only=True):
+class PersonAccount(msgspec.Struct, frozen=True, kw_only=True):
     """A person with what decides whether they may sign in."""
 
     person: Person
@@ -26,7 +26,7 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     disabled_at: datetime | None
 
 
-class Listed(msgspec.Struct, frozen=True, kw_only=True):
+class ListedPerson(msgspec.Struct, frozen=True, kw_only=True):
     """A person as a list shows them."""
 
     name: str
@@ -63,12 +63,12 @@ async def add_person(
 BY_NAME = "SELECT id, name, display_name, role, locale, password_hash, disabled_at FROM people WHERE name = $1"
 
 
-async def account_of(conn: Conn, name: str) -> Account | None:
+async def account_of(conn: Conn, name: str) -> PersonAccount | None:
     """Finds a person by their folded name."""
     row = await conn.fetchrow(BY_NAME, name)
     if row is None:
         return None
-    return Account(person=person_in(row), password_hash=row["password_hash"], disabled_at=row["disabled_at"])
+    return PersonAccount(person=person_in(row), password_hash=row["password_hash"], disabled_at=row["disabled_at"])
 
 
 def person_in(row: asyncpg.Record) -> Person:
@@ -93,9 +93,9 @@ FROM people p ORDER BY p.disabled_at IS NOT NULL, p.name
 """
 
 
-async def list_people(conn: Conn, *, now: datetime) -> list[Listed]:
+async def list_people(conn: Conn, *, now: datetime) -> list[ListedPerson]:
     """Lists everybody, disabled ones last."""
-    return [Listed(**dict(row)) for row in await conn.fetch(LIST, now)]
+    return [ListedPerson(**dict(row)) for row in await conn.fetch(LIST, now)]
 
 
 SET_ROLE = "UPDATE people SET role = $2 WHERE name = $1 AND role <> $2 RETURNING id"
@@ -179,4 +179,4 @@ async def _lock(conn: Conn, name: str) -> None:
 
 
 async def _log(conn: Conn, what: str, name: str, why: str, *, by: str, now: datetime) -> None:
-    await write_log(conn, Entry(kind="access", person_id=None, person=by, what=what, subject=name, why=why), now=now)
+    await write_log(conn, LogEntry(kind="access", person_id=None, person=by, what=what, subject=name, why=why), now=now)

@@ -7,7 +7,7 @@ import msgspec
 
 from tillkeeper.domain.people import Person, Role, Scope, lesser
 from tillkeeper.domain.sign_in import SEEN_EVERY, TOKENS_MAX
-from tillkeeper.store.people.log import Entry, write_log
+from tillkeeper.store.people.log import LogEntry, write_log
 from tillkeeper.store.people.people import NoSuchPerson, person_in
 from tillkeeper.store.people.random_tokens import hash_of, new_api_token
 from tillkeeper.store.postgres.pool import Conn
@@ -138,4 +138,6 @@ async def end_token(conn: Conn, person: str, name: str, *, by: str, now: datetim
 
 
 async def _log(conn: Conn, what: str, person: str, name: str, *, by: str, now: datetime) -> None:
-    await write_log(conn, Entry(kind="access", person_id=None, person=by, what=what, subject=person, why=name), now=now)
+    await write_log(
+        conn, LogEntry(kind="access", person_id=None, person=by, what=what, subject=person, why=name), now=now
+    )

@@ -40,7 +40,7 @@ class NotReplicated(Exception):
     """The wait for the standby was cancelled: it is committed on this server, and perhaps on no other."""
 
 
-class Fault(StrEnum):
+class DatabaseFault(StrEnum):
     """The cause of a failure; the module's docstring says what each calls for."""
 
     DATA = "data"
@@ -63,52 +63,52 @@ DATABASE_ERRORS: Final = (
 )
 
 # By class, the first two characters.  A class that is not here is ours.
-CLASSES: Final[Mapping[str, Fault]] = MappingProxyType(
+CLASSES: Final[Mapping[str, DatabaseFault]] = MappingProxyType(
     {
-        "01": Fault.OURS,  # warnings are no errors
-        "02": Fault.OURS,  # no data
-        "03": Fault.OURS,  # statement not yet complete
-        "08": Fault.OUTAGE,  # connection exceptions
-        "09": Fault.DATA,  # triggered action
-        "0A": Fault.OURS,  # feature not supported
-        "0B": Fault.OURS,  # invalid transaction initiation
-        "21": Fault.DATA,  # cardinality: two rows where there must be one
-        "22": Fault.DATA,  # wrong values
-        "23": Fault.DATA,  # broken constraints
-        "25": Fault.OURS,  # invalid transaction state
-        "26": Fault.OUTAGE,  # a prepared statement is gone: a pooler stands between, and changes servers
-        "28": Fault.OUTAGE,  # the login is refused: somebody must change the configuration
-        "3D": Fault.OUTAGE,  # there is no such database
-        "3F": Fault.OUTAGE,  # nor such a schema: it is not created yet
-        "40": Fault.CONTENTION,  # rolled back because of another transaction
-        "44": Fault.DATA,  # WITH CHECK OPTION
-        "53": Fault.CONTENTION,  # insufficient resources
-        "54": Fault.DATA,  # a value beyond a limit of the program's, such as an index row that is too long
-        "55": Fault.CONTENTION,  # not in the state that is needed, mostly in use
-        "57": Fault.OUTAGE,  # operator intervention
-        "58": Fault.OUTAGE,  # errors of the system under it, such as of its disk
-        "F0": Fault.OUTAGE,  # its configuration file
-        "HV": Fault.OURS,  # foreign data wrappers
-        "P0": Fault.DATA,  # raised by a function or a trigger
-        "XX": Fault.OURS,  # internal errors, such as a damaged row
+        "01": DatabaseFault.OURS,  # warnings are no errors
+        "02": DatabaseFault.OURS,  # no data
+        "03": DatabaseFault.OURS,  # statement not yet complete
+        "08": DatabaseFault.OUTAGE,  # connection exceptions
+        "09": DatabaseFault.DATA,  # triggered action
+        "0A": DatabaseFault.OURS,  # feature not supported
+        "0B": DatabaseFault.OURS,  # invalid transaction initiation
+        "21": DatabaseFault.DATA,  # cardinality: two rows where there must be one
+        "22": DatabaseFault.DATA,  # wrong values
+        "23": DatabaseFault.DATA,  # broken constraints
+        "25": DatabaseFault.OURS,  # invalid transaction state
+        "26": DatabaseFault.OUTAGE,  # a prepared statement is gone: a pooler stands between, and changes servers
+        "28": DatabaseFault.OUTAGE,  # the login is refused: somebody must change the configuration
+        "3D": DatabaseFault.OUTAGE,  # there is no such database
+        "3F": DatabaseFault.OUTAGE,  # nor such a schema: it is not created yet
+        "40": DatabaseFault.CONTENTION,  # rolled back because of another transaction
+        "44": DatabaseFault.DATA,  # WITH CHECK OPTION
+        "53": DatabaseFault.CONTENTION,  # insufficient resources
+        "54": DatabaseFault.DATA,  # a value beyond a limit of the program's, such as an index row that is too long
+        "55": DatabaseFault.CONTENTION,  # not in the state that is needed, mostly in use
+        "57": DatabaseFault.OUTAGE,  # operator intervention
+        "58": DatabaseFault.OUTAGE,  # errors of the system under it, such as of its disk
+        "F0": DatabaseFault.OUTAGE,  # its configuration file
+        "HV": DatabaseFault.OURS,  # foreign data wrappers
+        "P0": DatabaseFault.DATA,  # raised by a function or a trigger
+        "XX": DatabaseFault.OURS,  # internal errors, such as a damaged row
     }
 )
 
 # Single states that differ from their class.
-STATES: Final[Mapping[str, Fault]] = MappingProxyType(
+STATES: Final[Mapping[str, DatabaseFault]] = MappingProxyType(
     {
-        "25006": Fault.OUTAGE,  # read-only: a standby, or a primary that was made one
-        "25P03": Fault.CONTENTION,  # idle_in_transaction_session_timeout: a smaller batch keeps it waiting for less
-        "25P04": Fault.CONTENTION,  # transaction_timeout, likewise
-        "42501": Fault.OUTAGE,  # a right is missing: somebody must grant it
-        "42703": Fault.OUTAGE,  # a column is missing: the schema is not of this version yet
-        "42883": Fault.OUTAGE,  # a function is, likewise
-        "42P01": Fault.OUTAGE,  # a table is, likewise
-        "42P05": Fault.OUTAGE,  # a prepared statement is there already: something stands between, as for 26000
-        "53100": Fault.OUTAGE,  # the disk is full
-        "53300": Fault.OUTAGE,  # too many connections
-        "55000": Fault.OUTAGE,  # not in the state that is needed: recovery is in progress
-        "57014": Fault.CONTENTION,  # statement_timeout, or somebody cancelled it
+        "25006": DatabaseFault.OUTAGE,  # read-only: a standby, or a primary that was made one
+        "25P03": DatabaseFault.CONTENTION,  # idle_in_transaction_session_timeout: a smaller batch waits less
+        "25P04": DatabaseFault.CONTENTION,  # transaction_timeout, likewise
+        "42501": DatabaseFault.OUTAGE,  # a right is missing: somebody must grant it
+        "42703": DatabaseFault.OUTAGE,  # a column is missing: the schema is not of this version yet
+        "42883": DatabaseFault.OUTAGE,  # a function is, likewise
+        "42P01": DatabaseFault.OUTAGE,  # a table is, likewise
+        "42P05": DatabaseFault.OUTAGE,  # a prepared statement is there already: something stands between, as for 26000
+        "53100": DatabaseFault.OUTAGE,  # the disk is full
+        "53300": DatabaseFault.OUTAGE,  # too many connections
+        "55000": DatabaseFault.OUTAGE,  # not in the state that is needed: recovery is in progress
+        "57014": DatabaseFault.CONTENTION,  # statement_timeout, or somebody cancelled it
     }
 )
 
@@ -117,32 +117,32 @@ ID_SOURCES: Final = frozenset({"varsup.c", "multixact.c"})
 PROGRAM_LIMIT: Final = "54000"
 
 
-def fault_of(error: BaseException) -> Fault:
+def fault_of(error: BaseException) -> DatabaseFault:
     """Returns the cause of an error."""
     if isinstance(error, asyncpg.PostgresError):
         return _fault_of_state(str(error.sqlstate), str(error.server_source_filename))
-    return Fault.OUTAGE if isinstance(error, DATABASE_ERRORS) else Fault.OURS
+    return DatabaseFault.OUTAGE if isinstance(error, DATABASE_ERRORS) else DatabaseFault.OURS
 
 
-def _fault_of_state(state: str, source: str) -> Fault:
+def _fault_of_state(state: str, source: str) -> DatabaseFault:
     if state == PROGRAM_LIMIT and source in ID_SOURCES:
-        return Fault.OUTAGE
-    return STATES.get(state) or CLASSES.get(state[:2], Fault.OURS)
+        return DatabaseFault.OUTAGE
+    return STATES.get(state) or CLASSES.get(state[:2], DatabaseFault.OURS)
 
 
 def is_outage(error: BaseException) -> bool:
     """Returns True where only a change from outside lets the same work succeed."""
-    return fault_of(error) is Fault.OUTAGE
+    return fault_of(error) is DatabaseFault.OUTAGE
 
 
 def is_contention(error: BaseException) -> bool:
     """Returns True where less of the same work, or the same work later, can succeed."""
-    return fault_of(error) is Fault.CONTENTION
+    return fault_of(error) is DatabaseFault.CONTENTION
 
 
 def is_passing(error: BaseException) -> bool:
     """Returns True where nothing is wrong with the work itself."""
-    return fault_of(error) in {Fault.OUTAGE, Fault.CONTENTION}
+    return fault_of(error) in {DatabaseFault.OUTAGE, DatabaseFault.CONTENTION}
 
 
 def condemns_peers(error: BaseException) -> bool:

@@ -21,7 +21,7 @@ class Filters(msgspec.Struct, frozen=True, kw_only=True):
     due_before: datetime | None = None
 
 
-class Place(msgspec.Struct, frozen=True, kw_only=True):
+class CasePlace(msgspec.Struct, frozen=True, kw_only=True):
     """A place in the list: that of the case after which the next part begins."""
 
     is_closed: bool
@@ -49,14 +49,16 @@ ORDER BY c.closed_at IS NOT NULL, c.level DESC, c.opened_at, c.id LIMIT $11
 """
 
 
-async def list_cases(conn: Conn, filters: Filters, *, limit: int, after: Place | None = None) -> list[dict[str, Any]]:
+async def list_cases(
+    conn: Conn, filters: Filters, *, limit: int, after: CasePlace | None = None
+) -> list[dict[str, Any]]:
     """Lists cases, the most urgent first, closed ones last."""
     place = (None,) * 4 if after is None else (after.is_closed, after.level, after.opened_at, after.id)
     wanted = (filters.closed_too, filters.level, filters.owner, filters.kind, filters.account, filters.due_before)
     return [dict(row) for row in await conn.fetch(LIST_CASES, *wanted, *place, limit)]
 
 
-class Known(msgspec.Struct, frozen=True, kw_only=True):
+class CaseChoices(msgspec.Struct, frozen=True, kw_only=True):
     """The kinds and owners of all cases."""
 
     kinds: frozenset[str]
@@ -69,11 +71,11 @@ FROM cases
 """
 
 
-async def known(conn: Conn) -> Known:
+async def known(conn: Conn) -> CaseChoices:
     """Reads the kinds and owners of all cases, also of closed ones."""
     row = await conn.fetchrow(KNOWN_CASES)
     assert row is not None
-    return Known(kinds=frozenset(row["kinds"] or ()), owners=frozenset(row["owners"] or ()))
+    return CaseChoices(kinds=frozenset(row["kinds"] or ()), owners=frozenset(row["owners"] or ()))
 
 
 class OpenCases(msgspec.Struct, frozen=True, kw_only=True):

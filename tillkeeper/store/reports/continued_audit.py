@@ -14,7 +14,7 @@ import msgspec
 
 from tillkeeper.store.postgres.pool import Conn
 from tillkeeper.store.reports.audit import Audit, audit_in
-from tillkeeper.store.reports.recent_audit import CLOCKS_APART, Part, audit_part
+from tillkeeper.store.reports.recent_audit import CLOCKS_APART, AuditRange, audit_part
 
 # Orders that were being registered while the last audit read have smaller ids than the greatest that it saw.
 REGISTERED_AT_ONCE_MAX: Final = 1000
@@ -84,9 +84,9 @@ WHERE n.number > coalesce(a.number, 0) GROUP BY 1, 2
 """
 
 
-async def _part_after(conn: Conn, base: Base) -> Part:
+async def _part_after(conn: Conn, base: Base) -> AuditRange:
     marks = {row["run"]: (row["above"], row["last"]) for row in await conn.fetch(MARKS_OF_AUDITED)}
-    return Part(
+    return AuditRange(
         marks=marks,
         recorded_since=base.settled_until - CLOCKS_APART,
         orders_above=base.last_order - REGISTERED_AT_ONCE_MAX,
@@ -122,7 +122,7 @@ FROM (
 HELD_FROM = "SELECT run, min(number) AS number FROM held_deliveries GROUP BY run"
 
 
-async def _ends(conn: Conn, part: Part | None, settled_until: datetime) -> dict[object, int]:
+async def _ends(conn: Conn, part: AuditRange | None, settled_until: datetime) -> dict[object, int]:
     """Returns the last number of each run below which none can be on its way any more."""
     if part is None:
         rows = await conn.fetch(ENDS, settled_until)

@@ -35,7 +35,7 @@ class Recent(msgspec.Struct, frozen=True, kw_only=True):
 NOTHING: Final = Recent()
 
 
-class Answered(msgspec.Struct, frozen=True, kw_only=True):
+class AnswerCounts(msgspec.Struct, frozen=True, kw_only=True):
     """What receivers answered to an account's deliveries within the window."""
 
     accepted: int = 0  # 2xx
@@ -52,7 +52,7 @@ class Flow(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     received: Mapping[str, Recent]
-    answered: Mapping[str, Answered]
+    answered: Mapping[str, AnswerCounts]
     applied: Mapping[str, Recent]
     told: Mapping[str, Recent]
     lag: timedelta | None  # the longest from receiving to applying; None where nothing was applied
@@ -102,7 +102,7 @@ async def read_flow(conn: Conn, now: datetime) -> Flow:
     """Reads the last minute."""
     since = now - WINDOW
     answered = {
-        account: Answered(accepted=accepted, refused=refused, put_off=put_off, last_at=last_at)
+        account: AnswerCounts(accepted=accepted, refused=refused, put_off=put_off, last_at=last_at)
         for account, accepted, refused, put_off, last_at in await conn.fetch(ANSWERED, since)
     }
     return Flow(
@@ -114,7 +114,7 @@ async def read_flow(conn: Conn, now: datetime) -> Flow:
     )
 
 
-def _came_in(received: Mapping[str, Recent], answered: Mapping[str, Answered]) -> dict[str, Recent]:
+def _came_in(received: Mapping[str, Recent], answered: Mapping[str, AnswerCounts]) -> dict[str, Recent]:
     """Returns the greater of what receivers say and what is applied, of each account."""
     came_in = dict(received)
     for account, told in answered.items():

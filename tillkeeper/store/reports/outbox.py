@@ -53,7 +53,7 @@ ORDER BY x.due_at, x.key LIMIT $4
 """
 
 
-class Place(msgspec.Struct, frozen=True, kw_only=True):
+class NoticePlace(msgspec.Struct, frozen=True, kw_only=True):
     """The place of a notice in its list: when it was given up, or is due, and its key."""
 
     at: datetime
@@ -61,7 +61,7 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def list_unsent(
-    conn: Conn, state: Unsent, *, limit: int, audience: str | None = None, after: Place | None = None
+    conn: Conn, state: Unsent, *, limit: int, audience: str | None = None, after: NoticePlace | None = None
 ) -> list[dict[str, Any]]:
     """Lists dead notices, the latest first, or those to be sent, the next first."""
     place = (None, None) if after is None else (after.at, after.key)

@@ -5,7 +5,7 @@ from typing import Final
 
 import msgspec
 
-from tillkeeper.domain.guard import Finding, Sign
+from tillkeeper.domain.guard import GuardSign, PauseReason
 from tillkeeper.store.guard.deciding import Decision
 from tillkeeper.store.postgres.pool import Conn
 
@@ -18,8 +18,8 @@ class Pause(msgspec.Struct, frozen=True, kw_only=True):
 
     id: int
     account: str
-    sign: Sign
-    finding: Finding
+    sign: GuardSign
+    finding: PauseReason
     paused_at: datetime
     decision: Decision | None
     decided_by: str | None
@@ -58,4 +58,4 @@ async def list_pauses(conn: Conn, *, ended_too: bool, account: str | None = None
     return [Pause(**{**dict(row), "finding": _finding(row["finding"])}) for row in rows]
 
 
-_finding = msgspec.json.Decoder(Finding).decode
+_finding = msgspec.json.Decoder(PauseReason).decode

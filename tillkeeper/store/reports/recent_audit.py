@@ -20,7 +20,7 @@ from tillkeeper.store.reports.overdue import overdue_fetches, overdue_notices, o
 CLOCKS_APART: Final = timedelta(hours=1)  # of receivers and workers; an event is recorded after its delivery came
 
 
-class Part(msgspec.Struct, frozen=True, kw_only=True):
+class AuditRange(msgspec.Struct, frozen=True, kw_only=True):
     """What is read: of each run the numbers above one, up to the last, and what was recorded since a moment."""
 
     marks: Mapping[UUID, tuple[int, int]]
@@ -151,7 +151,7 @@ ORDER BY o.id LIMIT $1
 """
 
 
-async def audit_part(conn: Conn, part: Part, *, settled_until: datetime, now: datetime) -> Audit:
+async def audit_part(conn: Conn, part: AuditRange, *, settled_until: datetime, now: datetime) -> Audit:
     """Audits a part as `audit` does everything; in a snapshot of the caller's."""
     orders, misjudged = 0, list[dict[str, Any]]()
     async for page in _pages(conn, part):
@@ -192,7 +192,7 @@ FROM orders WHERE id = ANY($1::bigint[])
 """
 
 
-async def _pages(conn: Conn, part: Part) -> AsyncIterator[list[asyncpg.Record]]:
+async def _pages(conn: Conn, part: AuditRange) -> AsyncIterator[list[asyncpg.Record]]:
     """Yields the orders of a part, a page at a time."""
     ids = [row["order_id"] for row in await conn.fetch(ORDERS_OF_PART, part.recorded_since, part.orders_above)]
     for first in range(0, len(ids), ORDERS_AT_ONCE):
@@ -215,6 +215,6 @@ async def audit_since(pool: asyncpg.Pool, since: datetime, *, settled_until: dat
     """Audits what came since then, from one snapshot of the database."""
     async with pool.acquire() as conn, conn.transaction(isolation="repeatable_read", readonly=True):
         marks = {row["run"]: (row["above"], row["last"]) for row in await conn.fetch(MARKS_SINCE, since)}
-        part = Part(marks=marks, recorded_since=since - CLOCKS_APART)
+        part = AuditRange(marks=marks, recorded_since=since - CLOCKS_APART)
         books = await audit_part(conn, part, settled_until=settled_until, now=now)
     return msgspec.structs.replace(books, since=since)

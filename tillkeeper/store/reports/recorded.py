@@ -9,7 +9,7 @@ import msgspec
 from tillkeeper.domain.events import PaymentEvent
 
 
-class RecordedEvent(msgspec.Struct, frozen=True, kw_only=True):
+class PastEvent(msgspec.Struct, frozen=True, kw_only=True):
     """An event of an order's history.  `received_at` is when its delivery came, or when it was recorded."""
 
     order_ref: str
@@ -82,12 +82,12 @@ SELECT least((SELECT min(due_at) FROM due_orders),
 """
 
 
-async def histories(pool: asyncpg.Pool) -> list[RecordedEvent]:
+async def histories(pool: asyncpg.Pool) -> list[PastEvent]:
     """Reads every event that counts for an order, in the order of application."""
     async with pool.acquire() as conn:
         rows = [dict(row) for row in await conn.fetch(HISTORIES)]
     return [
-        RecordedEvent(
+        PastEvent(
             order_ref=row.pop("of_order"),
             received_at=row.pop("received_at"),
             event=msgspec.convert(row, PaymentEvent),

@@ -25,7 +25,7 @@ class StuckFilter(msgspec.Struct, frozen=True, kw_only=True):
     until: datetime
 
 
-class Place(msgspec.Struct, frozen=True, kw_only=True):
+class StuckPlace(msgspec.Struct, frozen=True, kw_only=True):
     """An order's place in the list: the list goes on behind it."""
 
     since: datetime
@@ -36,10 +36,10 @@ class StuckPart(msgspec.Struct, frozen=True, kw_only=True):
     """A part of the list, the longest first; `ends_at` is None where nothing comes behind it."""
 
     orders: list[dict[str, Any]]
-    ends_at: Place | None
+    ends_at: StuckPlace | None
 
 
-FROM_THE_BEGINNING: Final = Place(since=datetime(1970, 1, 1, tzinfo=UTC), order_id=0)
+FROM_THE_BEGINNING: Final = StuckPlace(since=datetime(1970, 1, 1, tzinfo=UTC), order_id=0)
 
 # One statement for each status, as a literal: only so PostgreSQL uses the partial indexes, and reads no unpaid orders.
 OF_STATUS = """
@@ -94,7 +94,7 @@ async def stuck_part(
     policy: Policy,
     limit: int,
     now: datetime,
-    after: Place = FROM_THE_BEGINNING,
+    after: StuckPlace = FROM_THE_BEGINNING,
 ) -> StuckPart:
     """Reads a part of the stuck orders, the longest first."""
     async with pool.acquire() as conn, conn.transaction(isolation="repeatable_read", readonly=True):
@@ -114,7 +114,7 @@ async def stuck_part(
             }
             for order_id in ids
         ]
-        last = Place(since=found[-1]["phase_since"], order_id=ids[-1]) if has_more else None
+        last = StuckPlace(since=found[-1]["phase_since"], order_id=ids[-1]) if has_more else None
         return StuckPart(orders=shown, ends_at=last)
 
 

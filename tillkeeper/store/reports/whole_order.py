@@ -19,7 +19,7 @@ FIRST: Final = datetime(1970, 1, 1, tzinfo=UTC)
 LAST: Final = datetime(9999, 1, 1, tzinfo=UTC)
 
 
-class Entry(msgspec.Struct, frozen=True, kw_only=True):
+class TimelineEntry(msgspec.Struct, frozen=True, kw_only=True):
     """An event of the order, or a step of the sweep, or an act; of the latter two most fields are None."""
 
     what: str
@@ -49,7 +49,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     note: str | None = None
 
 
-class Notice(msgspec.Struct, frozen=True, kw_only=True):
+class SentNotice(msgspec.Struct, frozen=True, kw_only=True):
     """A notice to merchant, payer or ops, without what it says."""
 
     audience: str
@@ -67,9 +67,9 @@ class WholeOrder(msgspec.Struct, frozen=True, kw_only=True):
 
     shown: dict[str, Any]
     state: OrderState
-    timeline: list[Entry]  # the latest first
+    timeline: list[TimelineEntry]  # the latest first
     older: int | None  # the event before which the next part ends; None where there is no more
-    notices: list[Notice]
+    notices: list[SentNotice]
 
 
 async def read_whole_order(
@@ -126,13 +126,15 @@ ORDER BY recorded_at DESC LIMIT $4
 """
 
 
-async def _timeline(conn: Conn, order_id: int, *, limit: int, before: int | None) -> tuple[list[Entry], int | None]:
+async def _timeline(
+    conn: Conn, order_id: int, *, limit: int, before: int | None
+) -> tuple[list[TimelineEntry], int | None]:
     rows = await conn.fetch(TIMELINE_EVENTS, order_id, before, limit + 1)
-    events, has_more = [Entry(**row) for row in rows[:limit]], len(rows) > limit
+    events, has_more = [TimelineEntry(**row) for row in rows[:limit]], len(rows) > limit
     since = events[-1].recorded_at if has_more else FIRST
     until = LAST if before is None else (await conn.fetchval(RECORDED_AT, order_id, before) or LAST)
     others = [
-        Entry(**row)
+        TimelineEntry(**row)
         for statement in (TIMELINE_STEPS, TIMELINE_ACTS)
         for row in await conn.fetch(statement, order_id, since, until, STEPS_MAX)
     ]
@@ -150,10 +152,10 @@ ORDER BY o.id DESC LIMIT $3
 """
 
 
-async def _notices(conn: Conn, order_id: int, case_ids: list[int]) -> list[Notice]:
+async def _notices(conn: Conn, order_id: int, case_ids: list[int]) -> list[SentNotice]:
     subjects = [f"order/{order_id}", f"payer/{order_id}", *(f"case/{case_id}" for case_id in case_ids)]
     since, until = [f"{subject}/" for subject in subjects], [f"{subject}0" for subject in subjects]  # 0 is next to /
-    return [Notice(**row) for row in await conn.fetch(NOTICES, since, until, NOTICES_MAX)]
+    return [SentNotice(**row) for row in await conn.fetch(NOTICES, since, until, NOTICES_MAX)]
 
 
 # One that brought an event of this order: no other can be read by its number.

@@ -15,11 +15,11 @@ import msgspec
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt
 
 from tillkeeper.domain.backoff import WEEK_LOCK
-from tillkeeper.domain.retention import Days, Kind, Span, span_of, weeks_to_drop
+from tillkeeper.domain.retention import DataKind, Days, TimeSpan, span_of, weeks_to_drop
 from tillkeeper.store.postgres.pool import Conn
 from tillkeeper.store.postgres.transactions import repeat_on_conflict
 from tillkeeper.store.retention.drop_weeks import LOCK_WAIT_S, Week, counted, drop_week, weeks
-from tillkeeper.store.retention.rows import PARTS, ROWS_AT_ONCE, Part, Removed, count, remove_some
+from tillkeeper.store.retention.rows import PARTS, ROWS_AT_ONCE, Removed, RetentionPart, count, remove_some
 
 WEEK_PART: Final = "bodies_by_week"
 ONE_AT_A_TIME = "SELECT pg_advisory_xact_lock(hashtextextended('tillkeeper retention', 0))"
@@ -29,7 +29,7 @@ class Share(msgspec.Struct, frozen=True, kw_only=True):
     """What goes, or went, of one part: rows and bytes; a week of bodies is a share of its own."""
 
     part: str
-    kind: Kind
+    kind: DataKind
     what: str
     until: datetime
     rows: int
@@ -56,7 +56,7 @@ async def run(pool: asyncpg.Pool, days: Days, *, now: datetime) -> AsyncIterator
             yield _share(name, part, span, removed)
 
 
-class Step(msgspec.Struct, frozen=True, kw_only=True):
+class RetentionStep(msgspec.Struct, frozen=True, kw_only=True):
     """What a step removed, and the week that it left because others held it for long."""
 
     shares: list[Share]
@@ -68,7 +68,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
         return any(share.part == WEEK_PART or share.rows >= ROWS_AT_ONCE for share in self.shares)
 
 
-async def step(pool: asyncpg.Pool, days: Days, *, now: datetime) -> Step:
+async def step(pool: asyncpg.Pool, days: Days, *, now: datetime) -> RetentionStep:
     """Drops one week, and removes some rows of each part."""
     shares, held = [], None
     for week, span in (await _weeks_of(pool, days, now=now))[:1]:
@@ -80,7 +80,7 @@ async def step(pool: asyncpg.Pool, days: Days, *, now: datetime) -> Step:
         removed = await repeat_on_conflict(pool, partial(_step, part=part, span=span))
         if removed.rows:
             shares.append(_share(name, part, span, removed))
-    return Step(shares=shares, held=held)
+    return RetentionStep(shares=shares, held=held)
 
 
 async def try_drop(pool: asyncpg.Pool, week: Week) -> bool:
@@ -104,34 +104,36 @@ async def try_drop(pool: asyncpg.Pool, week: Week) -> bool:
     return True
 
 
-async def _step(conn: Conn, *, part: Part, span: Span) -> Removed:
+async def _step(conn: Conn, *, part: RetentionPart, span: TimeSpan) -> Removed:
     await conn.execute(ONE_AT_A_TIME)
     return await remove_some(conn, part, span)
 
 
-def _parts(days: Days, now: datetime) -> list[tuple[str, Part, Span]]:
+def _parts(days: Days, now: datetime) -> list[tuple[str, RetentionPart, TimeSpan]]:
     spans = [(name, part, span_of(part.kind, days, now)) for name, part in PARTS.items()]
     return [(name, part, span) for name, part, span in spans if span is not None]
 
 
-async def _weeks_of(pool: asyncpg.Pool, days: Days, *, now: datetime) -> list[tuple[Week, Span]]:
+async def _weeks_of(pool: asyncpg.Pool, days: Days, *, now: datetime) -> list[tuple[Week, TimeSpan]]:
     async with pool.acquire() as conn:
         return await _weeks(conn, days, now=now)
 
 
-async def _weeks(conn: Conn, days: Days, *, now: datetime) -> list[tuple[Week, Span]]:
+async def _weeks(conn: Conn, days: Days, *, now: datetime) -> list[tuple[Week, TimeSpan]]:
     """Reads the weeks that are to be dropped, the oldest first."""
-    span = span_of(Kind.BODIES, days, now)
+    span = span_of(DataKind.BODIES, days, now)
     if span is None:
         return []
     found = {week.monday: week for week in await weeks(conn)}
     return [(await counted(conn, found[monday]), span) for monday in weeks_to_drop(found, span.until)]
 
 
-def _of_week(week: Week, span: Span) -> Share:
+def _of_week(week: Week, span: TimeSpan) -> Share:
     what = f"the week of {week.monday}"
-    return Share(part=WEEK_PART, kind=Kind.BODIES, what=what, until=span.until, rows=week.rows or 0, bytes=week.bytes)
+    return Share(
+        part=WEEK_PART, kind=DataKind.BODIES, what=what, until=span.until, rows=week.rows or 0, bytes=week.bytes
+    )
 
 
-def _share(name: str, part: Part, span: Span, removed: Removed) -> Share:
+def _share(name: str, part: RetentionPart, span: TimeSpan, removed: Removed) -> Share:
     return Share(part=name, kind=part.kind, what=part.what, until=span.until, rows=removed.rows, bytes=removed.bytes)

@@ -10,7 +10,7 @@ from typing import Final
 import asyncpg
 import msgspec
 
-from tillkeeper.domain.retention import Kind, Span
+from tillkeeper.domain.retention import DataKind, TimeSpan
 from tillkeeper.store.postgres.pool import Conn
 
 ROWS_AT_ONCE: Final = 1_000  # a transaction of a few tens of milliseconds
@@ -23,10 +23,10 @@ class Removed(msgspec.Struct, frozen=True):
     bytes: int
 
 
-class Part(msgspec.Struct, frozen=True, kw_only=True):
+class RetentionPart(msgspec.Struct, frozen=True, kw_only=True):
     """A part of a kind, which is one table."""
 
-    kind: Kind
+    kind: DataKind
     what: str  # for people
     count: str
     remove: str
@@ -218,42 +218,52 @@ WITH old AS (
 SELECT count(*) AS rows, coalesce(sum(bytes), 0)::bigint AS bytes FROM gone
 """
 
-PARTS: Final[Mapping[str, Part]] = {
-    "bodies_without_a_week": Part(
-        kind=Kind.BODIES, what="bodies of weeks without a partition", count=COUNT_UNPLACED, remove=REMOVE_UNPLACED
+PARTS: Final[Mapping[str, RetentionPart]] = {
+    "bodies_without_a_week": RetentionPart(
+        kind=DataKind.BODIES, what="bodies of weeks without a partition", count=COUNT_UNPLACED, remove=REMOVE_UNPLACED
     ),
-    "bodies_in_deliveries": Part(
-        kind=Kind.BODIES, what="bodies that 0.1.0 stored", count=COUNT_BEFORE, remove=REMOVE_BEFORE
+    "bodies_in_deliveries": RetentionPart(
+        kind=DataKind.BODIES, what="bodies that 0.1.0 stored", count=COUNT_BEFORE, remove=REMOVE_BEFORE
     ),
-    "unsigned": Part(
-        kind=Kind.UNSIGNED, what="bodies that nobody signed", count=COUNT_UNSIGNED, remove=REMOVE_UNSIGNED
+    "unsigned": RetentionPart(
+        kind=DataKind.UNSIGNED, what="bodies that nobody signed", count=COUNT_UNSIGNED, remove=REMOVE_UNSIGNED
     ),
-    "unsigned_in_deliveries": Part(
-        kind=Kind.UNSIGNED,
+    "unsigned_in_deliveries": RetentionPart(
+        kind=DataKind.UNSIGNED,
         what="bodies that nobody signed, stored by 0.1.0",
         count=COUNT_UNSIGNED_BEFORE,
         remove=REMOVE_UNSIGNED_BEFORE,
     ),
-    "refused": Part(kind=Kind.REFUSED, what="refused deliveries", count=COUNT_REFUSED, remove=REMOVE_REFUSED),
-    "parked": Part(
-        kind=Kind.PARKED, what="messages of parked events that are closed", count=COUNT_PARKED, remove=REMOVE_PARKED
+    "refused": RetentionPart(
+        kind=DataKind.REFUSED, what="refused deliveries", count=COUNT_REFUSED, remove=REMOVE_REFUSED
     ),
-    "outbox": Part(kind=Kind.OUTBOX, what="content of finished notices", count=COUNT_OUTBOX, remove=REMOVE_OUTBOX),
-    "fetches": Part(kind=Kind.FETCHES, what="finished queries", count=COUNT_FETCHES, remove=REMOVE_FETCHES),
-    "sessions": Part(kind=Kind.ACCESS, what="sessions that are over", count=COUNT_SESSIONS, remove=REMOVE_SESSIONS),
-    "one_time_links": Part(
-        kind=Kind.ACCESS, what="one-time links that are over", count=COUNT_LINKS, remove=REMOVE_LINKS
+    "parked": RetentionPart(
+        kind=DataKind.PARKED, what="messages of parked events that are closed", count=COUNT_PARKED, remove=REMOVE_PARKED
     ),
-    "api_tokens": Part(kind=Kind.ACCESS, what="API tokens that are over", count=COUNT_TOKENS, remove=REMOVE_TOKENS),
+    "outbox": RetentionPart(
+        kind=DataKind.OUTBOX, what="content of finished notices", count=COUNT_OUTBOX, remove=REMOVE_OUTBOX
+    ),
+    "fetches": RetentionPart(
+        kind=DataKind.FETCHES, what="finished queries", count=COUNT_FETCHES, remove=REMOVE_FETCHES
+    ),
+    "sessions": RetentionPart(
+        kind=DataKind.ACCESS, what="sessions that are over", count=COUNT_SESSIONS, remove=REMOVE_SESSIONS
+    ),
+    "one_time_links": RetentionPart(
+        kind=DataKind.ACCESS, what="one-time links that are over", count=COUNT_LINKS, remove=REMOVE_LINKS
+    ),
+    "api_tokens": RetentionPart(
+        kind=DataKind.ACCESS, what="API tokens that are over", count=COUNT_TOKENS, remove=REMOVE_TOKENS
+    ),
 }
 
 
-async def count(conn: Conn, part: Part, span: Span) -> Removed:
+async def count(conn: Conn, part: RetentionPart, span: TimeSpan) -> Removed:
     """Counts what would be removed of a part."""
     return _removed(await conn.fetchrow(part.count, span.since, span.until))
 
 
-async def remove_some(conn: Conn, part: Part, span: Span, *, limit: int = ROWS_AT_ONCE) -> Removed:
+async def remove_some(conn: Conn, part: RetentionPart, span: TimeSpan, *, limit: int = ROWS_AT_ONCE) -> Removed:
     """Removes up to about so many rows of a part, in the caller's transaction."""
     return _removed(await conn.fetchrow(part.remove, span.since, span.until, limit))
 

@@ -43,7 +43,7 @@ class BadMigration(Exception):
     """A migration's file does not have the form that this page says."""
 
 
-class Step(msgspec.Struct, frozen=True, kw_only=True):
+class MigrationStep(msgspec.Struct, frozen=True, kw_only=True):
     """One step of a migration: how it is run, and its SQL."""
 
     kind: Literal["transaction", "alone", "batches"]
@@ -79,7 +79,7 @@ class Migration(msgspec.Struct, frozen=True, kw_only=True):
     title: str
     oldest_program: int  # the schema that the oldest program was made for that may serve the schema it leaves
     checksum: str
-    steps: tuple[Step, ...]
+    steps: tuple[MigrationStep, ...]
 
     def __str__(self) -> str:
         return f"{self.version:04} {self.name}"
@@ -125,12 +125,12 @@ def parse_migration(file: str, text: str) -> Migration:
     )
 
 
-def _step(file: str, kind: str, sql: str) -> Step:
+def _step(file: str, kind: str, sql: str) -> MigrationStep:
     if kind in {"transaction", "alone"}:
-        return Step(kind="transaction" if kind == "transaction" else "alone", sql=sql.strip())
+        return MigrationStep(kind="transaction" if kind == "transaction" else "alone", sql=sql.strip())
     if (batches := _BATCHES.fullmatch(kind)) is None:
         raise BadMigration(f"{file}: a step is `transaction`, `alone` or `batches of N over table.key`, not `{kind}`")
-    return Step(kind="batches", sql=sql.strip(), batch_keys=int(batches[1]), table=batches[2], key=batches[3])
+    return MigrationStep(kind="batches", sql=sql.strip(), batch_keys=int(batches[1]), table=batches[2], key=batches[3])
 
 
 def left_to_do(known: Sequence[Migration], done: int) -> list[Migration]:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from tillkeeper.store.postgres.sqlstates import SchemaUnfit
-from tillkeeper.store.schema.files import Migration, Step, left_to_do
+from tillkeeper.store.schema.files import Migration, MigrationStep, left_to_do
 from tillkeeper.store.schema.progress import table_sizes
 from tillkeeper.store.schema.upgrading import connected
 from tillkeeper.store.schema.versions import SchemaVersion, schema_version, unfitness
@@ -28,7 +28,7 @@ class SchemaStatus(msgspec.Struct, frozen=True, kw_only=True):
         oldest = max((migration.oldest_program for migration in self.left), default=0)
         return oldest if oldest > self.found.oldest_program else None
 
-    def size_of(self, step: Step) -> tuple[str | None, int | None, int | None]:
+    def size_of(self, step: MigrationStep) -> tuple[str | None, int | None, int | None]:
         """Returns the table that a step is about, its rows and its megabytes, where it is about one alone."""
         tables = step.tables & self.sizes.keys()
         if len(tables) != 1:

@@ -19,7 +19,7 @@ from tillkeeper.store.postgres.connections import is_pooled
 from tillkeeper.store.postgres.pool import CONNECT_S, Conn, refuse_unsafe
 from tillkeeper.store.postgres.sqlstates import SchemaMissing
 from tillkeeper.store.schema.exclusive import Exclusive, exclusively
-from tillkeeper.store.schema.files import Migration, Step, left_to_do
+from tillkeeper.store.schema.files import Migration, MigrationStep, left_to_do
 from tillkeeper.store.schema.make_weeks import make_weeks, server_time
 from tillkeeper.store.schema.progress import watched_index
 from tillkeeper.store.schema.versions import FIRST, schema_version, unfitness
@@ -34,7 +34,7 @@ class ChangedMigration(Exception):
     """A migration that was run is not the one in this program's files."""
 
 
-class Done(msgspec.Struct, frozen=True, kw_only=True):
+class UpgradeProgress(msgspec.Struct, frozen=True, kw_only=True):
     """How far a step is, for people: `done` of `total` keys or blocks; nothing of nothing where it is not counted."""
 
     migration: Migration
@@ -44,7 +44,7 @@ class Done(msgspec.Struct, frozen=True, kw_only=True):
     waits_for: str = ""  # what keeps it waiting
 
 
-Report: TypeAlias = Callable[[Done], None]
+Report: TypeAlias = Callable[[UpgradeProgress], None]
 
 # As schema.sql has it, for databases from before versions were counted.
 COUNT_VERSIONS: Final = """
@@ -175,7 +175,7 @@ class _Run:
             await self._run_step(migration.steps[self._step], position)
             position = None
 
-    async def _run_step(self, step: Step, position: int | None) -> None:
+    async def _run_step(self, step: MigrationStep, position: int | None) -> None:
         self._tell()
         if step.kind == "transaction":
             await self._patiently(lambda: self._in_transaction(step.sql))
@@ -190,7 +190,7 @@ class _Run:
             await self._conn.execute(sql)
             await self._write_down()
 
-    async def _alone(self, step: Step) -> None:
+    async def _alone(self, step: MigrationStep) -> None:
         """Runs a step outside of any transaction, and drops what it left behind when it was cut off: an invalid one."""
         if step.index is not None and await self._conn.fetchval(INVALID_INDEX, step.index):
             await self._conn.execute(f'DROP INDEX CONCURRENTLY "{step.index}"')
@@ -198,7 +198,7 @@ class _Run:
             await self._conn.execute(step.sql)
         await self._write_down()
 
-    async def _in_batches(self, step: Step, position: int | None) -> None:
+    async def _in_batches(self, step: MigrationStep, position: int | None) -> None:
         first, last = await self._keys(step)
         done = first - 1 if position is None else position
         while done < last:
@@ -213,7 +213,7 @@ class _Run:
             await self._lock.check()
         await self._write_down()
 
-    async def _keys(self, step: Step) -> tuple[int, int]:
+    async def _keys(self, step: MigrationStep) -> tuple[int, int]:
         """Returns the lowest and the highest key; those of an empty table make no batch."""
         row = await self._conn.fetchrow(f'SELECT min("{step.key}"), max("{step.key}") FROM "{step.table}"')  # noqa: S608 - names of our own files
         assert row is not None
@@ -246,7 +246,9 @@ class _Run:
                 await work()
 
     def _tell(self, done: int = 0, total: int = 0, *, waits_for: str = "") -> None:
-        self._report(Done(migration=self._migration, step=self._step, done=done, total=total, waits_for=waits_for))
+        self._report(
+            UpgradeProgress(migration=self._migration, step=self._step, done=done, total=total, waits_for=waits_for)
+        )
 
 
 def _limits(*, lock_wait_s: float) -> str:

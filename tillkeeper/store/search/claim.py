@@ -10,7 +10,7 @@ from tillkeeper.domain.delivery import unpack
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.likely_orders import EARLIER, match_of
 from tillkeeper.domain.order.state import OrderState
-from tillkeeper.domain.payment_claim import AccountTalk, Known, OpenFetch, ParkedMoney, PossibleMoney
+from tillkeeper.domain.payment_claim import AccountTalk, ClaimKnowledge, OpenFetch, ParkedMoney, PossibleMoney
 from tillkeeper.domain.search.hits import READ_MAX
 from tillkeeper.domain.similar_references import WaitingMoney
 from tillkeeper.store.orders.loading import read_orders
@@ -22,7 +22,7 @@ ORDER = "SELECT id, registered_at FROM orders WHERE order_ref = $1"
 SHOWN_MAX: Final = 10  # payments that wait
 
 
-async def read_claim(pool: asyncpg.Pool, order_ref: str, *, now: datetime) -> Known | None:
+async def read_claim(pool: asyncpg.Pool, order_ref: str, *, now: datetime) -> ClaimKnowledge | None:
     """Reads what is known about an order's payment, or None where no such order is registered.
 
     Which accounts can be asked is no matter of the database: the caller adds it.
@@ -34,7 +34,7 @@ async def read_claim(pool: asyncpg.Pool, order_ref: str, *, now: datetime) -> Kn
         if row is None:
             return None
         order = (await read_orders(conn, [row["id"]]))[row["id"]]
-        return Known(
+        return ClaimKnowledge(
             order=order,
             possible=await _possible(conn, order, row["registered_at"], now),
             parked=await _parked(conn, order),

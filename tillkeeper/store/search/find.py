@@ -5,7 +5,7 @@ from typing import assert_never
 import asyncpg
 import msgspec
 
-from tillkeeper.domain.search.hits import Found, Why, grouped
+from tillkeeper.domain.search.hits import HitReason, SearchResult, grouped
 from tillkeeper.domain.search.probes import (
     EmailProbe,
     MoneyProbe,
@@ -25,13 +25,13 @@ LIMIT_TIME = "SET LOCAL statement_timeout = '4s'"
 BY_INDEX = "SET LOCAL enable_seqscan = off"
 
 
-async def find(pool: asyncpg.Pool, search: Search) -> Found:
+async def find(pool: asyncpg.Pool, search: Search) -> SearchResult:
     """Returns what was found, grouped and ranked.  Nothing is locked."""
     async with pool.acquire() as conn, conn.transaction(isolation="repeatable_read", readonly=True):
         return await find_in(conn, search)
 
 
-async def find_in(conn: Conn, search: Search) -> Found:
+async def find_in(conn: Conn, search: Search) -> SearchResult:
     """As `find`, in the caller's snapshot."""
     await conn.execute(LIMIT_TIME)
     await conn.execute(BY_INDEX)
@@ -53,7 +53,7 @@ async def _by_spelling(conn: Conn, spelling: Spelling, looked: Looked) -> None:
     await by_reference(conn, spelling.probes, ending_so)
     for hit in ending_so.hits:
         if any(map(spelling.is_of, (hit.ref, hit.order_ref, hit.payment_ref))):
-            looked.hits.append(msgspec.structs.replace(hit, why=Why.SPELT))
+            looked.hits.append(msgspec.structs.replace(hit, why=HitReason.SPELT))
 
 
 async def _look(conn: Conn, probe: EmailProbe | PhoneProbe | MoneyProbe | NumberProbe, looked: Looked) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
-from tillkeeper.domain.search.hits import READ_MAX, Hit, HitKind, Why
+from tillkeeper.domain.search.hits import READ_MAX, Hit, HitKind, HitReason
 from tillkeeper.domain.search.probes import EmailProbe, MoneyProbe, NumberProbe, PhoneProbe
 from tillkeeper.store.postgres.pool import Conn
 from tillkeeper.store.search.references import Looked
@@ -31,13 +31,13 @@ ORDER BY id DESC LIMIT $3
 
 async def by_email(conn: Conn, probe: EmailProbe, looked: Looked) -> None:
     """Finds the orders registered with a mail address."""
-    _add(looked, await conn.fetch(BY_EMAIL, probe.text, READ_MAX), HitKind.ORDER, Why.EMAIL, probe.text)
+    _add(looked, await conn.fetch(BY_EMAIL, probe.text, READ_MAX), HitKind.ORDER, HitReason.EMAIL, probe.text)
 
 
 async def by_phone(conn: Conn, probe: PhoneProbe, looked: Looked) -> None:
     """Finds the orders registered with a number that ends in these digits."""
     rows = await conn.fetch(BY_PHONE, *probe.backwards, READ_MAX)
-    _add(looked, rows, HitKind.ORDER, Why.PHONE, probe.digits)
+    _add(looked, rows, HitKind.ORDER, HitReason.PHONE, probe.digits)
 
 
 # Both tables are read by their days alone: an index of amounts would cost each order and event for this question only.
@@ -64,15 +64,15 @@ async def by_money(conn: Conn, probe: MoneyProbe, looked: Looked) -> None:
     """Finds orders registered, and money that came in, on a day."""
     span = probe.since, probe.until, probe.minors, READ_MAX
     rows = await conn.fetch(ORDERS_OF_AMOUNT, *span)
-    _add(looked, _meant(probe, rows), HitKind.ORDER, Why.AMOUNT, probe.text, read=len(rows))
+    _add(looked, _meant(probe, rows), HitKind.ORDER, HitReason.AMOUNT, probe.text, read=len(rows))
     events = await conn.fetch(EVENTS_OF_AMOUNT, *span)
     for row in _meant(probe, events):
         outcome = row.pop("outcome")
         if outcome in UNPLACED:
-            _add(looked, [row], UNPLACED[outcome], Why.AMOUNT, probe.text, read=len(events))
+            _add(looked, [row], UNPLACED[outcome], HitReason.AMOUNT, probe.text, read=len(events))
         else:
             paid = {**row, "ref": row["payment_ref"] or row["ref"]}
-            _add(looked, [paid], HitKind.PAYMENT, Why.AMOUNT, probe.text, read=len(events))
+            _add(looked, [paid], HitKind.PAYMENT, HitReason.AMOUNT, probe.text, read=len(events))
 
 
 def _meant(probe: MoneyProbe, rows: Sequence[Any]) -> list[dict[str, Any]]:
@@ -98,7 +98,7 @@ NUMBERED: Final = {CASE: HitKind.CASE, PARKED: HitKind.PARKED, REFUSED: HitKind.
 async def by_number(conn: Conn, probe: NumberProbe, looked: Looked) -> None:
     """Finds the case, and what is parked or refused, of a number."""
     for statement, kind in NUMBERED.items():
-        _add(looked, await conn.fetch(statement, probe.number), kind, Why.NUMBER, str(probe.number))
+        _add(looked, await conn.fetch(statement, probe.number), kind, HitReason.NUMBER, str(probe.number))
 
 
 # Strangers decide what stands there, so that no index is made of it; store/deliveries/refused.py bounds its table.
@@ -119,10 +119,12 @@ async def in_refused(conn: Conn, as_written: Sequence[str], looked: Looked) -> N
         return
     for row in await conn.fetch(REFUSED_WITH, texts, REFUSED_READ_MAX, READ_MAX):
         fields = dict(row)
-        _add(looked, [fields], HitKind.REFUSED, Why.IN_BODY, fields.pop("matched"))
+        _add(looked, [fields], HitKind.REFUSED, HitReason.IN_BODY, fields.pop("matched"))
 
 
-def _add(looked: Looked, rows: Sequence[Any], kind: HitKind, why: Why, text: str, *, read: int | None = None) -> None:
+def _add(
+    looked: Looked, rows: Sequence[Any], kind: HitKind, why: HitReason, text: str, *, read: int | None = None
+) -> None:
     looked.hits += [Hit(kind=kind, why=why, probe=text, **dict(row)) for row in rows]
     if (len(rows) if read is None else read) >= READ_MAX:
         looked.overflowing.add(kind)

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
-from tillkeeper.domain.search.hits import READ_MAX, Hit, HitKind, Why
+from tillkeeper.domain.search.hits import READ_MAX, Hit, HitKind, HitReason
 from tillkeeper.domain.search.probes import ReferenceProbe
 from tillkeeper.store.postgres.pool import Conn
 
@@ -162,7 +162,7 @@ def _add(looked: Looked, rows: Sequence[Any], texts: Sequence[str], kind: HitKin
         place, matched, outcome = row.pop("i"), row.pop("matched", row["ref"]), row.pop("outcome", None)
         its_kind = kind or HitKind(outcome)
         text = texts[place - 1]
-        why = Why.WHOLE if _is_whole(matched, text) else Why.END
+        why = HitReason.WHOLE if _is_whole(matched, text) else HitReason.END
         looked.hits.append(Hit(kind=its_kind, why=why, probe=text, field=field, **row))
         counts[place] = counts.get(place, 0) + 1
         if counts[place] >= READ_MAX:

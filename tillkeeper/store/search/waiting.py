@@ -56,7 +56,7 @@ class WaitingPayment(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-class Place(msgspec.Struct, frozen=True, kw_only=True):
+class WaitingPlace(msgspec.Struct, frozen=True, kw_only=True):
     """The place of an event that waits: the list goes on behind it."""
 
     at: datetime
@@ -67,7 +67,7 @@ class WaitingPart(msgspec.Struct, frozen=True, kw_only=True):
     """A part of the payments that wait, the latest first; `ends_at` is None where nothing comes behind it."""
 
     payments: list[WaitingPayment]
-    ends_at: Place | None
+    ends_at: WaitingPlace | None
 
 
 # Events of orders that nobody registered wait for ever: the latest are read, as many as a person looks at.
@@ -112,7 +112,7 @@ EVERYTHING: Final = WaitingFilter()
 
 
 async def waiting_part(
-    conn: Conn, *, limit: int, after: Place | None = None, wanted: WaitingFilter = EVERYTHING
+    conn: Conn, *, limit: int, after: WaitingPlace | None = None, wanted: WaitingFilter = EVERYTHING
 ) -> WaitingPart:
     """Reads a part of the payments that wait: those of the next `limit` events behind that place, the latest first.
 
@@ -125,7 +125,7 @@ async def waiting_part(
     payments = [
         msgspec.structs.replace(each, likely=await _likely(conn, each, by_amount=False)) for each in _payments(events)
     ]
-    last = Place(at=events[-1]["recorded_at"], seq=events[-1]["seq"]) if goes_on else None
+    last = WaitingPlace(at=events[-1]["recorded_at"], seq=events[-1]["seq"]) if goes_on else None
     return WaitingPart(payments=payments, ends_at=last)
 
 

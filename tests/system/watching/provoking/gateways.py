@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from tests.system.watching.provoking.house import House
 from tillkeeper import clock
-from tillkeeper.domain.guard import Finding, Sign
+from tillkeeper.domain.guard import GuardSign, PauseReason
 from tillkeeper.sandbox.keys import new_rsa_key
 from tillkeeper.sandbox.simulators.wechatpay.api import platform_certificate
 from tillkeeper.sandbox.simulators.wechatpay.signing import WeChatPayKey
@@ -20,7 +20,7 @@ CERTIFICATE_LASTS = timedelta(days=4 * 365)  # of the simulator's
 
 @asynccontextmanager
 async def paused(house: House) -> AsyncIterator[None]:
-    finding = Finding(sign=Sign.FAILED, orders=40, paid=1, line=20, share=0.976, usual_most=2, open_orders=60)
+    finding = PauseReason(sign=GuardSign.FAILED, orders=40, paid=1, line=20, share=0.976, usual_most=2, open_orders=60)
     await house.execute(
         "INSERT INTO account_pauses (account, sign, finding, paused_at) VALUES ('stripe-main', $1, $2, now())",
         str(finding.sign),
