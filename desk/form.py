@@ -21,7 +21,7 @@ class BadField(Exception):
         self.word = word
 
 
-class Form(msgspec.Struct, frozen=True, kw_only=True):
+class FormFields(msgspec.Struct, frozen=True, kw_only=True):
     """The fields of a form, or of a query."""
 
     fields: Mapping[str, tuple[str, ...]]
@@ -50,7 +50,7 @@ class Form(msgspec.Struct, frozen=True, kw_only=True):
         return {name: self.text(name) for name in self.fields}
 
 
-async def form_of(request: web.Request) -> Form:
+async def form_of(request: web.Request) -> FormFields:
     """Reads a form.  Raises HTTPBadRequest for a text that no database holds, or that nobody reads."""
     return _checked(await sent_fields(request))
 
@@ -63,18 +63,18 @@ async def sent_fields(request: web.Request) -> Mapping[str, object]:
         raise web.HTTPBadRequest from error
 
 
-def query_of(request: web.Request) -> Form:
+def query_of(request: web.Request) -> FormFields:
     """Reads the query of an address as a form that was sent by it."""
     return _checked(request.query)
 
 
-def _checked(sent: Mapping[str, object]) -> Form:
+def _checked(sent: Mapping[str, object]) -> FormFields:
     fields: dict[str, list[str]] = {}
     for name, value in sent.items():
         if not isinstance(value, str) or "\0" in value or len(value) > TEXT_CHARS_MAX or not _is_unicode(value):
             raise web.HTTPBadRequest
         fields.setdefault(name, []).append(value)
-    return Form(fields={name: tuple(values) for name, values in fields.items()})
+    return FormFields(fields={name: tuple(values) for name, values in fields.items()})
 
 
 def _is_unicode(text: str) -> bool:

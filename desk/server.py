@@ -20,7 +20,7 @@ from tillkeeper.desk.access.middleware import access
 from tillkeeper.desk.app import build_app
 from tillkeeper.desk.context import Desk
 from tillkeeper.desk.live.feed import Feed
-from tillkeeper.desk.live.snapshot import Snapshot, read_snapshot
+from tillkeeper.desk.live.snapshot import TillSnapshot, read_snapshot
 from tillkeeper.lanes.queue_depth import QueueDepth
 from tillkeeper.lanes.topology import Topology
 from tillkeeper.loops import keep_running, start
@@ -109,7 +109,7 @@ def _depth(settings: Settings) -> QueueDepth | None:
 
 
 def _desk(settings: Settings, pool: Pool, policy: PolicyFile, accounts: Accounts, depth: QueueDepth | None) -> Desk:
-    async def read(before: Snapshot | None) -> Snapshot:
+    async def read(before: TillSnapshot | None) -> TillSnapshot:
         waiting = depth.ready if depth is not None else 0
         return await read_snapshot(pool, before, broker_waiting=waiting or 0, now=clock.now())
 

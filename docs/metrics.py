@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from tillkeeper.database_metrics import COUNTED_MAX
 from tillkeeper.metric_definitions import DEFINITIONS, Definition, Values
 from tillkeeper.notices.settings import NotifySettings
 from tillkeeper.settings import DeskSettings, IngestSettings, SweepSettings, WorkSettings
 from tillkeeper.status_server import PORTS_EACH
-from tillkeeper.telemetry import COUNTED_MAX
 from tillkeeper.workers.database_gauges import READ_EVERY_S
 
 PAGE: Final = Path(__file__).parents[1] / "docs" / "metrics.md"
@@ -25,10 +25,10 @@ ROLES: Final = {
 }
 
 SERVED: Final = """
-Printed from `tillkeeper/telemetry.py` by `make docs`. Each process serves `GET /metrics` for Prometheus, with
-`/healthz` (it lives) and `/readyz` (it reached the database, and may serve its schema), on a port of its own: metrics
-name accounts and count their deliveries, so the port that webhooks come to never tells them. It listens on the
-loopback unless `metrics_host` says otherwise.
+Printed by `make docs` from `tillkeeper/telemetry.py` and `database_metrics.py`. Each process serves `GET /metrics` for
+Prometheus, with `/healthz` (it lives) and `/readyz` (it reached the database, and may serve its
+schema), on a port of its own: metrics name accounts and count their deliveries, so the port that webhooks come to
+never tells them. It listens on the loopback unless `metrics_host` says otherwise.
 """
 PORTS: Final = f"""
 Where the configuration names no port, a process takes the first free one of {PORTS_EACH} from there on, so that

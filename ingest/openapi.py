@@ -57,7 +57,7 @@ HEADERS: Final[Mapping[int, Mapping[str, str]]] = {
 }
 
 
-class Operation(msgspec.Struct, frozen=True, kw_only=True):
+class OrdersOperation(msgspec.Struct, frozen=True, kw_only=True):
     """One method of one path: what it takes, what it answers, and what may be wrong."""
 
     path: str
@@ -73,7 +73,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 OPERATIONS: Final = (
-    Operation(
+    OrdersOperation(
         path=ORDER,
         method="put",
         name="registerOrder",
@@ -90,7 +90,7 @@ OPERATIONS: Final = (
             "with the field.",
         },
     ),
-    Operation(
+    OrdersOperation(
         path=ORDER,
         method="get",
         name="showOrder",
@@ -100,7 +100,7 @@ OPERATIONS: Final = (
         content="Order",
         errors={**ALWAYS, **NO_ORDER},
     ),
-    Operation(
+    OrdersOperation(
         path="/orders/{order_ref}/history",
         method="get",
         name="showHistory",
@@ -110,7 +110,7 @@ OPERATIONS: Final = (
         content="History",
         errors={**ALWAYS, **NO_ORDER},
     ),
-    Operation(
+    OrdersOperation(
         path=REFUND,
         method="put",
         name="registerRefund",
@@ -128,7 +128,7 @@ OPERATIONS: Final = (
             "with the field.",
         },
     ),
-    Operation(
+    OrdersOperation(
         path=REFUND,
         method="delete",
         name="withdrawRefund",
@@ -142,7 +142,7 @@ OPERATIONS: Final = (
             409: "The gateway knows of this refund: what becomes of it is the gateway's to say.",
         },
     ),
-    Operation(
+    OrdersOperation(
         path="/webhooks/{account}",
         method="post",
         name="receiveDelivery",
@@ -161,7 +161,7 @@ OPERATIONS: Final = (
         },
         is_open=True,
     ),
-    Operation(
+    OrdersOperation(
         path="/healthz",
         method="get",
         name="isAlive",
@@ -172,7 +172,7 @@ OPERATIONS: Final = (
         errors={},
         is_open=True,
     ),
-    Operation(
+    OrdersOperation(
         path="/readyz",
         method="get",
         name="isReady",
@@ -183,7 +183,7 @@ OPERATIONS: Final = (
         errors={503: "No lane can make a delivery durable, or the schema of the database is not this program's."},
         is_open=True,
     ),
-    Operation(
+    OrdersOperation(
         path="/openapi.json",
         method="get",
         name="describe",
@@ -281,7 +281,7 @@ def _parameters(path: str) -> list[Json]:
     return [{"name": name, "in": "path", "required": True, **PARAMETERS[name]} for name in names]
 
 
-def _operation(operation: Operation) -> Json:
+def _operation(operation: OrdersOperation) -> Json:
     described: Json = {
         "operationId": operation.name,
         "summary": operation.summary,
@@ -300,14 +300,14 @@ def _operation(operation: Operation) -> Json:
     return described
 
 
-def _answer(operation: Operation, status: int) -> Json:
+def _answer(operation: OrdersOperation, status: int) -> Json:
     meaning = {"description": operation.answers[status]}
     if operation.content == "Form":
         return meaning if status == HTTPStatus.NO_CONTENT else {**meaning, "content": {"*/*": {}}}
     return {**meaning, "content": {JSON: {"schema": _reference(operation.content)}}}
 
 
-def _error(operation: Operation, status: int) -> Json:
+def _error(operation: OrdersOperation, status: int) -> Json:
     is_forms = operation.content == "Form" and status != HTTPStatus.NOT_FOUND
     content: Json = {"*/*": {}} if is_forms else {JSON: {"schema": _reference(Problem)}}
     described: Json = {"description": operation.errors[status], "content": content}

@@ -11,7 +11,7 @@ import asyncpg
 import structlog
 from prometheus_client import Gauge
 
-from tillkeeper import clock, telemetry
+from tillkeeper import clock, database_metrics, telemetry
 from tillkeeper.domain.order.case_kinds import CASE_KINDS
 from tillkeeper.domain.order.notices import Audience
 from tillkeeper.store.postgres.pool import Conn
@@ -51,14 +51,14 @@ class DatabaseGauges:
             return 0
         self._failed = False
         show(work, accounts=self._accounts, now=now)
-        telemetry.DATABASE_READ_AT.set(now.timestamp())
-        telemetry.DATABASE_READ_SECONDS.set(took_s)
+        database_metrics.DATABASE_READ_AT.set(now.timestamp())
+        database_metrics.DATABASE_READ_SECONDS.set(took_s)
         return 0
 
     async def _read(self, conn: Conn) -> tuple[OpenWork, datetime, float]:
         began_s, now = clock.monotonic_s(), self._now()
-        ages_s = list(telemetry.STUCK_AGES_S.values())
-        work = await read_open_work(conn, ages_s=ages_s, limit=telemetry.COUNTED_MAX, now=now)
+        ages_s = list(database_metrics.STUCK_AGES_S.values())
+        work = await read_open_work(conn, ages_s=ages_s, limit=database_metrics.COUNTED_MAX, now=now)
         return work, now, clock.monotonic_s() - began_s
 
 
@@ -66,49 +66,49 @@ def show(work: OpenWork, *, accounts: Iterable[str], now: datetime) -> None:
     """Sets every gauge of the database; what is no longer there is 0."""
     _show_cases(work.cases, now)
     _show_stuck(work.stuck)
-    telemetry.ORDERS_DUE.set(work.orders_due.count)
-    telemetry.SWEEP_LAG_SECONDS.set(_age_s(work.orders_due, now))
-    telemetry.EVENTS_WAITING.set(work.waiting.count)
-    telemetry.EVENTS_WAITING_SECONDS.set(_age_s(work.waiting, now))
-    _show_words(telemetry.EVENTS_MISMATCHED, work.mismatched, telemetry.MISMATCHES)
-    _show_words(telemetry.PARKED_OPEN, work.parked, telemetry.PARK_REASONS)
+    database_metrics.ORDERS_DUE.set(work.orders_due.count)
+    database_metrics.SWEEP_LAG_SECONDS.set(_age_s(work.orders_due, now))
+    database_metrics.EVENTS_WAITING.set(work.waiting.count)
+    database_metrics.EVENTS_WAITING_SECONDS.set(_age_s(work.waiting, now))
+    _show_words(database_metrics.EVENTS_MISMATCHED, work.mismatched, database_metrics.MISMATCHES)
+    _show_words(database_metrics.PARKED_OPEN, work.parked, telemetry.PARK_REASONS)
     telemetry.LANE_MESSAGES.labels("spool").set(work.spool.count)
     telemetry.LANE_OLDEST_SECONDS.labels("spool").set(_age_s(work.spool, now))
     for audience in Audience:
         pending = work.outbox.get(audience, NONE)
-        telemetry.OUTBOX_PENDING.labels(audience).set(pending.count)
-        telemetry.OUTBOX_OVERDUE_SECONDS.labels(audience).set(_age_s(pending, now))
-        telemetry.OUTBOX_DEAD.labels(audience).set(work.dead.get(audience, NONE).count)
-    telemetry.FETCHES_OPEN.clear()  # accounts come and go
-    _show_words(telemetry.FETCHES_OPEN, work.fetches, (*accounts, OTHER))
-    telemetry.ACCOUNT_PAUSED.clear()
-    telemetry.HELD_OPEN.clear()
+        database_metrics.OUTBOX_PENDING.labels(audience).set(pending.count)
+        database_metrics.OUTBOX_OVERDUE_SECONDS.labels(audience).set(_age_s(pending, now))
+        database_metrics.OUTBOX_DEAD.labels(audience).set(work.dead.get(audience, NONE).count)
+    database_metrics.FETCHES_OPEN.clear()  # accounts come and go
+    _show_words(database_metrics.FETCHES_OPEN, work.fetches, (*accounts, OTHER))
+    database_metrics.ACCOUNT_PAUSED.clear()
+    database_metrics.HELD_OPEN.clear()
     for account in {*accounts, *work.paused}:
-        telemetry.ACCOUNT_PAUSED.labels(account).set(account in work.paused)
-        telemetry.HELD_OPEN.labels(account).set(work.paused.get(account, NONE).count)
-    telemetry.FETCHES_OVERDUE_SECONDS.set(max((_age_s(each, now) for each in work.fetches.values()), default=0))
+        database_metrics.ACCOUNT_PAUSED.labels(account).set(account in work.paused)
+        database_metrics.HELD_OPEN.labels(account).set(work.paused.get(account, NONE).count)
+    database_metrics.FETCHES_OVERDUE_SECONDS.set(max((_age_s(each, now) for each in work.fetches.values()), default=0))
 
 
 def _show_cases(cases: Mapping[tuple[str, str], Count], now: datetime) -> None:
     kinds: dict[tuple[str, str], int] = {}
-    oldest_s = dict.fromkeys(telemetry.CASE_LEVELS, 0.0)
+    oldest_s = dict.fromkeys(database_metrics.CASE_LEVELS, 0.0)
     for (kind, level), count in cases.items():
         known = kind if kind in CASE_KINDS else OTHER
         kinds[known, level] = kinds.get((known, level), 0) + count.count
         oldest_s[level] = max(oldest_s[level], _age_s(count, now))
-    telemetry.CASES_OPEN.clear()  # of every kind and level there would be 171
+    database_metrics.CASES_OPEN.clear()  # of every kind and level there would be 171
     for kind in (*sorted(CASE_KINDS), OTHER):
-        telemetry.CASES_OPEN.labels(kind, telemetry.CASE_LEVELS[0]).set(0)
+        database_metrics.CASES_OPEN.labels(kind, database_metrics.CASE_LEVELS[0]).set(0)
     for labels, number in kinds.items():
-        telemetry.CASES_OPEN.labels(*labels).set(number)
+        database_metrics.CASES_OPEN.labels(*labels).set(number)
     for level, age_s in oldest_s.items():
-        telemetry.CASES_OLDEST_SECONDS.labels(level).set(age_s)
+        database_metrics.CASES_OLDEST_SECONDS.labels(level).set(age_s)
 
 
 def _show_stuck(stuck: Mapping[tuple[str, int], Count]) -> None:
-    for status in telemetry.STUCK_STATUSES:
-        for number, age in enumerate(telemetry.STUCK_AGES_S):
-            telemetry.ORDERS_STUCK.labels(status, age).set(stuck.get((status, number), NONE).count)
+    for status in database_metrics.STUCK_STATUSES:
+        for number, age in enumerate(database_metrics.STUCK_AGES_S):
+            database_metrics.ORDERS_STUCK.labels(status, age).set(stuck.get((status, number), NONE).count)
 
 
 def _show_words(gauge: Gauge, counts: Mapping[str, Count], words: Collection[str]) -> None:

@@ -11,7 +11,7 @@ from typing import Final
 import structlog
 
 from tillkeeper.desk.live.rendered import Rendered
-from tillkeeper.desk.live.snapshot import Snapshot
+from tillkeeper.desk.live.snapshot import TillSnapshot
 from tillkeeper.loops import pause
 from tillkeeper.store.postgres.sqlstates import DATABASE_ERRORS
 
@@ -21,7 +21,7 @@ READ_EVERY_S: Final = 1.0
 FRESH: Final = timedelta(seconds=2)  # a page that is asked for shows nothing older, if it can be had
 STILL_S: Final = 5.0  # a viewer hears at least so often, also where nothing new could be read
 
-Read = Callable[[Snapshot | None], Awaitable[Snapshot]]
+Read = Callable[[TillSnapshot | None], Awaitable[TillSnapshot]]
 
 
 class Feed:
@@ -36,7 +36,7 @@ class Feed:
         self._viewers = 0
         self._is_closed = False
         self._has_failed = False
-        self.latest: Snapshot | None = None
+        self.latest: TillSnapshot | None = None
         self.rendered: Rendered[bytes] = Rendered()  # the latest, as it is sent
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -55,7 +55,7 @@ class Feed:
         async with self._changed:
             self._changed.notify_all()
 
-    async def fresh(self) -> Snapshot:
+    async def fresh(self) -> TillSnapshot:
         """Returns a snapshot of just now; the last one where the database cannot be read.  Raises one of
         DATABASE_ERRORS where there never was one."""
         async with self._reading:
@@ -65,7 +65,7 @@ class Feed:
             await self._read_again()
         return self.latest
 
-    async def follow(self) -> AsyncIterator[Snapshot | None]:
+    async def follow(self) -> AsyncIterator[TillSnapshot | None]:
         """Yields each new snapshot, and None after a while without one, until the feed closes."""
         self._viewers += 1
         self._wanted.set()

@@ -35,7 +35,7 @@ class Seldom(msgspec.Struct, frozen=True, kw_only=True):
     accounts: Mapping[str, AccountActivity]
 
 
-class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+class TillSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     """All that the page shows, as of one moment."""
 
     number: int
@@ -101,13 +101,15 @@ def together(counts: Iterable[Count]) -> Backlog:
     return Backlog(count=sum(count.count for count in found), oldest=min(oldest, default=None))
 
 
-async def read_snapshot(pool: asyncpg.Pool, before: Snapshot | None, *, broker_waiting: int, now: datetime) -> Snapshot:
+async def read_snapshot(
+    pool: asyncpg.Pool, before: TillSnapshot | None, *, broker_waiting: int, now: datetime
+) -> TillSnapshot:
     """Reads it; what is read seldom is taken from the one before while it is fresh enough."""
     async with pool.acquire() as conn:
         ages_s = [0.0, STUCK_AFTER.total_seconds()]
         proposed, oldest = await count_open_approvals(conn, now=now)
         seldom = before.seldom if before is not None and now - before.seldom.read_at < SELDOM else None
-        return Snapshot(
+        return TillSnapshot(
             number=0 if before is None else before.number + 1,
             read_at=now,
             broker_waiting=broker_waiting,

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from tillkeeper.desk.acting import actor
 from tillkeeper.desk.context import Desk, desk_of
-from tillkeeper.desk.live.snapshot import COUNTED_MAX, Seldom, Snapshot
+from tillkeeper.desk.live.snapshot import COUNTED_MAX, Seldom, TillSnapshot
 from tillkeeper.desk.pages.order import gateway_title
 from tillkeeper.desk.paths import ACCOUNTS, account_path
 from tillkeeper.desk.person import may_look_on
@@ -64,7 +64,7 @@ async def stream(request: web.Request) -> web.StreamResponse:
     return response
 
 
-def shared_event(request: web.Request, shower: Shower, snapshot: Snapshot) -> bytes:
+def shared_event(request: web.Request, shower: Shower, snapshot: TillSnapshot) -> bytes:
     """Returns the event that shows a snapshot, which is made once a second for all readers of a language and role."""
     desk, person = desk_of(request), actor(request)
     now = desk.now()
@@ -76,7 +76,7 @@ def shared_event(request: web.Request, shower: Shower, snapshot: Snapshot) -> by
     return desk.feed.rendered.once(state, (shower.locale, person.role), make)
 
 
-def live_part(desk: Desk, shower: Shower, snapshot: Snapshot) -> str:
+def live_part(desk: Desk, shower: Shower, snapshot: TillSnapshot) -> str:
     """Returns the part of the page that changes."""
     return fragment("now_live.html", shower, **content_of(desk, shower, snapshot))
 
@@ -86,7 +86,7 @@ def _event(html: str) -> bytes:
     return f"event: now\n{data}\n".encode()
 
 
-def content_of(desk: Desk, shower: Shower, snapshot: Snapshot) -> dict[str, Any]:
+def content_of(desk: Desk, shower: Shower, snapshot: TillSnapshot) -> dict[str, Any]:
     """Returns what the templates show of a snapshot."""
     verdict, seldom = snapshot.verdict(shower.now), snapshot.seldom
     levels: dict[int, int] = {}
@@ -113,7 +113,7 @@ def _of_later_versions(seldom: Seldom) -> list[str]:
     return sorted(set(seldom.orders.counts) - set(Status))
 
 
-def _decided_at(snapshot: Snapshot) -> str:
+def _decided_at(snapshot: TillSnapshot) -> str:
     """Returns the page on which the paused account is decided about; of several, the list of accounts."""
     paused = list(snapshot.undecided())
     return account_path(paused[0], "pause") if len(paused) == 1 else ACCOUNTS
@@ -133,7 +133,7 @@ def _tone_of_quiet(known: AccountActivity, now: datetime) -> Tone:
     return Tone.ACT if is_urgent else Tone.LOOK
 
 
-def _account(desk: Desk, shower: Shower, snapshot: Snapshot, account: str) -> dict[str, Any]:
+def _account(desk: Desk, shower: Shower, snapshot: TillSnapshot, account: str) -> dict[str, Any]:
     known = snapshot.seldom.accounts.get(account, AccountActivity())
     recent = snapshot.flow.received.get(account, NONE)
     paused = snapshot.undecided().get(account)

@@ -10,14 +10,14 @@ from prometheus_client import REGISTRY
 from tests.database.factories import NOON, a_delivery, an_event
 from tests.database.sweeps import registered, told
 from tests.database.test_commands_read_little import DONE, ENTRIES
-from tillkeeper import telemetry
+from tillkeeper import database_metrics
 from tillkeeper.domain.events import Kind
 from tillkeeper.metric_definitions import DEFINITIONS
 from tillkeeper.store.reports import gauges
 from tillkeeper.workers.database_gauges import DatabaseGauges
 from tillkeeper.workers.database_retry import DatabaseRetry
 
-AGES_S = list(telemetry.STUCK_AGES_S.values())
+AGES_S = list(database_metrics.STUCK_AGES_S.values())
 READS = {
     "cases": (gauges.CASES, 10_000),
     "stuck": (gauges.STUCK, 10_000, NOON, AGES_S),

@@ -10,7 +10,7 @@ import pytest
 from prometheus_client import Counter
 from prometheus_client.metrics import MetricWrapperBase
 
-from tillkeeper import telemetry
+from tillkeeper import database_metrics, telemetry
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.gateways.registry import GATEWAYS
 from tillkeeper.metric_definitions import DEFINITIONS
@@ -31,7 +31,7 @@ def told_in_tables(text: str, section: str) -> set[str]:
 
 
 def exposed_names() -> set[str]:
-    metrics = [var for var in vars(telemetry).values() if isinstance(var, MetricWrapperBase)]
+    metrics = [var for var in (vars(telemetry) | vars(database_metrics)).values() if isinstance(var, MetricWrapperBase)]
     return {f"{metric._name}_total" if isinstance(metric, Counter) else metric._name for metric in metrics}
 
 

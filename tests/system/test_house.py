@@ -1,5 +1,6 @@
 """Who may import whom: the contracts in pyproject.toml hold, know every module, and notice a breach."""
 
+import ast
 import os
 import shutil
 import subprocess
@@ -11,6 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("tillkeeper", "desk", "ingest", "workers", "sandbox")
+LINES_MAX = 400
 
 
 def contracts() -> dict:
@@ -83,3 +85,24 @@ def test_every_module_has_its_place():
     top = [path for path in (ROOT / "tillkeeper").iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()]
     modules = {f"tillkeeper.{path.stem}" for path in top if path.stem != "__init__"}
     assert modules - placed == set()
+
+
+def product_modules() -> list[Path]:
+    return sorted(module for package in PACKAGES for module in (ROOT / package).rglob("*.py"))
+
+
+def test_a_module_fits_four_hundred_lines():
+    long = [str(module) for module in product_modules() if module.read_text().count("\n") > LINES_MAX]
+    assert long == []
+
+
+def test_a_class_name_stands_for_one_thing():
+    """A gateway may call its own objects as its neighbours do, and the API's types mirror what they tell of."""
+    where: dict[str, list[str]] = {}
+    for module in product_modules():
+        if "gateways" in module.parts or module.is_relative_to(ROOT / "desk" / "api" / "types"):
+            continue
+        for node in ast.walk(ast.parse(module.read_text())):
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                where.setdefault(node.name, []).append(str(module.relative_to(ROOT)))
+    assert {name: modules for name, modules in where.items() if len(modules) > 1} == {}

@@ -8,8 +8,8 @@ from aiohttp import web
 
 from tillkeeper.desk.acting import Deed, act, actor
 from tillkeeper.desk.context import desk_of
-from tillkeeper.desk.form import BadField, Form, form_of, id_in, number_in
-from tillkeeper.desk.pages.accounts.one_pause import MINUTE_S, Said, show_pause
+from tillkeeper.desk.form import BadField, FormFields, form_of, id_in, number_in
+from tillkeeper.desk.pages.accounts.one_pause import MINUTE_S, PauseMessage, show_pause
 from tillkeeper.desk.paths import account_in, account_path
 from tillkeeper.desk.proposals import why_undecided
 from tillkeeper.desk.render import shower_for
@@ -53,13 +53,13 @@ async def _propose(request: web.Request, decision: Decision) -> web.Response:
         deaf_s = _deaf_s(request, form) if decision == "go" else 0
     except BadField as bad:
         message = shower_for(request).say(bad.word, most=DEAF_MAX_S // MINUTE_S)
-        return await show_pause(request, Said(message=message, open_form=decision, sent=sent, status=BAD))
+        return await show_pause(request, PauseMessage(message=message, open_form=decision, sent=sent, status=BAD))
     seen = number_in(form.text("seen"))
     work = partial(propose_decision, decision=decision, note=why, deaf_s=deaf_s, seen=seen)
     return await _do(request, "propose about a paused account", work, why=why, open_form=decision, sent=sent)
 
 
-def _deaf_s(request: web.Request, form: Form) -> int:
+def _deaf_s(request: web.Request, form: FormFields) -> int:
     """Returns for how long no rule may pause the account after it went on.  Raises BadField."""
     text = form.text("deaf_min")
     if not text:
@@ -95,4 +95,6 @@ async def _do(
         message = why_undecided(shower, refused)
     else:
         raise web.HTTPSeeOther(account_path(account, "pause"))
-    return await show_pause(request, Said(message=message, open_form=open_form, sent=sent or {}, status=CONFLICT))
+    return await show_pause(
+        request, PauseMessage(message=message, open_form=open_form, sent=sent or {}, status=CONFLICT)
+    )

@@ -34,7 +34,7 @@ STATES: Final[Mapping[str, tuple[str, str]]] = {
 }
 
 
-class Said(msgspec.Struct, frozen=True, kw_only=True):
+class PauseMessage(msgspec.Struct, frozen=True, kw_only=True):
     """What the page says about an act that was not done: `open_form` is the one that it was asked for by."""
 
     message: str
@@ -48,7 +48,7 @@ async def show(request: web.Request) -> web.Response:
     return await show_pause(request)
 
 
-async def show_pause(request: web.Request, said: Said | None = None) -> web.Response:
+async def show_pause(request: web.Request, said: PauseMessage | None = None) -> web.Response:
     """Answers with the account's last pause as it is now.  Raises HTTPNotFound for an account that is not known."""
     desk, shower, person, account = desk_of(request), shower_for(request), actor(request), account_in(request)
     may_decide = is_enough(person.role, role_for("guard_go"))

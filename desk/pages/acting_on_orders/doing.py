@@ -9,12 +9,12 @@ from aiohttp import web
 
 from tillkeeper.desk.acting import Deed, act, actor
 from tillkeeper.desk.context import desk_of
-from tillkeeper.desk.form import BadField, Form, form_of, number_in
+from tillkeeper.desk.form import BadField, FormFields, form_of, number_in
 from tillkeeper.desk.pages.acting_on_orders.planning import (
     FORMAT,
     HOLD_MAX,
+    OrderMessage,
     Page,
-    Said,
     show_plan,
     why_not,
 )
@@ -83,7 +83,7 @@ async def refuse(request: web.Request) -> web.Response:
     return await _do(request, What.CLOSE, work, await form_of(request), what_is_noted="refuse closing an order")
 
 
-def _wanted(request: web.Request, what: What, form: Form) -> WantedAct:
+def _wanted(request: web.Request, what: What, form: FormFields) -> WantedAct:
     if what is not What.HOLD:
         return WantedAct(what=what)
     desk = desk_of(request)
@@ -96,18 +96,18 @@ def _wanted(request: web.Request, what: What, form: Form) -> WantedAct:
     return WantedAct(what=what, until=until)
 
 
-def _reason(what: What, form: Form) -> str:
+def _reason(what: What, form: FormFields) -> str:
     """Returns why; who has a gateway asked needs to say no more.  Raises BadField."""
     return form.text("reason") if what is What.ASK else form.needed("reason", "doing.needs_reason")
 
 
-def _seen(form: Form) -> Seen:
+def _seen(form: FormFields) -> Seen:
     version, _, last_act = form.text("seen").partition("-")
     return Seen(version=number_in(version), act=number_in(last_act))
 
 
 async def _do(
-    request: web.Request, what: What, work: Work, form: Form, *, what_is_noted: str | None = None, why: str = ""
+    request: web.Request, what: What, work: Work, form: FormFields, *, what_is_noted: str | None = None, why: str = ""
 ) -> web.Response:
     """Does it and goes back to where the person came from; where it cannot be done, the plan as it is now says why."""
     order_ref, shower = order_ref_in(request), shower_for(request)
@@ -132,9 +132,9 @@ async def _do(
     return await _refused(request, what, form, message, CONFLICT)
 
 
-async def _refused(request: web.Request, what: What, form: Form, message: str, status: int) -> web.Response:
+async def _refused(request: web.Request, what: What, form: FormFields, message: str, status: int) -> web.Response:
     sent = form.texts
-    return await show_plan(request, what, Said(message=message, sent=sent, status=status))
+    return await show_plan(request, what, OrderMessage(message=message, sent=sent, status=status))
 
 
 def _moved_on(shower: Shower, moved_on: OrderMovedOn) -> str:
@@ -145,6 +145,6 @@ def _moved_on(shower: Shower, moved_on: OrderMovedOn) -> str:
     return shower.say("doing.moved_on", by=shower.who(entry["by"]), what=what, at=shower.clock(entry["at"]))
 
 
-def _next_page(order_ref: str, form: Form, *, is_proposal: bool) -> str:
+def _next_page(order_ref: str, form: FormFields, *, is_proposal: bool) -> str:
     """Returns the page that shows the effect."""
     return order_path(order_ref, "claim") if form.text("from") == "claim" and not is_proposal else order_path(order_ref)

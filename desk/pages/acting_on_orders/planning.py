@@ -32,7 +32,7 @@ RIGHTS: Final[Mapping[What, str]] = {
 Page = Callable[[web.Request], Awaitable[web.Response]]
 
 
-class Said(msgspec.Struct, frozen=True, kw_only=True):
+class OrderMessage(msgspec.Struct, frozen=True, kw_only=True):
     """What the page says about an act that was not done, and what the person had written."""
 
     message: str
@@ -49,7 +49,7 @@ def planned(what: What) -> Page:
     return show
 
 
-async def show_plan(request: web.Request, what: What, said: Said | None = None) -> web.Response:
+async def show_plan(request: web.Request, what: What, said: OrderMessage | None = None) -> web.Response:
     """Answers with what the act would do now."""
     desk, shower, person, order_ref = desk_of(request), shower_for(request), actor(request), order_ref_in(request)
     until = _proposed(shower)

@@ -16,9 +16,9 @@ from markupsafe import Markup
 
 from tillkeeper.desk.acting import Deed, act, actor
 from tillkeeper.desk.context import desk_of
-from tillkeeper.desk.form import BadField, Form, form_of, id_in, number_in
+from tillkeeper.desk.form import BadField, FormFields, form_of, id_in, number_in
 from tillkeeper.desk.pages.cases.all_cases import CASES
-from tillkeeper.desk.pages.cases.one_case import FORMAT, Said, show_case
+from tillkeeper.desk.pages.cases.one_case import FORMAT, CaseMessage, show_case
 from tillkeeper.desk.render import shower_for
 from tillkeeper.desk.show.shower import Shower
 from tillkeeper.domain.order.cases import BadFollowUp
@@ -67,17 +67,17 @@ async def resolve(request: web.Request) -> web.Response:
     return await _act(request, "resolve", wanted_resolution)
 
 
-def wanted_taking(request: web.Request, _form: Form) -> WantedCaseAct:
+def wanted_taking(request: web.Request, _form: FormFields) -> WantedCaseAct:
     """Returns the act by which the case becomes the person's."""
     return WantedCaseAct(act=case_acts.assign, said={"owner": actor(request).name}, what="take a case")
 
 
-def _wanted_note(_request: web.Request, form: Form) -> WantedCaseAct:
+def _wanted_note(_request: web.Request, form: FormFields) -> WantedCaseAct:
     text = form.needed("text", "cases.needs_note")
     return WantedCaseAct(act=case_acts.note, said={"text": text}, what="note on a case", why=text)
 
 
-def _wanted_follow_up(request: web.Request, form: Form) -> WantedCaseAct:
+def _wanted_follow_up(request: web.Request, form: FormFields) -> WantedCaseAct:
     at = _time_in(form.text("at"), desk_of(request).zone)
     reason = form.needed("reason", "cases.needs_reason")
     return WantedCaseAct(
@@ -85,7 +85,7 @@ def _wanted_follow_up(request: web.Request, form: Form) -> WantedCaseAct:
     )
 
 
-def wanted_escalation(request: web.Request, form: Form) -> WantedCaseAct:
+def wanted_escalation(request: web.Request, form: FormFields) -> WantedCaseAct:
     """Returns the act that raises the case.  Raises BadField where no reason is given."""
     reason, levels = form.needed("reason", "cases.needs_reason"), desk_of(request).policy().cases.levels
     return WantedCaseAct(
@@ -93,7 +93,7 @@ def wanted_escalation(request: web.Request, form: Form) -> WantedCaseAct:
     )
 
 
-def wanted_resolution(_request: web.Request, form: Form) -> WantedCaseAct:
+def wanted_resolution(_request: web.Request, form: FormFields) -> WantedCaseAct:
     """Returns the act that closes the case.  Raises BadField where nobody says how it ended."""
     outcome = form.needed("outcome", "cases.needs_outcome")
     said: dict[str, object] = {"outcome": outcome, "text": form.text("reason")}
@@ -108,7 +108,9 @@ def _time_in(text: str, zone: ZoneInfo) -> datetime:
         raise BadField("cases.needs_time") from None
 
 
-async def _act(request: web.Request, name: str, wanted: Callable[[web.Request, Form], WantedCaseAct]) -> web.Response:
+async def _act(
+    request: web.Request, name: str, wanted: Callable[[web.Request, FormFields], WantedCaseAct]
+) -> web.Response:
     """Does it and shows the case; where it cannot be done, the case says why, with the form as it was sent."""
     case_id, form, shower = id_in(request), await form_of(request), shower_for(request)
     try:
@@ -127,10 +129,10 @@ async def _act(request: web.Request, name: str, wanted: Callable[[web.Request, F
     else:
         raise web.HTTPSeeOther(f"{CASES}/{case_id}")
     sent = form.texts
-    return await show_case(request, case_id, Said(message=message, open_form=name, sent=sent, status=status))
+    return await show_case(request, case_id, CaseMessage(message=message, open_form=name, sent=sent, status=status))
 
 
-def _seen(form: Form, does: WantedCaseAct) -> int | None:
+def _seen(form: FormFields, does: WantedCaseAct) -> int | None:
     """Returns the last entry that the person saw.  A note stands beside whatever others did."""
     return None if does.act is case_acts.note else number_in(form.text("seen"))
 

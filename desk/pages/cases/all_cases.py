@@ -8,7 +8,7 @@ from aiohttp import web
 
 from tillkeeper.desk.acting import actor
 from tillkeeper.desk.context import desk_of
-from tillkeeper.desk.form import Form, list_path, moment_in, number_in, query_of
+from tillkeeper.desk.form import FormFields, list_path, moment_in, number_in, query_of
 from tillkeeper.desk.person import Role, is_enough
 from tillkeeper.desk.render import page, shower_for
 from tillkeeper.desk.show.shower import Shower
@@ -74,7 +74,7 @@ def _end_of_day(shower: Shower) -> datetime:
     return datetime.combine(today + timedelta(days=1), datetime.min.time(), tzinfo=shower.zone)
 
 
-def _filters(form: Form, shower: Shower) -> Filters:
+def _filters(form: FormFields, shower: Shower) -> Filters:
     level = number_in(form.text("level")) if form.text("level") else None
     if level is not None and level > LEVEL_MAX:
         raise web.HTTPBadRequest
@@ -89,7 +89,7 @@ def _filters(form: Form, shower: Shower) -> Filters:
     )
 
 
-def _place(form: Form) -> CasePlace | None:
+def _place(form: FormFields) -> CasePlace | None:
     """Reads the place after which this page begins.  Raises HTTPBadRequest."""
     text = form.text("after")
     if not text:
@@ -112,7 +112,7 @@ def _written(case: dict[str, Any]) -> str:
 FILTERS: Final = ("owner", "due", "kind", "level", "account", "closed")
 
 
-def _path(form: Form, **changes: str) -> str:
+def _path(form: FormFields, **changes: str) -> str:
     """Returns the address of the list with these filters."""
     return list_path(CASES, **({name: form.text(name) for name in FILTERS} | changes))
 
@@ -126,7 +126,7 @@ class Tab(msgspec.Struct, frozen=True, kw_only=True):
     is_current: bool
 
 
-def _tabs(name: str, counts: OpenCases, form: Form) -> list[Tab]:
+def _tabs(name: str, counts: OpenCases, form: FormFields) -> list[Tab]:
     """Returns the cuts that the title names; other filters stay as they are."""
     cuts = (
         ("all", counts.open, {"owner": "", "due": "", "closed": ""}),

@@ -10,7 +10,7 @@ from tillkeeper.desk.context import desk_of
 from tillkeeper.desk.form import BadField, form_of, id_in, number_in
 from tillkeeper.desk.pages.cases.acts import BAD, CONFLICT, why_not
 from tillkeeper.desk.pages.cases.all_cases import CASES
-from tillkeeper.desk.pages.cases.one_case import Said, show_case
+from tillkeeper.desk.pages.cases.one_case import CaseMessage, show_case
 from tillkeeper.desk.proposals import why_undecided
 from tillkeeper.desk.render import shower_for
 from tillkeeper.store.cases.acts import (
@@ -32,7 +32,7 @@ async def propose(request: web.Request) -> web.Response:
     try:
         outcome = form.needed("outcome", "cases.needs_outcome")
     except BadField as bad:
-        said = Said(message=shower_for(request).say(bad.word), open_form="resolve", sent=sent, status=BAD)
+        said = CaseMessage(message=shower_for(request).say(bad.word), open_form="resolve", sent=sent, status=BAD)
         return await show_case(request, id_in(request), said)
     work = partial(propose_to_resolve, outcome=outcome, text=form.text("reason"), seen=number_in(form.text("seen")))
     return await _do(request, "propose to resolve a case", work, why=outcome, sent=sent)
@@ -80,5 +80,5 @@ async def _do(
     else:
         raise web.HTTPSeeOther(f"{CASES}/{case_id}")
     return await show_case(
-        request, case_id, Said(message=message, open_form="resolve", sent=sent or {}, status=CONFLICT)
+        request, case_id, CaseMessage(message=message, open_form="resolve", sent=sent or {}, status=CONFLICT)
     )

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from tillkeeper.desk.acting import actor
 from tillkeeper.desk.context import desk_of
-from tillkeeper.desk.form import ROWS_MAX, BadField, Form, form_of, number_in, query_of
+from tillkeeper.desk.form import ROWS_MAX, BadField, FormFields, form_of, number_in, query_of
 from tillkeeper.desk.pages.cases.acts import (
     WantedCaseAct,
     do,
@@ -44,7 +44,7 @@ async def show(request: web.Request) -> web.Response:
     return await _show_plan(request, form)
 
 
-async def _show_plan(request: web.Request, form: Form, *, message: str | None = None) -> web.Response:
+async def _show_plan(request: web.Request, form: FormFields, *, message: str | None = None) -> web.Response:
     name, ids = _act_in(form), form.ids("id")
     if not ids:
         return page(request, "cases/none_ticked.html")
@@ -76,7 +76,7 @@ def _is_possible(name: str, case: Mapping[str, Any], levels: int) -> bool:
     return name != "escalate" or bool(case["level"] < levels)
 
 
-async def _show_done(request: web.Request, form: Form) -> web.Response:
+async def _show_done(request: web.Request, form: FormFields) -> web.Response:
     """Shows the cases as they are now: of each its last entry, whoever made it."""
     name = _act_in(form)
     async with desk_of(request).pool.acquire() as conn:
@@ -86,7 +86,7 @@ async def _show_done(request: web.Request, form: Form) -> web.Response:
     return page(request, "cases/many_done.html", act=name, done=done, others=[c for c in cases if c not in done])
 
 
-def _act_in(form: Form) -> str:
+def _act_in(form: FormFields) -> str:
     name = form.text("act")
     if name not in ACTS:
         raise web.HTTPBadRequest
@@ -112,12 +112,12 @@ async def _do(request: web.Request, name: str) -> web.Response:
     """Does it to each; `case` holds each one's number with the last entry that the person saw."""
     form = await form_of(request)
     chosen = [_chosen(text) for text in form.fields.get("case", ())[:ROWS_MAX]]
-    wanted: Callable[[web.Request, Form], WantedCaseAct] = ACTS[name][1]
+    wanted: Callable[[web.Request, FormFields], WantedCaseAct] = ACTS[name][1]
     ids = tuple(str(case_id) for case_id, _ in chosen)
     try:
         does = wanted(request, form)
     except BadField as bad:
-        asked = Form(fields={**form.fields, "act": (name,), "id": ids})
+        asked = FormFields(fields={**form.fields, "act": (name,), "id": ids})
         return await _show_plan(request, asked, message=shower_for(request).say(bad.word))
     for case_id, seen in chosen:
         try:

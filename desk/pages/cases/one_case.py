@@ -30,7 +30,7 @@ TIMES: Final = frozenset({"occurred_at", "since"})  # among the details
 FORMAT: Final = "%Y-%m-%dT%H:%M"  # of a field for a time
 
 
-class Said(msgspec.Struct, frozen=True, kw_only=True):
+class CaseMessage(msgspec.Struct, frozen=True, kw_only=True):
     """What the page says about an act that was not done: `open_form` is the one that it was asked for by."""
 
     message: str
@@ -44,7 +44,7 @@ async def show(request: web.Request) -> web.Response:
     return await show_case(request, id_in(request))
 
 
-async def show_case(request: web.Request, case_id: int, said: Said | None = None) -> web.Response:
+async def show_case(request: web.Request, case_id: int, said: CaseMessage | None = None) -> web.Response:
     """Answers with the case as it is now.  Raises HTTPNotFound."""
     desk, person, shower = desk_of(request), actor(request), shower_for(request)
     async with desk.pool.acquire() as conn:

@@ -7,7 +7,7 @@ from aiohttp import web
 
 from tillkeeper.desk.acting import Deed, act
 from tillkeeper.desk.context import desk_of
-from tillkeeper.desk.form import ROWS_MAX, BadField, Form, form_of, query_of
+from tillkeeper.desk.form import ROWS_MAX, BadField, FormFields, form_of, query_of
 from tillkeeper.desk.pages.outbox.unsent import OUTBOX
 from tillkeeper.desk.render import page, shower_for
 from tillkeeper.store.outbox.retrying import retry_dead
@@ -22,7 +22,7 @@ async def show(request: web.Request) -> web.Response:
     return await _show_plan(request, query_of(request))
 
 
-def _keys_in(form: Form) -> list[str]:
+def _keys_in(form: FormFields) -> list[str]:
     return list(dict.fromkeys(form.fields.get("key", ())[:ROWS_MAX]))
 
 
@@ -31,7 +31,7 @@ async def _read(request: web.Request, keys: list[str]) -> list[dict[str, Any]]:
         return await notices_named(conn, keys)
 
 
-async def _show_plan(request: web.Request, form: Form, *, message: str | None = None) -> web.Response:
+async def _show_plan(request: web.Request, form: FormFields, *, message: str | None = None) -> web.Response:
     keys = _keys_in(form)
     if not keys:
         return page(request, "outbox/none_ticked.html")

@@ -7,7 +7,7 @@ from aiohttp import web
 
 from tillkeeper.desk.acting import actor
 from tillkeeper.desk.context import desk_of
-from tillkeeper.desk.form import Form, list_path, moment_in, query_of
+from tillkeeper.desk.form import FormFields, list_path, moment_in, query_of
 from tillkeeper.desk.person import Role, is_enough
 from tillkeeper.desk.render import page, shower_for
 from tillkeeper.desk.show.shower import Shower
@@ -87,7 +87,7 @@ def _address(state: Unsent, audience: str | None, after: str = "") -> str:
     return list_path(OUTBOX, state="" if state == "dead" else state, audience=audience or "", after=after)
 
 
-def _place(form: Form) -> NoticePlace | None:
+def _place(form: FormFields) -> NoticePlace | None:
     """Reads the place after which this page begins.  Raises HTTPBadRequest."""
     text = form.text("after")
     if not text:

@@ -8,7 +8,7 @@ from aiohttp import web
 
 from tillkeeper.desk.acting import actor
 from tillkeeper.desk.context import desk_of
-from tillkeeper.desk.form import Form, list_path, number_in, query_of
+from tillkeeper.desk.form import FormFields, list_path, number_in, query_of
 from tillkeeper.desk.person import Role, is_enough
 from tillkeeper.desk.render import page, shower_for
 from tillkeeper.desk.show.shower import Shower
@@ -77,5 +77,5 @@ def _lead(shower: Shower, counts: list[dict[str, Any]]) -> str:
     return shower.say("parked.lead", span=shower.since(oldest), new=new)
 
 
-def _path(form: Form, **changes: str) -> str:
+def _path(form: FormFields, **changes: str) -> str:
     return list_path(PARKED, **({name: form.text(name) for name in FILTERS} | changes))

@@ -11,7 +11,7 @@ from aiohttp import web
 from tillkeeper.desk.access.identity import note_act
 from tillkeeper.desk.acting import actor
 from tillkeeper.desk.context import desk_of
-from tillkeeper.desk.form import BadField, Form, form_of, query_of
+from tillkeeper.desk.form import BadField, FormFields, form_of, query_of
 from tillkeeper.desk.pages.parked.all_parked import PARKED
 from tillkeeper.desk.render import page, shower_for
 from tillkeeper.domain.delivery import EnvelopeKeys
@@ -29,7 +29,7 @@ async def show(request: web.Request) -> web.Response:
     return await (_show_done(request, form) if form.text("done") else _show_plan(request, form))
 
 
-async def _show_plan(request: web.Request, form: Form, *, message: str | None = None) -> web.Response:
+async def _show_plan(request: web.Request, form: FormFields, *, message: str | None = None) -> web.Response:
     desk, name, ids = desk_of(request), _act_in(form), form.ids("id")
     if not ids:
         return page(request, "parked/none_ticked.html")
@@ -58,14 +58,14 @@ async def _show_plan(request: web.Request, form: Form, *, message: str | None = 
     )
 
 
-def _act_in(form: Form) -> str:
+def _act_in(form: FormFields) -> str:
     name = form.text("act")
     if name not in ACTS:
         raise web.HTTPBadRequest
     return name
 
 
-async def _show_done(request: web.Request, form: Form) -> web.Response:
+async def _show_done(request: web.Request, form: FormFields) -> web.Response:
     """Shows the rows as they are now, whoever closed them; of those that are open still, why."""
     desk, name = desk_of(request), _act_in(form)
     async with desk.pool.acquire() as conn:
@@ -101,7 +101,7 @@ async def _do(request: web.Request, name: str) -> web.Response:
     try:
         reason = form.needed("reason", "parked.needs_reason")
     except BadField as bad:
-        asked = Form(fields={**form.fields, "act": (name,)})
+        asked = FormFields(fields={**form.fields, "act": (name,)})
         return await _show_plan(request, asked, message=shower_for(request).say(bad.word))
 
     async def note(conn: Conn, parked_id: int) -> None:

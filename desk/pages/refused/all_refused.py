@@ -6,7 +6,7 @@ from aiohttp import web
 
 from tillkeeper.desk.acting import actor
 from tillkeeper.desk.context import desk_of
-from tillkeeper.desk.form import Form, list_path, number_in, query_of
+from tillkeeper.desk.form import FormFields, list_path, number_in, query_of
 from tillkeeper.desk.person import Role, is_enough
 from tillkeeper.desk.render import page, shower_for
 from tillkeeper.desk.show.shower import Shower
@@ -53,5 +53,5 @@ def _title(shower: Shower, tallied: list[Tallied]) -> str:
     return shower.say("refused.title", count=total, **told)
 
 
-def _path(form: Form, **changes: str) -> str:
+def _path(form: FormFields, **changes: str) -> str:
     return list_path(REFUSED, **({name: form.text(name) for name in ("account", "finding")} | changes))

@@ -8,7 +8,7 @@ from aiohttp import web
 from tillkeeper.desk.access.identity import note_act
 from tillkeeper.desk.acting import actor
 from tillkeeper.desk.context import desk_of
-from tillkeeper.desk.form import BadField, Form, form_of, query_of
+from tillkeeper.desk.form import BadField, FormFields, form_of, query_of
 from tillkeeper.desk.pages.refused.all_refused import REFUSED
 from tillkeeper.desk.render import page, shower_for
 from tillkeeper.domain.delivery import EnvelopeKeys
@@ -23,7 +23,7 @@ async def show(request: web.Request) -> web.Response:
     return await _show_plan(request, query_of(request))
 
 
-async def _show_plan(request: web.Request, form: Form, *, message: str | None = None) -> web.Response:
+async def _show_plan(request: web.Request, form: FormFields, *, message: str | None = None) -> web.Response:
     desk, ids = desk_of(request), form.ids("id")
     if not ids:
         return page(request, "refused/none_ticked.html")

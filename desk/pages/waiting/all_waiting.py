@@ -8,7 +8,7 @@ import msgspec
 from aiohttp import web
 
 from tillkeeper.desk.context import desk_of
-from tillkeeper.desk.form import Form, list_path, moment_in, number_in, query_of
+from tillkeeper.desk.form import FormFields, list_path, moment_in, number_in, query_of
 from tillkeeper.desk.render import page, shower_for
 from tillkeeper.desk.show.shower import Shower
 from tillkeeper.domain.likely_orders import LIKENESS_WORDS
@@ -76,7 +76,7 @@ def payment_path(account: str, payment_ref: str) -> str:
     return f"{WAITING}/payment?{urlencode({'account': account, 'payment': payment_ref})}"
 
 
-async def _waiting(conn: Conn, form: Form) -> WaitingList:
+async def _waiting(conn: Conn, form: FormFields) -> WaitingList:
     name = form.text("show")
     wanted = WaitingFilter(account=form.text("account") or None, longest_first=form.text("first") == "longest")
     if name:
@@ -85,7 +85,7 @@ async def _waiting(conn: Conn, form: Form) -> WaitingList:
     return WaitingList(waiting=part, goes_on=None if part.ends_at is None else _written(part.ends_at))
 
 
-async def _mismatched(conn: Conn, form: Form) -> WaitingList:
+async def _mismatched(conn: Conn, form: FormFields) -> WaitingList:
     before = number_in(form.text("after")) if form.text("after") else None
     account = form.text("account") or None
     found = await list_mismatched(conn, COUNTS_FOR_NOTHING, account=account, before=before, limit=ROWS + 1)
@@ -110,11 +110,11 @@ def _tone(waits: Waits, now: datetime) -> str:
     return "act" if now - waits.oldest >= act_after else "look"
 
 
-def _path(form: Form, **changes: str) -> str:
+def _path(form: FormFields, **changes: str) -> str:
     return list_path(WAITING, **({name: form.text(name) for name in FILTERS} | changes))
 
 
-def _place(form: Form) -> WaitingPlace | None:
+def _place(form: FormFields) -> WaitingPlace | None:
     """Reads the place after which this page begins.  Raises HTTPBadRequest."""
     text = form.text("after")
     if not text:

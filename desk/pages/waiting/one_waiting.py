@@ -7,7 +7,7 @@ from aiohttp import web
 from tillkeeper.desk.access.roles import role_for
 from tillkeeper.desk.acting import actor
 from tillkeeper.desk.context import desk_of
-from tillkeeper.desk.form import BadField, Form, form_of, query_of
+from tillkeeper.desk.form import BadField, FormFields, form_of, query_of
 from tillkeeper.desk.pages.claim.binding import BINDING, propose_to_bind, subject_of
 from tillkeeper.desk.pages.waiting.all_waiting import payment_path
 from tillkeeper.desk.person import is_enough
@@ -28,7 +28,9 @@ async def show(request: web.Request) -> web.Response:
     return await _show(request, query_of(request))
 
 
-async def _show(request: web.Request, form: Form, *, message: str | None = None, status: int = 200) -> web.Response:
+async def _show(
+    request: web.Request, form: FormFields, *, message: str | None = None, status: int = 200
+) -> web.Response:
     desk, shower, person = desk_of(request), shower_for(request), actor(request)
     account, payment_ref = form.text("account"), form.text("payment")
     async with desk.pool.acquire() as conn:
