@@ -6,7 +6,6 @@ import msgspec
 from msgspec import Meta
 
 from tillkeeper.desk.api.types.common import Moment
-from tillkeeper.domain.statuses import Status
 from tillkeeper.domain.till import Concern, Tone, Truth
 
 
@@ -43,7 +42,7 @@ class Now(msgspec.Struct, frozen=True, kw_only=True):
     ]
     waiting_in_broker: Annotated[int, Meta(description="Messages in RabbitMQ; 0 without one.")]
     waiting_in_database: Annotated[int, Meta(description="Messages in the PostgreSQL lane.")]
-    orders: Annotated[dict[Status, int], Meta(description="How many orders have which status.")]
+    orders: Annotated[dict[str, int], Meta(description="How many orders have which status.")]
     orders_are_estimates: Annotated[bool, Meta(description="Whether these counts are estimates: orders are many.")]
 
 

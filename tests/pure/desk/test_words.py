@@ -111,7 +111,7 @@ FAMILIES = {
     "cases.will_": {f"{act}{ending}" for act in ("take", "escalate", "resolve") for ending in ("", "_means")},
     "cases.do_": {"take", "escalate", "resolve"},
     "cases.did_": {"take", "escalate", "resolve"},
-    "order.title_": {*Status, "unpaid_closed", "failed_closed", "unseen"},
+    "order.title_": {*Status, "unpaid_closed", "failed_closed", "unseen", "of_later_version"},
     "order.": {
         *("due", "paid", "discount", "refunding", "refunded", "charged_back", "kept"),
         *("refund", "refunds", "dispute", "disputes"),
@@ -122,7 +122,7 @@ FAMILIES = {
     "doing.do_": set(What),
     "doing.refused_": set(Refusal) - {Refusal.IN_DOUBT},
     "doubt.": set(DoubtKind),
-    "guard.why_": set(GuardSign),
+    "guard.why_": {*GuardSign, "other"},
     "proposal.act_": {"bind", "close", "resolve", "guard"},
     "subject.": {*("payment", "refund", "dispute", "event", "order", "account", "fetch", "notice", "pause")},
     "object.": set(ObjectStatus),
