@@ -56,6 +56,7 @@ COMMANDS = [
     "case confirm",
     "case refuse",
     "handover",
+    "ledger",
     "parked list",
     "parked show",
     "parked replay",

@@ -27,6 +27,7 @@ from tillkeeper.cli import (
     init,
     inspection,
     keys,
+    ledger,
     order,
     outbox,
     parked,
@@ -62,7 +63,7 @@ SUBJECTS = (
     *(init, check, run, roles),
     *(find, claim, explain, db, order, events, stuck, cases, case_acts, handover, backfill),
     *(user, user_account, waiting, parked, guarding, refused, outbox),
-    *(keys, words, policy, broker, inspection, retention, erase, audit),
+    *(keys, words, policy, broker, inspection, retention, erase, ledger, audit),
 )
 for subject in SUBJECTS:
     app.add_typer(subject.app)

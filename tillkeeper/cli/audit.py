@@ -46,6 +46,13 @@ Since = Annotated[
         help="Only what came in the last so long (2d, 12h), whatever was audited before; it is not remembered.",
     ),
 ]
+Money = Annotated[
+    bool,
+    typer.Option(
+        "--money",
+        help="Instead book every event of every order anew, and prove the ledger against facts and sums.",
+    ),
+]
 Everything = Annotated[bool, typer.Option("--all", help="Everything from the first delivery on: once a week.")]
 
 
@@ -56,6 +63,7 @@ def audit_command(
     note: Note = "",
     since: Since = None,
     everything: Everything = False,
+    money: Money = False,
     by: By = None,
     config: Config = None,
     as_json: AsJson = False,
@@ -71,13 +79,23 @@ def audit_command(
     since, and the orders that these concern, so exit code 0 says that the books balance from the first delivery on.
     Only --all sees what was changed by hand in rows that were proven before, and adds up deliveries' queries.  The
     first audit reads everything, and so does the one after an audit of everything that did not balance.
+
+    --money audits another thing: the double entry of `tillkeeper ledger`, derived from every event anew, sums to zero
+    for each currency, and is what each order's facts and sums say.
     """
+    if money and (since is not None or everything or explain is not None):
+        raise typer.BadParameter("it goes with none of --since, --all and --explain", param_hint="--money")
     if since is not None and everything:
         raise typer.BadParameter("it leaves out what --all reads; give one of them", param_hint="--since")
     if explain is not None and not note.strip():
         raise typer.BadParameter("say why with --note; it is kept beside the numbers", param_hint="--explain")
     with reported(as_json=as_json):
         settings = settings_from(config)
+        if money:
+            from tillkeeper.cli.money_audit import prove_money
+
+            prove_money(settings, as_json=as_json)
+            return
         from tillkeeper import clock
         from tillkeeper.cli.database import ask
         from tillkeeper.cli.output import print_json

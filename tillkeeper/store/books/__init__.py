@@ -1,0 +1,1 @@
+"""The books: the ledger of orders' money."""
