@@ -36,7 +36,7 @@ COUNTED = (
 )
 WRITTEN = {
     "reason": "so said the customer",
-    "note": "so said the customer",
+    "text": "so said the customer",
     "outcome": "refunded by hand",
     "order": "ORD-1042",
 }
@@ -189,6 +189,6 @@ async def test_of_two_clicks_at_once_one_is_done_and_both_lead_to_the_case(pool)
         assert [row["note"] for row in await pool.fetch(notes)] == ["so said the customer"]
         assert await pool.fetchval("SELECT count(*) FROM access_log WHERE what = 'note on a case'") == 1
         # Who goes back and writes something else means another note.
-        other = [(name, "and called again" if name == "reason" else value) for name, value in fields]
+        other = [(name, "and called again" if name == "text" else value) for name, value in fields]
         await client.post(address, data=other, allow_redirects=False)
         assert [row["note"] for row in await pool.fetch(notes)] == ["so said the customer", "and called again"]
