@@ -175,7 +175,7 @@ def _left(order: OrderToErase, subject: Subject, open_ones: Sequence[int]) -> Se
 
 def _unsealed(account: str) -> str:
     return (
-        f"what the guard holds of {account} names it and cannot be sealed anew: set envelope_keys as workers have them, "
+        f"what the guard holds of {account} names it and cannot be sealed anew: set envelope_keys as workers have, "
         "or have it decided (tillkeeper guard), then erase again"
     )
 
