@@ -54,8 +54,8 @@ Erase the personal data of a payer: for good, and without harm to the books.
 
 What goes: the contact and the link to pay in the order's registration; notices that are not sent yet; body, headers and
 query of the deliveries that brought the order's events, and of others that name it; refused, parked and held ones
-likewise;
-contacts in notes of people.  What stays: references, amounts, statuses, times, and who erased it, when and why.
+likewise; contacts in notes of people.  What stays: references, amounts, statuses, times, and who erased it, when and
+why.
 Deliveries that come later count, and are kept without their content.
 
 The payer of an erased order gets no mail any more.  Words of people that name a payer otherwise than by contact are

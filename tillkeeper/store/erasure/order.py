@@ -175,8 +175,8 @@ def _left(order: OrderToErase, subject: Subject, open_ones: Sequence[int]) -> Se
 
 def _unsealed(account: str) -> str:
     return (
-        f"what the guard holds of {account} names it and cannot be sealed anew: set envelope_keys as workers have them, or "
-        "have it decided (tillkeeper guard), then erase again"
+        f"what the guard holds of {account} names it and cannot be sealed anew: set envelope_keys as workers have, "
+        "or have it decided (tillkeeper guard), then erase again"
     )
 
 
