@@ -11,6 +11,7 @@ from tillkeeper.store.postgres.pool import Conn
 from tillkeeper.store.rows import shown_word
 
 LIMIT_MAX: Final = 1_000
+OPEN_MAX: Final = 200  # at once: more accounts than that nobody has
 HELD_COUNTED_MAX: Final = 100_000  # of each account; a person sees that there are more
 
 
@@ -57,6 +58,11 @@ async def list_pauses(conn: Conn, *, ended_too: bool, account: str | None = None
     """Reads the pauses that are not over, or all of them, the latest first."""
     rows = await conn.fetch(PAUSES, ended_too, account, HELD_COUNTED_MAX, limit)
     return [Pause(**{**dict(row), "finding": _finding(row["finding"])}) for row in rows]
+
+
+async def open_pauses(conn: Conn, account: str | None = None) -> dict[str, Pause]:
+    """Reads the pauses that are not over, by account: each has one at most."""
+    return {pause.account: pause for pause in await list_pauses(conn, ended_too=False, account=account, limit=OPEN_MAX)}
 
 
 def _finding(text: str) -> PauseReason:
