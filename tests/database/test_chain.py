@@ -6,7 +6,7 @@ import pytest
 
 from tests.database.factories import NOON, a_delivery, a_registration, an_event
 from tests.database.sweeps import POLICY
-from tillkeeper.domain.books.chain import Subject, printed_head, read_head
+from tillkeeper.domain.books.chain import ChainedTable, printed_head, read_head
 from tillkeeper.domain.books.chain_keys import public_key, signer, verifier
 from tillkeeper.domain.erasure import Contacts
 from tillkeeper.store.apply.batch import apply_deliveries
@@ -54,8 +54,8 @@ async def test_everything_is_sealed_once_and_proven(pool, some_rows):
     assert links == 3
     assert await sealed(pool, at=LATER) == 0
     reached = await sealed_to(pool)
-    assert reached[Subject.EVENTS] >= 4
-    assert (reached[Subject.ACTS], reached[Subject.CASE_ENTRIES]) == (1, 1)
+    assert reached[ChainedTable.EVENTS] >= 4
+    assert (reached[ChainedTable.ACTS], reached[ChainedTable.CASE_ENTRIES]) == (1, 1)
     found = await audit_chain(pool, is_signed=None)
     assert (found.links, found.rows, found.faults, found.unsigned, found.holds) == (3, 6, [], 3, True)
 
@@ -92,14 +92,14 @@ async def test_many_rows_become_many_links(pool, some_rows, monkeypatch):
 @pytest.mark.parametrize(
     ("tampering", "table", "what"),
     [
-        ("UPDATE inbox SET amount_minor = 5 WHERE event_id = 'evt_2'", Subject.EVENTS, "altered"),
-        ("UPDATE inbox SET payment_ref = 'p8' WHERE event_id = 'evt_2'", Subject.EVENTS, "altered"),
-        ("DELETE FROM inbox WHERE event_id = 'evt_2'", Subject.EVENTS, "removed"),
-        ("UPDATE acts SET by = 'jun'", Subject.ACTS, "altered"),
-        ("UPDATE acts SET note = 'nothing'", Subject.ACTS, "note altered"),
-        ("DELETE FROM acts", Subject.ACTS, "removed"),
-        ("UPDATE case_entries SET at = at - interval '1 day'", Subject.CASE_ENTRIES, "altered"),
-        ("DELETE FROM case_entries", Subject.CASE_ENTRIES, "removed"),
+        ("UPDATE inbox SET amount_minor = 5 WHERE event_id = 'evt_2'", ChainedTable.EVENTS, "altered"),
+        ("UPDATE inbox SET payment_ref = 'p8' WHERE event_id = 'evt_2'", ChainedTable.EVENTS, "altered"),
+        ("DELETE FROM inbox WHERE event_id = 'evt_2'", ChainedTable.EVENTS, "removed"),
+        ("UPDATE acts SET by = 'jun'", ChainedTable.ACTS, "altered"),
+        ("UPDATE acts SET note = 'nothing'", ChainedTable.ACTS, "note altered"),
+        ("DELETE FROM acts", ChainedTable.ACTS, "removed"),
+        ("UPDATE case_entries SET at = at - interval '1 day'", ChainedTable.CASE_ENTRIES, "altered"),
+        ("DELETE FROM case_entries", ChainedTable.CASE_ENTRIES, "removed"),
     ],
 )
 async def test_what_was_altered_since_is_named(pool, some_rows, tampering, table, what):
@@ -116,10 +116,10 @@ async def test_a_row_that_was_slipped_in_below_is_named(pool, some_rows):
         "SELECT 0, id, 'hold', 'x', '', $1 FROM orders",
         NOON,
     )
-    assert await found_in(pool) == [(Subject.ACTS, "removed")]  # nothing has the id 0; the next is below the head
+    assert await found_in(pool) == [(ChainedTable.ACTS, "removed")]  # nothing has the id 0; the next is below the head
     await pool.execute("UPDATE acts SET id = DEFAULT")
     await pool.execute("UPDATE chain_links SET last_id = 3 WHERE subject = 'acts'")
-    assert (Subject.ACTS, "added") in await found_in(pool)
+    assert (ChainedTable.ACTS, "added") in await found_in(pool)
 
 
 @pytest.mark.parametrize(
@@ -172,7 +172,7 @@ async def test_an_erased_note_is_counted_and_the_rest_of_its_row_is_proven(pool,
     assert (found.erased_notes, found.faults) == (1, [])
     assert await pool.fetchval("SELECT count(*) FROM chain_salts WHERE subject = 'acts'") == 0
     await pool.execute("UPDATE acts SET by = 'jun'")
-    assert await found_in(pool) == [(Subject.ACTS, "altered")]
+    assert await found_in(pool) == [(ChainedTable.ACTS, "altered")]
 
 
 async def test_a_mark_of_another_server_is_noted_anew(pool, some_rows):

@@ -134,6 +134,7 @@ PRINTING = [
     "check",
     "audit",
 ]
+# A gateway, a broker, a key, a directory.
 NEED_OTHERS = {
     "backfill",
     "broker check",
@@ -141,7 +142,7 @@ NEED_OTHERS = {
     "init",
     "notify test",
     "sandbox",
-}  # a gateway, a broker, a key, a directory
+}
 
 
 def leaves(group, *names):

@@ -10,7 +10,7 @@ from tillkeeper.cli.options import AsJson, Config, exits, settings_from
 if TYPE_CHECKING:
     from asyncpg import Pool
 
-    from tillkeeper.domain.books.chain import Link, Subject
+    from tillkeeper.domain.books.chain import ChainedTable, Link
     from tillkeeper.settings import Settings
 
 app = typer.Typer()
@@ -31,7 +31,7 @@ def head_command(config: Config = None, as_json: AsJson = False) -> None:
         from tillkeeper.cli.database import ask
         from tillkeeper.store.books.chain import last_link, sealed_to
 
-        async def query(pool: "Pool") -> "tuple[Link | None, dict[Subject, int]]":
+        async def query(pool: "Pool") -> "tuple[Link | None, dict[ChainedTable, int]]":
             return await last_link(pool), await sealed_to(pool)
 
         link, reached = ask(settings, query)
@@ -41,7 +41,7 @@ def head_command(config: Config = None, as_json: AsJson = False) -> None:
         _print_head(settings, link, reached, as_json=as_json)
 
 
-def _print_head(settings: "Settings", link: "Link", reached: "dict[Subject, int]", *, as_json: bool) -> None:
+def _print_head(settings: "Settings", link: "Link", reached: "dict[ChainedTable, int]", *, as_json: bool) -> None:
     from tillkeeper.cli.output import print_facts, print_json
     from tillkeeper.domain.books.chain import printed_head
     from tillkeeper.domain.books.chain_keys import public_key

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from tillkeeper.domain.books.chain import (
     START,
     BadHead,
+    ChainedTable,
     Leaf,
-    Subject,
     faults_in,
     fixed_leaf,
     hash_of,
@@ -27,7 +27,7 @@ LEAVES = [Leaf(n, fixed_leaf([n]), note_leaf(b"salt", "x") if n == 3 else b"") f
 
 
 def a_link(before=None, leaves=LEAVES):
-    return new_link(before, Subject.ACTS, first_id=1, last_id=3, leaves=leaves, now=NOON)
+    return new_link(before, ChainedTable.ACTS, first_id=1, last_id=3, leaves=leaves, now=NOON)
 
 
 def faults(present, unsalted=()):
@@ -47,7 +47,7 @@ def test_a_link_follows_the_one_before_and_proves_itself():
     "change",
     [
         {"number": 9},
-        {"subject": Subject.EVENTS},
+        {"subject": ChainedTable.EVENTS},
         {"first_id": 0},
         {"last_id": 4},
         {"leaves": b"\x90"},

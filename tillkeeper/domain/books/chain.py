@@ -30,7 +30,7 @@ NUMBER_DIGITS_MAX: Final = 18
 _encode: Final = msgspec.json.Encoder().encode
 
 
-class Subject(StrEnum):
+class ChainedTable(StrEnum):
     """What is chained, by its table; each has an id that grows."""
 
     EVENTS = "inbox"
@@ -50,7 +50,7 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
     """A link of the chain: every row of `subject` with an id from `first_id` to `last_id`, as it was at `sealed_at`."""
 
     number: int
-    subject: Subject
+    subject: ChainedTable
     first_id: int
     last_id: int
     leaves: bytes  # packed
@@ -92,7 +92,7 @@ def hash_of(link: Link) -> bytes:
 
 
 def new_link(
-    before: Link | None, subject: Subject, *, first_id: int, last_id: int, leaves: Sequence[Leaf], now: datetime
+    before: Link | None, subject: ChainedTable, *, first_id: int, last_id: int, leaves: Sequence[Leaf], now: datetime
 ) -> Link:
     """Makes the next link, unsigned."""
     link = Link(
@@ -124,7 +124,7 @@ def read_head(text: str) -> tuple[int, bytes]:
         begin = b32decode(said)
     except Error:
         begin = b""
-    if not (number.isascii() and number.isdigit() and len(begin) == PRINTED_BYTES):
+    if not (number.isascii() and number.isdigit() and len(number) <= NUMBER_DIGITS_MAX and len(begin) == PRINTED_BYTES):
         raise BadHead(
             "a head is a number and nine groups of four letters or digits, as `tillkeeper chain head` prints it"
         )
@@ -140,7 +140,7 @@ def _check(number: int, text: str) -> str:
 class RowFault(msgspec.Struct, frozen=True, kw_only=True):
     """A row that is not as it was sealed."""
 
-    subject: Subject
+    subject: ChainedTable
     id: int
     what: str  # altered, removed, added, note altered
 

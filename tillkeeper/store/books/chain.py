@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import asyncpg
 
-from tillkeeper.domain.books.chain import SALT_BYTES, Leaf, Link, Subject, fixed_leaf, new_link, note_leaf
+from tillkeeper.domain.books.chain import SALT_BYTES, ChainedTable, Leaf, Link, fixed_leaf, new_link, note_leaf
 from tillkeeper.store.postgres.pool import Conn
 
 IDS_AT_ONCE: Final = 2000  # of a link
@@ -22,14 +22,14 @@ TOO_OLD: Final = timedelta(hours=1)  # of a mark: a copy of the database in anot
 Sign = Callable[[bytes], bytes]
 
 # What never changes in a row.  An event's outcome and order may: those are proven by `tillkeeper audit`.
-FIXED: Final[dict[Subject, tuple[str, ...]]] = {
-    Subject.EVENTS: (
+FIXED: Final[dict[ChainedTable, tuple[str, ...]]] = {
+    ChainedTable.EVENTS: (
         *("seq", "account", "event_id", "kind", "evidence", "run", "number", "order_ref", "payment_ref", "capture_ref"),
         *("refund_ref", "dispute_ref", "amount_minor", "total_minor", "currency", "discount_minor", "on_top_minor"),
         *("released_minor", "occurred_at", "digest"),
     ),
-    Subject.ACTS: ("id", "order_id", "what", "by", "at"),
-    Subject.CASE_ENTRIES: ("id", "case_id", "what", "by", "at"),
+    ChainedTable.ACTS: ("id", "order_id", "what", "by", "at"),
+    ChainedTable.CASE_ENTRIES: ("id", "case_id", "what", "by", "at"),
 }
 EVENTS = """
 SELECT seq AS id, seq, account, event_id, kind, evidence, run::text, number, order_ref, payment_ref, capture_ref,
@@ -47,7 +47,7 @@ SELECT e.id, e.case_id, e.what, e.by, e.at, e.note, s.salt
 FROM case_entries e LEFT JOIN chain_salts s ON s.subject = 'case_entries' AND s.id = e.id
 WHERE e.id BETWEEN $1 AND $2 ORDER BY e.id
 """
-ROWS: Final = {Subject.EVENTS: EVENTS, Subject.ACTS: ACTS, Subject.CASE_ENTRIES: CASE_ENTRIES}
+ROWS: Final = {ChainedTable.EVENTS: EVENTS, ChainedTable.ACTS: ACTS, ChainedTable.CASE_ENTRIES: CASE_ENTRIES}
 
 LOCK = "SELECT pg_try_advisory_xact_lock(hashtext('tillkeeper.chain'))"
 LAST = "SELECT * FROM chain_links ORDER BY number DESC LIMIT 1"
@@ -58,9 +58,9 @@ FROM chain_marks WHERE subject = $1
 """
 # How far ids were given out; max(seq) would read all events.
 CEILINGS: Final = {
-    Subject.EVENTS: "SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM inbox_seq_seq",
-    Subject.ACTS: "SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM acts_id_seq",
-    Subject.CASE_ENTRIES: "SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM case_entries_id_seq",
+    ChainedTable.EVENTS: "SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM inbox_seq_seq",
+    ChainedTable.ACTS: "SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM acts_id_seq",
+    ChainedTable.CASE_ENTRIES: "SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM case_entries_id_seq",
 }
 NOTE_MARK = """
 INSERT INTO chain_marks (subject, ceiling, horizon, noted_at)
@@ -85,10 +85,10 @@ async def seal_some(conn: Conn, *, sign: Sign | None, now: datetime) -> int:
     """
     if not await conn.fetchval(LOCK):
         return 0
-    return sum([await _seal(conn, subject, sign=sign, now=now) for subject in Subject])
+    return sum([await _seal(conn, subject, sign=sign, now=now) for subject in ChainedTable])
 
 
-async def _seal(conn: Conn, subject: Subject, *, sign: Sign | None, now: datetime) -> int:
+async def _seal(conn: Conn, subject: ChainedTable, *, sign: Sign | None, now: datetime) -> int:
     mark = await conn.fetchrow(MARK, subject)
     first_id = (await conn.fetchval(SEALED_TO, subject) or 0) + 1
     if mark is None or mark["ceiling"] < first_id or (not mark["is_over"] and mark["noted_at"] < now - TOO_OLD):
@@ -110,14 +110,14 @@ async def _seal(conn: Conn, subject: Subject, *, sign: Sign | None, now: datetim
     return 1
 
 
-async def _keep_salts(conn: Conn, subject: Subject, ids: Sequence[int]) -> dict[int, bytes]:
+async def _keep_salts(conn: Conn, subject: ChainedTable, ids: Sequence[int]) -> dict[int, bytes]:
     salts = {row_id: secrets.token_bytes(SALT_BYTES) for row_id in ids}
     if salts:
         await conn.execute(KEEP_SALTS, subject, list(salts), list(salts.values()))
     return salts
 
 
-def leaf_of(subject: Subject, row: Any, salt: bytes | None) -> Leaf:
+def leaf_of(subject: ChainedTable, row: Any, salt: bytes | None) -> Leaf:
     """Returns the leaf of a row; a note without a salt, which erasure removed, has a leaf that fits no other."""
     note = b"" if row["note"] is None else note_leaf(salt or b"", row["note"])
     return Leaf(row["id"], fixed_leaf([row[name] for name in FIXED[subject]]), note)
@@ -125,7 +125,7 @@ def leaf_of(subject: Subject, row: Any, salt: bytes | None) -> Leaf:
 
 def link_in(row: Any) -> Link | None:
     """Returns the link in a row, or None for no row."""
-    return None if row is None else Link(**{**row, "subject": Subject(row["subject"])})
+    return None if row is None else Link(**{**row, "subject": ChainedTable(row["subject"])})
 
 
 async def last_link(pool: asyncpg.Pool) -> Link | None:
@@ -134,7 +134,7 @@ async def last_link(pool: asyncpg.Pool) -> Link | None:
         return link_in(await conn.fetchrow(LAST))
 
 
-async def sealed_to(pool: asyncpg.Pool) -> dict[Subject, int]:
+async def sealed_to(pool: asyncpg.Pool) -> dict[ChainedTable, int]:
     """Returns up to which id each subject is sealed."""
     async with pool.acquire() as conn:
-        return {subject: await conn.fetchval(SEALED_TO, subject) or 0 for subject in Subject}
+        return {subject: await conn.fetchval(SEALED_TO, subject) or 0 for subject in ChainedTable}

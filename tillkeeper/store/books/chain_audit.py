@@ -6,7 +6,7 @@ from typing import Any, Final
 import asyncpg
 import msgspec
 
-from tillkeeper.domain.books.chain import START, Link, RowFault, Subject, faults_in, hash_of
+from tillkeeper.domain.books.chain import START, ChainedTable, Link, RowFault, faults_in, hash_of
 from tillkeeper.store.books.chain import ROWS, leaf_of, link_in
 from tillkeeper.store.postgres.pool import Conn
 
@@ -58,7 +58,7 @@ async def audit_chain(
     that this link had.
     """
     found = ChainAudit(has_head=None if head is None else False)
-    reached = dict.fromkeys(Subject, 0)
+    reached = dict.fromkeys(ChainedTable, 0)
     async for conn, link in _links(pool):
         for what in _link_faults(found.head, link, reached[link.subject], is_signed):
             found.add(LinkFault(number=link.number, what=what))
