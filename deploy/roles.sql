@@ -129,6 +129,7 @@ GRANT SELECT ON ALL TABLES IN SCHEMA public TO tillkeeper_erase;
 GRANT UPDATE (terms) ON orders TO tillkeeper_erase;
 GRANT UPDATE (body, headers, query) ON deliveries TO tillkeeper_erase;
 GRANT UPDATE (body, error, note) ON parked TO tillkeeper_erase;
+GRANT UPDATE (body) ON held_deliveries TO tillkeeper_erase;
 GRANT UPDATE (state, payload, channels, due_at, finished_at, leased_until, last_error) ON outbox TO tillkeeper_erase;
 GRANT UPDATE (details, outcome) ON cases TO tillkeeper_erase;
 GRANT UPDATE (note) ON case_entries, acts, bound_payments TO tillkeeper_erase;
