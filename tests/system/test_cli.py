@@ -57,6 +57,8 @@ COMMANDS = [
     "case refuse",
     "handover",
     "ledger",
+    "chain head",
+    "chain key",
     "parked list",
     "parked show",
     "parked replay",

@@ -86,6 +86,8 @@ PRINTING = [
     "ledger --month 2026-11",
     "ledger --month 2026-11 --format hledger",
     "audit --money",
+    "audit --chain",
+    "chain head",
     "parked list",
     "parked show 1",
     "parked replay 1",
@@ -132,7 +134,15 @@ PRINTING = [
     "check",
     "audit",
 ]
-NEED_OTHERS = {"backfill", "broker check", "init", "notify test", "sandbox"}  # a gateway, a broker, a directory
+# A gateway, a broker, a key, a directory.
+NEED_OTHERS = {
+    "backfill",
+    "broker check",
+    "chain key",
+    "init",
+    "notify test",
+    "sandbox",
+}
 
 
 def leaves(group, *names):

@@ -15,6 +15,7 @@ from tillkeeper.cli import (
     broker,
     case_acts,
     cases,
+    chain,
     check,
     claim,
     db,
@@ -63,7 +64,7 @@ SUBJECTS = (
     *(init, check, run, roles),
     *(find, claim, explain, db, order, events, stuck, cases, case_acts, handover, backfill),
     *(user, user_account, waiting, parked, guarding, refused, outbox),
-    *(keys, words, policy, broker, inspection, retention, erase, ledger, audit),
+    *(keys, words, policy, broker, inspection, retention, erase, ledger, chain, audit),
 )
 for subject in SUBJECTS:
     app.add_typer(subject.app)
