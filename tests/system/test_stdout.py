@@ -96,6 +96,8 @@ PRINTING = [
     "refused retry 9 --note x",
     "outbox list",
     "outbox retry order/1/1 --note x",
+    "books differences",
+    "books statements",
     "find A-1",
     "claim A-1",
     "explain A-1",
@@ -129,7 +131,8 @@ PRINTING = [
     "check",
     "audit",
 ]
-NEED_OTHERS = {"backfill", "broker check", "init", "notify test", "sandbox"}  # a gateway, a broker, a directory
+# A gateway, a broker, a directory, a statement.
+NEED_OTHERS = {"backfill", "broker check", "init", "notify test", "reconcile", "sandbox"}
 
 
 def leaves(group, *names):
