@@ -38,7 +38,7 @@ setup: .venv/ready  ## The virtual environment, with what the locks name
 rabbitmq:  ## RabbitMQ from apt, unless it is there or cannot be installed; no service is started
 	@$(if $(filter none,$(BROKER)),,bash deploy/install-rabbitmq.sh)
 
-tools:  ## nginx, systemd-analyze and Chromium from apt, for tests that need them, unless they are there; no service is started
+tools:  ## nginx, systemd-analyze, Chromium and hledger from apt, for tests that need them, unless they are there; no service is started
 	@bash deploy/install-tools.sh
 
 prometheus:  ## Prometheus and promtool from apt, unless they are there or cannot be installed; no service is started

@@ -285,6 +285,7 @@ CREATE TABLE inbox (
     CONSTRAINT webhooks_have_a_delivery CHECK (evidence <> 'webhook' OR number IS NOT NULL)
 ) WITH (fillfactor = 90);
 CREATE INDEX inbox_in_time ON inbox USING brin (recorded_at) WITH (pages_per_range = 64, autosummarize = on);
+CREATE INDEX inbox_in_turn ON inbox USING brin (seq) WITH (pages_per_range = 64, autosummarize = on);
 CREATE INDEX inbox_of_order ON inbox (order_id, seq) WHERE order_id IS NOT NULL;
 CREATE INDEX inbox_waiting_for_order ON inbox (order_ref) WHERE outcome = 'waiting';
 CREATE INDEX inbox_waiting_for_payment ON inbox (account, payment_ref) WHERE outcome = 'waiting';
@@ -871,6 +872,37 @@ CREATE TABLE answers_given (
     CONSTRAINT some_were_given CHECK (accepted + refused + put_off > 0)
 );
 
+-- The chain of hashes over events, acts and entries of cases (docs/decisions/048-the-chain.md): each link holds a hash of
+-- each row of a table from one id to another, and the hash of the link before.
+CREATE TABLE chain_links (
+    number     bigint PRIMARY KEY CHECK (number > 0),
+    subject    text NOT NULL CHECK (subject IN ('inbox', 'acts', 'case_entries')),
+    first_id   bigint NOT NULL,
+    last_id    bigint NOT NULL,
+    leaves     bytea NOT NULL,  -- [[id, hash, hash of the note], ...], in MessagePack
+    sealed_at  timestamptz NOT NULL,
+    previous   bytea NOT NULL,
+    hash       bytea NOT NULL,
+    signature  bytea,  -- Ed25519, by books.chain_key; null: there was none
+    CONSTRAINT ids_in_turn CHECK (first_id <= last_id)
+);
+ALTER TABLE chain_links ALTER COLUMN leaves SET STORAGE EXTERNAL;  -- hashes cannot be compressed
+CREATE INDEX chain_links_of_subject ON chain_links (subject, last_id);
+-- How far ids had come at a moment, and a transaction id of then: when all below it have ended, nothing is added below any more.
+CREATE TABLE chain_marks (
+    subject   text PRIMARY KEY,
+    ceiling   bigint NOT NULL,
+    horizon   xid8 NOT NULL,
+    noted_at  timestamptz NOT NULL
+);
+-- Of notes that are chained; it goes when a payer's data is erased from the note.
+CREATE TABLE chain_salts (
+    subject  text NOT NULL,
+    id       bigint NOT NULL,
+    salt     bytea NOT NULL,
+    PRIMARY KEY (subject, id)
+);
+
 -- Statements of gateways that were taken in: each file once, by its digest.  One that covers a time takes the place of
 -- older ones of its form over the same time (docs/books.md).
 CREATE TABLE statements (
@@ -982,6 +1014,7 @@ INSERT INTO schema_versions (version, name, oldest_program, finished_at) VALUES
     (15, 'guard', 2, now()),
     (16, 'api', 2, now()),
     (17, 'answers_given', 2, now()),
-    (18, 'statements', 2, now());
+    (18, 'chain', 2, now()),
+    (19, 'statements', 2, now());
 
 COMMIT;

@@ -1,7 +1,7 @@
 #!/bin/bash
 # Installs from apt what tests need, where that needs no question, and starts nothing: nginx, which stands before the
-# receiver, systemd-analyze, which reads the units, and Chromium, which opens the pages of the desk.  What cannot be
-# installed is said in one line.
+# receiver, systemd-analyze, which reads the units, Chromium, which opens the pages of the desk, and hledger, which reads
+# the ledger.  What cannot be installed is said in one line.
 set -euo pipefail
 . "$(dirname "$0")/apt.sh"
 
@@ -18,4 +18,5 @@ provide() {
 provide nginx nginx-light nginx.service
 provide systemd-analyze systemd systemd-networkd.service
 provide chromium chromium chromium.service
+provide hledger hledger hledger.service
 command -v kubectl >/dev/null || echo "kubectl is not installed, and Debian's is too old: the tests that render kustomizations are skipped."

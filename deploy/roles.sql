@@ -95,6 +95,11 @@ GRANT INSERT, UPDATE (finding) ON account_pauses TO tillkeeper_sweep;  -- answer
 GRANT SELECT, INSERT, UPDATE, DELETE ON guard_usual TO tillkeeper_sweep;
 GRANT DELETE ON guard_counts TO tillkeeper_sweep;
 GRANT SELECT (pause_id, position) ON held_deliveries TO tillkeeper_sweep;
+-- It chains events, acts and entries of cases, whose notes are part of it; what is chained it can neither change nor remove.
+GRANT SELECT ON acts, case_entries TO tillkeeper_sweep;
+GRANT SELECT ON SEQUENCE inbox_seq_seq, acts_id_seq, case_entries_id_seq TO tillkeeper_sweep;
+GRANT SELECT, INSERT ON chain_links, chain_salts TO tillkeeper_sweep;
+GRANT SELECT, INSERT, UPDATE ON chain_marks TO tillkeeper_sweep;
 GRANT SELECT (position, put_at) ON spool TO tillkeeper_sweep;  -- it counts what waits, for the gauges
 
 -- The sender reads what is to be told, and opens a case where nobody could be told.  To lock an order it needs the right to
@@ -129,10 +134,11 @@ GRANT SELECT ON ALL TABLES IN SCHEMA public TO tillkeeper_erase;
 GRANT UPDATE (terms) ON orders TO tillkeeper_erase;
 GRANT UPDATE (body, headers, query) ON deliveries TO tillkeeper_erase;
 GRANT UPDATE (body, error, note) ON parked TO tillkeeper_erase;
+GRANT UPDATE (body) ON held_deliveries TO tillkeeper_erase;
 GRANT UPDATE (state, payload, channels, due_at, finished_at, leased_until, last_error) ON outbox TO tillkeeper_erase;
 GRANT UPDATE (details, outcome) ON cases TO tillkeeper_erase;
 GRANT UPDATE (note) ON case_entries, acts, bound_payments TO tillkeeper_erase;
-GRANT DELETE ON refused, delivery_bodies TO tillkeeper_erase;
+GRANT DELETE ON refused, delivery_bodies, chain_salts TO tillkeeper_erase;
 
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO tillkeeper_read;
 

@@ -71,14 +71,15 @@ def query_of(request: web.Request) -> FormFields:
 def _checked(sent: Mapping[str, object]) -> FormFields:
     fields: dict[str, list[str]] = {}
     for name, value in sent.items():
-        if not isinstance(value, str) or "\0" in value or len(value) > TEXT_CHARS_MAX or not _is_unicode(value):
+        if not isinstance(value, str) or not is_keepable(value):
             raise web.HTTPBadRequest
         fields.setdefault(name, []).append(value)
     return FormFields(fields={name: tuple(values) for name, values in fields.items()})
 
 
-def _is_unicode(text: str) -> bool:
-    return not any("\ud800" <= char <= "\udfff" for char in text)
+def is_keepable(text: str) -> bool:
+    """Returns whether a database can hold the text, and somebody read it."""
+    return len(text) <= TEXT_CHARS_MAX and "\0" not in text and not any("\ud800" <= char <= "\udfff" for char in text)
 
 
 def number_in(text: str) -> int:

@@ -123,7 +123,12 @@ class ApiProblem(Exception):
 
 def is_api(request: web.Request) -> bool:
     """Returns whether a program is answered, and not a browser: by the path, for the page of the API is for people."""
-    return request.path.startswith(f"{API}/") and request.path != f"{API}/docs"
+    return is_api_path(request.path)
+
+
+def is_api_path(path: str) -> bool:
+    """Returns whether what is at this path is for programs."""
+    return path.startswith(f"{API}/") and path != f"{API}/docs"
 
 
 def body_of(problem: ApiProblem) -> ProblemBody:

@@ -6,8 +6,10 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 import structlog
-from aiohttp import web
+from aiohttp import hdrs, web
 
+from tillkeeper.desk.access.csrf import READING
+from tillkeeper.desk.address import BadAddress
 from tillkeeper.desk.json_problems import RETRY_AFTER_S, ApiProblem, is_api, problem_of, problem_response
 from tillkeeper.desk.render import page
 from tillkeeper.desk.route import name_of_route, route_of
@@ -30,17 +32,29 @@ async def show_problems(
     try:
         async with asyncio.timeout(None if route is not None and route.is_stream else ANSWER_S):
             return await handler(request)
+    except BadAddress as bad:
+        return page(request, "bad_address.html", status=400, bad=bad)
     except web.HTTPException as problem:
-        kind = EXPLAINED.get(problem.status)
-        if kind is None or problem.content_type == "application/json":
-            raise
-        return page(request, "problem.html", status=problem.status, kind=kind)
+        return _page_about(request, problem)
     except DATABASE_ERRORS as error:
         log.warning("desk_without_database", error=repr(error))
         return page(request, "problem.html", status=503, kind="database")
     except Exception:
         log.exception("desk_failed", route=name_of_route(request))
         return page(request, "problem.html", status=500, kind="ours")
+
+
+def _page_about(request: web.Request, problem: web.HTTPException) -> web.Response:
+    """Returns a page that says what is wrong.  Raises the problem itself where it is none, or no person reads it."""
+    if problem.status == web.HTTPBadRequest.status_code and request.method in READING and request.query:
+        return page(request, "bad_address.html", status=problem.status, bad=None)  # a place that its list never wrote
+    kind = EXPLAINED.get(problem.status)
+    if kind is None or problem.content_type == "application/json":
+        raise problem
+    answer = page(request, "problem.html", status=problem.status, kind=kind)
+    if isinstance(problem, web.HTTPMethodNotAllowed):
+        answer.headers[hdrs.ALLOW] = ", ".join(sorted(problem.allowed_methods))
+    return answer
 
 
 async def _answer_program(

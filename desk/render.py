@@ -14,6 +14,7 @@ from tillkeeper.desk.person import Locale, csrf_of, may_see_contacts, person_of
 from tillkeeper.desk.show.shower import Shower
 from tillkeeper.desk.static_files import static_url
 from tillkeeper.domain.statuses import Status
+from tillkeeper.store.people.random_tokens import new_token
 
 HTML: Final = "text/html"
 LANGUAGE_TAGS: Final[Mapping[Locale, str]] = {"zh": "zh-Hans", "en": "en"}
@@ -29,7 +30,12 @@ _templates: Final = jinja2.Environment(
 
 
 _templates.globals.update(
-    static=static_url, order_path=order_path, account_path=account_path, tags=LANGUAGE_TAGS, statuses=tuple(Status)
+    static=static_url,
+    order_path=order_path,
+    account_path=account_path,
+    tags=LANGUAGE_TAGS,
+    statuses=tuple(Status),
+    once=new_token,
 )
 
 

@@ -6,6 +6,8 @@ from typing import Final, TypeAlias
 import msgspec
 from aiohttp import web
 
+from tillkeeper.desk.address import check_address
+from tillkeeper.desk.json_problems import is_api_path
 from tillkeeper.desk.person import Needs
 from tillkeeper.domain.people import Scope
 
@@ -31,10 +33,28 @@ def add_routes(app: web.Application, routes: tuple[Route, ...]) -> None:
     """Makes these the application's routes.  Whoever adds one by another way has one without a role."""
     placed = {}
     for route in routes:
-        resource = app.router.add_route(route.method, route.path, route.handler).resource
-        assert resource is not None
-        placed[route.method, resource.canonical] = route
+        for method in methods_of(route):
+            resource = app.router.add_route(method, route.path, _with_checked_address(route)).resource
+            assert resource is not None
+            placed[method, resource.canonical] = route
     app[ROUTE_BY_PLACE] = placed
+
+
+def methods_of(route: Route) -> tuple[str, ...]:
+    """Returns the methods that the route answers: HEAD, too, where it is read; a stream has no end to tell of."""
+    return ("GET", "HEAD") if route.method == "GET" and not route.is_stream else (route.method,)
+
+
+def _with_checked_address(route: Route) -> Handler:
+    """Returns what answers the route: of a page that is looked at, only where its address holds what the page takes."""
+    if route.method != "GET" or route.role == "anyone" or is_api_path(route.path):
+        return route.handler
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        check_address(request, route.path)
+        return await route.handler(request)
+
+    return answer
 
 
 def route_of(request: web.Request) -> Route | None:

@@ -18,6 +18,7 @@ from tillkeeper.api_client.client import ApiClient, open_api_client
 from tillkeeper.api_client.http import open_http
 from tillkeeper.api_client.key_fetching import KEY_SETTINGS, KeyFetcher, KeyRefreshers
 from tillkeeper.counters_at_zero import start_sweep_counters
+from tillkeeper.domain.books.chain_keys import signer
 from tillkeeper.domain.guard import Rules
 from tillkeeper.loops import keep_running, start
 from tillkeeper.policy import PolicyFile
@@ -29,6 +30,7 @@ from tillkeeper.store.orders.policy_change import look_anew, take_policy
 from tillkeeper.store.postgres.pool import open_pool
 from tillkeeper.tracing.process import traces
 from tillkeeper.workers.backfill import Backfill
+from tillkeeper.workers.chain import Chain
 from tillkeeper.workers.database_gauges import READ_EVERY_S, DatabaseGauges
 from tillkeeper.workers.database_retry import DatabaseRetry, Stopped, refuse_unfit
 from tillkeeper.workers.fetch import FetchLoop
@@ -49,6 +51,7 @@ FOLLOW_IDLE_S: Final = 5.0
 SILENCE_IDLE_S: Final = 10.0  # minutes matter, not seconds
 BACKFILL_IDLE_S: Final = 5.0
 RETENTION_IDLE_S: Final = 600.0  # days matter; a look at what there is to remove costs a few milliseconds
+CHAIN_IDLE_S: Final = 20.0  # it is a minute behind in any case; a look costs a fraction of a millisecond
 USUAL_IDLE_S: Final = 300.0  # what is usual changes by the hour
 WORDS_IDLE_S: Final = 10.0
 ORDERS_ANEW: Final = 1_000  # rescheduled at once after a change of policy
@@ -144,6 +147,7 @@ class _Loops:
             ("silence", self._silence().run_once, SILENCE_IDLE_S),
             ("backfill", self._backfill().run_once, BACKFILL_IDLE_S),
             ("retention", self._retention().run_once, RETENTION_IDLE_S),
+            ("chain", self._chain().run_once, CHAIN_IDLE_S),
             ("usual", Usual(pool=self.pool, retry=self.retry, now=clock.now).run_once, USUAL_IDLE_S),
             ("words", words.run_once, WORDS_IDLE_S),
             ("gauges", self._gauges().run_once, READ_EVERY_S),
@@ -171,6 +175,10 @@ class _Loops:
     def _retention(self) -> Retention:
         days = self.settings.retention.days()
         return Retention(pool=self.pool, retry=self.retry, days=days, now=clock.now)
+
+    def _chain(self) -> Chain:
+        key = self.settings.books.chain_key
+        return Chain(pool=self.pool, retry=self.retry, sign=signer(key) if key else None, now=clock.now)
 
     def _backfill(self) -> Backfill:
         return Backfill(

@@ -117,7 +117,7 @@ async def _let_program_in(request: web.Request, authorization: str, needed: Need
         raise _refusal(request, web.HTTPForbidden, f"this takes the role {needed}; the token has {found.person.role}")
     if found.scope is not None and found.scope != getattr(route_of(request), "scope", None):
         raise _refusal(request, web.HTTPForbidden, f"the token is for {found.scope} alone")
-    if request.method not in READING and not found.may_act:
+    if is_act(request) and not found.may_act:
         raise _refusal(request, web.HTTPForbidden, "the token may read only; one that acts is made with --may-act")
     request[PERSON], request[CSRF], request[API_TOKEN] = found.person, "", found.name
 
@@ -136,8 +136,13 @@ async def _let_person_in(request: web.Request, needed: Needs) -> None:
         log.info("desk_role_refused", person=session.person.name, route=name_of_route(request))
         why = f"this takes the role {needed}; you have {session.person.role}"
         raise ApiProblem(web.HTTPForbidden.status_code, why) if is_api(request) else web.HTTPForbidden
-    if request.method not in READING:
+    if is_act(request):
         await _refuse_foreign(request)
+
+
+def is_act(request: web.Request) -> bool:
+    """Returns whether the request would change something; with a method that its path does not take, nothing can."""
+    return request.method not in READING and route_of(request) is not None
 
 
 async def _refuse_foreign(request: web.Request) -> None:

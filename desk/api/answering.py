@@ -26,6 +26,10 @@ FREE_TEXTS: Final = frozenset({"note", "reason", "outcome", "error", "last_error
 YEARS: Final = range(2000, 2200)
 
 
+class NoQuery(msgspec.Struct, frozen=True):
+    """The operation takes no parameters."""
+
+
 def handler_of(operation: Operation) -> Handler:
     """Returns what answers the operation's requests."""
     numbers = frozenset() if operation.query is None else _numbers_of(operation.query)
@@ -36,7 +40,7 @@ def handler_of(operation: Operation) -> Handler:
         call = CheckedCall(
             request=request,
             parts=parts_of(request, operation.path),
-            query=None if operation.query is None else _query(request, operation.query, numbers),
+            query=_query(request, operation.query or NoQuery, numbers),
             body=None if operation.takes is None else _body(raw_body, operation.takes),
             raw_body=raw_body,
         )
@@ -78,7 +82,7 @@ def _query(request: web.Request, kind: type[Any], numbers: Collection[str]) -> A
     names = kind.__struct_fields__
     for name in sent:
         if name not in names:
-            known = ", ".join(names)
+            known = ", ".join(names) or "none"
             raise ApiProblem(400, "a parameter of the address is not known here", f"It takes {known}.")
         if len(sent.getall(name)) > 1:
             raise ApiProblem(400, f"{name}: it stands in the address more than once", "Send it once.")

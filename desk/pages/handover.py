@@ -11,7 +11,7 @@ from aiohttp import web
 
 from tillkeeper.desk.acting import Deed, act, actor
 from tillkeeper.desk.context import desk_of
-from tillkeeper.desk.form import moment_in, query_of
+from tillkeeper.desk.form import form_of, moment_in, query_of
 from tillkeeper.desk.person import Role, is_enough
 from tillkeeper.desk.render import page, shower_for
 from tillkeeper.desk.show.shower import Shower
@@ -65,5 +65,5 @@ async def do_hand_over(request: web.Request) -> web.Response:
         return await hand_over(conn, by=by, now=now)
 
     told = await act(request, Deed(what="hand over", subject="shift"), work)
-    since = told["since"]
+    since = _since_in((await form_of(request)).text("since")) if told is None else told["since"]
     raise web.HTTPSeeOther(HANDOVER if since is None else f"{HANDOVER}?{urlencode({'since': since.isoformat()})}")

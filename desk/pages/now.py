@@ -10,7 +10,7 @@ from aiohttp import web
 
 from tillkeeper.desk.acting import actor
 from tillkeeper.desk.context import Desk, desk_of
-from tillkeeper.desk.live.snapshot import COUNTED_MAX, TillSnapshot
+from tillkeeper.desk.live.snapshot import COUNTED_MAX, Seldom, TillSnapshot
 from tillkeeper.desk.pages.order import gateway_title
 from tillkeeper.desk.paths import ACCOUNTS, account_path
 from tillkeeper.desk.person import may_look_on
@@ -101,11 +101,16 @@ def content_of(desk: Desk, shower: Shower, snapshot: TillSnapshot) -> dict[str, 
         "held": shower.up_to(sum(held.count for held in snapshot.undecided().values()), COUNTED_MAX),
         "depth": desk.depth.ready if desk.depth is not None else None,
         "has_broker": desk.depth is not None,
-        "orders": [(status, seldom.orders.counts.get(status, 0)) for status in Status],
+        "orders": [(status, seldom.orders.counts.get(status, 0)) for status in (*Status, *_of_later_versions(seldom))],
         "levels": sorted(levels.items(), reverse=True),
         "accounts": [_account(desk, shower, snapshot, account) for account in accounts],
         "is_stale": shower.now - snapshot.read_at > timedelta(seconds=10),
     }
+
+
+def _of_later_versions(seldom: Seldom) -> list[str]:
+    """Returns the statuses that a later version gave orders."""
+    return sorted(set(seldom.orders.counts) - set(Status))
 
 
 def _decided_at(snapshot: TillSnapshot) -> str:

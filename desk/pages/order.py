@@ -134,6 +134,7 @@ def _title(desk: Desk, shower: Shower, whole: WholeOrder, answer: OrderAnswer) -
         at=shower.at(answer.moved_at),
         span=shower.lasting(shower.now - shown["stands_since"]),
         reason=shower.word("failure", answer.failure or "unknown"),
+        status=shower.word("status", shown["status"]),
     )
 
 

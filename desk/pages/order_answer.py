@@ -17,6 +17,7 @@ Tone: TypeAlias = Literal["calm", "look", "act"]
 MOVING_TOO_LONG: Final = timedelta(minutes=30)  # nearly every payment and refund ends sooner, or takes a day
 URGENT_LEVEL: Final = 2  # a case that went up once was not dealt with in time
 CLOSED_HAS_WORDS: Final = frozenset({Status.UNPAID, Status.FAILED})
+KNOWN: Final = frozenset(Status)
 UNSEEN: Final = "given_back_unseen"  # the line of the status table
 
 
@@ -47,6 +48,8 @@ def answer_of(
 def _title(shown: Mapping[str, Any], rule: StatusRule) -> str:
     if rule.name == UNSEEN:
         return "unseen"
+    if shown["status"] not in KNOWN:
+        return "of_later_version"
     is_closed = shown["closed_at"] is not None and shown["status"] in CLOSED_HAS_WORDS
     return f"{shown['status']}_closed" if is_closed else str(shown["status"])
 

@@ -11,6 +11,7 @@ from tillkeeper.domain.statuses import Status
 from tillkeeper.store.reports.whole_order import TimelineEntry
 
 COUNTED: Final = frozenset({"applied", "no_change"})
+KINDS: Final = frozenset(Kind)  # a later version may have others
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,9 +29,9 @@ def lines_of(timeline: Sequence[TimelineEntry]) -> list[Line]:
 
 
 def _line(entry: TimelineEntry, earlier: Sequence[TimelineEntry]) -> Line:
-    if entry.what != "event" or entry.outcome not in COUNTED:
+    if not _counts(entry):
         return Line(entry=entry)
-    counted = [told for told in earlier if told.what == "event" and told.outcome in COUNTED]
+    counted = [told for told in earlier if _counts(told)]
     explanation = why_no_change(_told(entry), [_told(told) for told in counted])
     # What a success absorbs is kept, and so applied; what else is applied needs no explanation.
     if entry.outcome == "applied" and explanation.why is not NoChange.SUCCESS_STANDS:
@@ -41,6 +42,11 @@ def _line(entry: TimelineEntry, earlier: Sequence[TimelineEntry]) -> Line:
         explanation=explanation,
         rests_on=None if explanation.by is None else counted[explanation.by],
     )
+
+
+def _counts(entry: TimelineEntry) -> bool:
+    """Returns whether the entry is an event that was applied, of a kind that this version can explain."""
+    return entry.what == "event" and entry.outcome in COUNTED and entry.kind in KINDS
 
 
 def _told(entry: TimelineEntry) -> Told:

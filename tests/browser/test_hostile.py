@@ -37,7 +37,7 @@ ALSO = (
     *("/refused/retry?id=1", "/refused/retried?id=1", "/outbox/retry?id=2&id=4", "/outbox/retried?id=2"),
     "/proposals",
     "/waiting?show=mismatched",
-    *("/cases?closed=1", "/parked?closed=1", "/outbox?state=pending"),
+    *("/cases?closed=too", "/parked?closed=too", "/outbox?state=pending"),
 )
 PAGES = {
     route.path

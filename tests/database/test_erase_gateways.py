@@ -11,7 +11,7 @@ from tests.database.factories import NOON, a_registration
 from tests.personal_data import found_in, kept_of, with_content
 from tests.signers import signer_at
 from tillkeeper.cli.erasing import ToErase, erase_orders
-from tillkeeper.domain.delivery import Delivery
+from tillkeeper.domain.delivery import Delivery, EnvelopeKeys
 from tillkeeper.domain.erasure import Contacts, ErasureAct
 from tillkeeper.domain.order.registration import Payer
 from tillkeeper.gateways.fetching import fetches_of, query_of
@@ -127,6 +127,7 @@ class Played:
             [ToErase(order_ref=story.order_ref, acts=(act,))],
             {self.signer.account: self.gateway},
             contacts=Contacts(),
+            keys=EnvelopeKeys(),
             dry_run=False,
         )
         return erased

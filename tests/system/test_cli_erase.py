@@ -1,17 +1,21 @@
 """What a person types to have a payer's personal data erased, and what is said of it afterwards."""
 
+import json
 from uuid import uuid4
 
 import pytest
 
 from tests.database.factories import NOON, a_delivery, a_registration, an_event
+from tests.database.test_guard_sweeping import paused
 from tests.personal_data import found_in
-from tests.system.commands import tillkeeper
+from tests.system.commands import tillkeeper, toml, written
+from tillkeeper.domain.delivery import EnvelopeKeys
 from tillkeeper.domain.order.registration import Payer
 from tillkeeper.domain.policy import Policy
 from tillkeeper.store.apply.batch import apply_deliveries
 from tillkeeper.store.apply.registration import register
 from tillkeeper.store.deliveries.refused import RefusedDelivery, keep_refused
+from tillkeeper.store.guard.holding import hold
 from tillkeeper.store.postgres.transactions import repeat_on_conflict
 
 EMAIL = "ada.king@example.com"
@@ -182,3 +186,57 @@ async def test_a_case_says_that_its_deliveries_were_erased(config, pool):
     assert (shown.code, shown.out.count("\nerased")) == (0, 1)
     assert "  (erased at 20" in shown.out
     assert "order.erase" in shown.out
+
+
+# --- what the guard holds ---------------------------------------------------------------------------------------------
+
+KEYS = ("the key that receivers and workers of a test share",)
+ANOTHER = ("a key of somebody else, which is as long as the other",)
+
+
+async def held(pool, *events, keys=KEYS):
+    """Has the account paused, and deliveries held that hold the payer's address."""
+    await paused(pool)
+    number = await pool.fetchval("SELECT id FROM account_pauses")
+    deliveries = [
+        a_delivery(event, run=uuid4(), number=1, query=f"to={EMAIL}", body=f'{{"email": "{EMAIL}"}}'.encode())
+        for event in events
+    ]
+    pauses = {"stripe-main": number}
+    await repeat_on_conflict(pool, lambda conn: hold(conn, deliveries, pauses, EnvelopeKeys(keys), now=NOON))
+
+
+def config_with(tmp_path, database, keys):
+    return written(tmp_path, toml(database, more=f"envelope_keys = {json.dumps(list(keys))}"))
+
+
+async def test_what_the_guard_holds_of_an_order_is_blanked_and_can_be_applied_still(pool, database, tmp_path):
+    await register(pool, a_registration("A-1", payer=Payer(email=EMAIL)), policy=Policy(), now=NOON)
+    await held(pool, an_event(order_ref="A-1", payment_ref="pi_A-1", event_id="e-1"))
+    assert "held_deliveries.body" in await found(pool)
+    config = config_with(tmp_path, database, KEYS)
+    done = await erase(config, "A-1", "--note", "request 17", "--by", "mei", "--json")
+    assert (done.code, done.json["erased"][0]["rows"]["held"]) == (0, 1)
+    assert await found(pool) == {}
+    [row] = await pool.fetch("SELECT body FROM held_deliveries")
+    [delivery] = EnvelopeKeys(KEYS).open(row["body"]).deliveries  # workers take it as theirs
+    assert [event.event_id for event in delivery.events] == ["e-1"]
+    again = await erase(config, "A-1", "--note", "request 17", "--by", "mei", "--json")
+    assert again.json["erased"][0]["rows"]["held"] == 0
+
+
+async def test_what_is_of_another_payer_stays(pool, database, tmp_path):
+    await register(pool, a_registration("A-1", payer=Payer(email="other@example.com")), policy=Policy(), now=NOON)
+    await held(pool, an_event(order_ref="B-200001", payment_ref="pi_B"))
+    done = await erase(config_with(tmp_path, database, KEYS), "A-1", "--note", "request 17", "--by", "mei", "--json")
+    assert done.json["erased"][0]["rows"]["held"] == 0
+    assert "held_deliveries.body" in await found(pool)
+
+
+@pytest.mark.parametrize("keys", [(), ANOTHER])
+async def test_nobody_seals_a_message_that_they_cannot_prove(pool, database, tmp_path, keys):
+    await register(pool, a_registration("A-1", payer=Payer(email=EMAIL)), policy=Policy(), now=NOON)
+    await held(pool, an_event(order_ref="A-1", payment_ref="pi_A-1"))
+    done = await erase(config_with(tmp_path, database, keys), "A-1", "--note", "request 17", "--by", "mei", "--json")
+    assert "held_deliveries.body" in await found(pool)
+    assert "set envelope_keys as workers have" in " ".join(done.json["erased"][0]["left"])

@@ -20,6 +20,7 @@ from tillkeeper.notices.settings import NotifySettings, SmtpSettings, WebhookSet
 from tillkeeper.oidc.settings import OidcSettings
 from tillkeeper.settings import (
     BadSettings,
+    BooksSettings,
     DeskSettings,
     IngestSettings,
     RetentionSettings,
@@ -126,6 +127,7 @@ def models() -> dict[tuple[str, ...], type[BaseModel]]:
         ("guard",): GuardSettings,
         **{("guard", str(sign)): GuardRule for sign in GuardSign},
         ("retention",): RetentionSettings,
+        ("books",): BooksSettings,
         ("tracing",): TracingSettings,
         ("notify",): NotifySettings,
         ("notify", "smtp"): SmtpSettings,
@@ -137,7 +139,19 @@ def models() -> dict[tuple[str, ...], type[BaseModel]]:
 LINES = list(lines_of(EXAMPLE))
 TABLES = {
     ("guard",): {str(sign) for sign in GuardSign},
-    (): {"ingest", "work", "sweep", "desk", "api_client", "guard", "retention", "notify", "tracing", "accounts"},
+    (): {
+        "ingest",
+        "work",
+        "sweep",
+        "desk",
+        "api_client",
+        "guard",
+        "books",
+        "retention",
+        "notify",
+        "tracing",
+        "accounts",
+    },
     ("desk",): {"oidc"},
     ("desk", "oidc"): {"roles"},
     ("notify",): {"smtp", "webhooks", "ops"},

@@ -83,6 +83,11 @@ PRINTING = [
     "case confirm 2 --by jun",
     "case refuse 3",
     "handover --peek",
+    "ledger --month 2026-11",
+    "ledger --month 2026-11 --format hledger",
+    "audit --money",
+    "audit --chain",
+    "chain head",
     "parked list",
     "parked show 1",
     "parked replay 1",
@@ -131,8 +136,16 @@ PRINTING = [
     "check",
     "audit",
 ]
-# A gateway, a broker, a directory, a statement.
-NEED_OTHERS = {"backfill", "broker check", "init", "notify test", "reconcile", "sandbox"}
+# A gateway, a broker, a key, a directory, a statement.
+NEED_OTHERS = {
+    "backfill",
+    "broker check",
+    "chain key",
+    "init",
+    "notify test",
+    "reconcile",
+    "sandbox",
+}
 
 
 def leaves(group, *names):

@@ -16,6 +16,7 @@ from tillkeeper.cli import (
     broker,
     case_acts,
     cases,
+    chain,
     check,
     claim,
     db,
@@ -28,6 +29,7 @@ from tillkeeper.cli import (
     init,
     inspection,
     keys,
+    ledger,
     order,
     outbox,
     parked,
@@ -65,7 +67,7 @@ SUBJECTS = (
     *(find, claim, explain, db, order, events, stuck, cases, case_acts, handover, backfill),
     *(reconcile, books),
     *(user, user_account, waiting, parked, guarding, refused, outbox),
-    *(keys, words, policy, broker, inspection, retention, erase, audit),
+    *(keys, words, policy, broker, inspection, retention, erase, ledger, chain, audit),
 )
 for subject in SUBJECTS:
     app.add_typer(subject.app)

@@ -11,6 +11,7 @@ from tillkeeper.cli.errors import NO, WRONG, CommandError, reported
 from tillkeeper.cli.options import AsJson, By, Config, exits, os_user, seconds, settings_from, unicode
 
 if TYPE_CHECKING:
+    from tillkeeper.settings import Settings
     from tillkeeper.store.reports.audit import Audit
 
 app = typer.Typer()
@@ -46,6 +47,26 @@ Since = Annotated[
         help="Only what came in the last so long (2d, 12h), whatever was audited before; it is not remembered.",
     ),
 ]
+Money = Annotated[
+    bool,
+    typer.Option(
+        "--money",
+        help="Instead book every event of every order anew, and prove the ledger against facts and sums.",
+    ),
+]
+OfChain = Annotated[
+    bool, typer.Option("--chain", help="Instead prove that nothing that was chained was altered since.")
+]
+Head = Annotated[
+    str | None,
+    typer.Option("--head", metavar="HEAD", parser=unicode, help="With --chain: and that this head is in it."),
+]
+PublicKey = Annotated[
+    str | None,
+    typer.Option(
+        "--public-key", metavar="HEX", parser=unicode, help="With --chain: who signed it; else books.chain_key."
+    ),
+]
 Everything = Annotated[bool, typer.Option("--all", help="Everything from the first delivery on: once a week.")]
 
 
@@ -56,6 +77,10 @@ def audit_command(
     note: Note = "",
     since: Since = None,
     everything: Everything = False,
+    money: Money = False,
+    chain: OfChain = False,
+    head: Head = None,
+    public_key: PublicKey = None,
     by: By = None,
     config: Config = None,
     as_json: AsJson = False,
@@ -71,41 +96,67 @@ def audit_command(
     since, and the orders that these concern, so exit code 0 says that the books balance from the first delivery on.
     Only --all sees what was changed by hand in rows that were proven before, and adds up deliveries' queries.  The
     first audit reads everything, and so does the one after an audit of everything that did not balance.
+
+    --money audits another thing: the double entry of `tillkeeper ledger`, derived from every event anew, sums to zero
+    for each currency, and is what each order's facts and sums say.  --chain audits the chain of hashes over events,
+    acts and entries of cases, and names what was altered, removed or added since it was chained.
     """
+    reads_all_or_part = since is not None or everything or explain is not None
+    if (money or chain) and (reads_all_or_part or money is chain):
+        raise typer.BadParameter("each goes alone, without --since, --all and --explain", param_hint="--money, --chain")
+    if not chain and (head is not None or public_key is not None):
+        raise typer.BadParameter("they are for --chain", param_hint="--head, --public-key")
     if since is not None and everything:
         raise typer.BadParameter("it leaves out what --all reads; give one of them", param_hint="--since")
     if explain is not None and not note.strip():
         raise typer.BadParameter("say why with --note; it is kept beside the numbers", param_hint="--explain")
     with reported(as_json=as_json):
         settings = settings_from(config)
-        from tillkeeper import clock
-        from tillkeeper.cli.database import ask
-        from tillkeeper.cli.output import print_json
-        from tillkeeper.store.reports.audit import explain_missing
-        from tillkeeper.store.reports.continued_audit import audit_on
-        from tillkeeper.store.reports.recent_audit import audit_since
+        if money:
+            from tillkeeper.cli.money_audit import prove_money
 
-        now = clock.now()
-        if explain is not None:
-            who = by or os_user()
-            if not ask(settings, lambda pool: explain_missing(pool, explain, by=who, note=note, now=now)):
-                raise CommandError(
-                    f"nothing of the run {explain} is missing; `tillkeeper audit` names the runs", code=WRONG
-                )
-        settled_until = now - timedelta(seconds=grace)
-        if since is None:
-            books = ask(
-                settings, lambda pool: audit_on(pool, settled_until=settled_until, now=now, everything=everything)
-            )
+            prove_money(settings, as_json=as_json)
+        elif chain:
+            from tillkeeper.cli.chain_audit import prove_chain
+
+            prove_chain(settings, head=head, public_key=public_key, as_json=as_json)
         else:
-            begin = now - timedelta(seconds=since)
-            books = ask(settings, lambda pool: audit_since(pool, begin, settled_until=settled_until, now=now))
-        if as_json:
-            print_json(_as_json(books))
-        else:
-            _print(books)
-        if not books.balances:
-            raise typer.Exit(NO)
+            if explain is not None:
+                _explain(settings, explain, by=by or os_user(), note=note)
+            _prove_books(settings, grace_s=grace, since_s=since, everything=everything, as_json=as_json)
+
+
+def _explain(settings: "Settings", run: UUID, *, by: str, note: str) -> None:
+    from tillkeeper import clock
+    from tillkeeper.cli.database import ask
+    from tillkeeper.store.reports.audit import explain_missing
+
+    if not ask(settings, lambda pool: explain_missing(pool, run, by=by, note=note, now=clock.now())):
+        raise CommandError(f"nothing of the run {run} is missing; `tillkeeper audit` names the runs", code=WRONG)
+
+
+def _prove_books(
+    settings: "Settings", *, grace_s: float, since_s: float | None, everything: bool, as_json: bool
+) -> None:
+    from tillkeeper import clock
+    from tillkeeper.cli.database import ask
+    from tillkeeper.cli.output import print_json
+    from tillkeeper.store.reports.continued_audit import audit_on
+    from tillkeeper.store.reports.recent_audit import audit_since
+
+    now = clock.now()
+    settled_until = now - timedelta(seconds=grace_s)
+    if since_s is None:
+        books = ask(settings, lambda pool: audit_on(pool, settled_until=settled_until, now=now, everything=everything))
+    else:
+        begin = now - timedelta(seconds=since_s)
+        books = ask(settings, lambda pool: audit_since(pool, begin, settled_until=settled_until, now=now))
+    if as_json:
+        print_json(_as_json(books))
+    else:
+        _print(books)
+    if not books.balances:
+        raise typer.Exit(NO)
 
 
 def _as_json(books: "Audit") -> dict[str, Any]:

@@ -19,6 +19,7 @@ from tillkeeper.cli.options import (
     settings_from,
     unicode,
 )
+from tillkeeper.domain.order.case_texts import subject_in_words
 
 if TYPE_CHECKING:
     from asyncpg import Pool
@@ -109,7 +110,7 @@ def _print_list(rows: list[dict[str, Any]], now: datetime, *, more: bool) -> Non
                 Toned(case["level"], tone_of_level(case["level"]) if case["closed_at"] is None else TextStyle.FAINT),
                 case["kind"],
                 lasting((case["closed_at"] or now) - case["opened_at"]),
-                case["order_ref"] or case["subject"],
+                case["order_ref"] or subject_in_words(case["subject"]),
                 case["status"],
                 in_words(case["amount"], case["currency"]),
                 case["owner"] or NOBODY,

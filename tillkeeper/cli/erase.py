@@ -53,8 +53,9 @@ HELP: Final = """
 Erase the personal data of a payer: for good, and without harm to the books.
 
 What goes: the contact and the link to pay in the order's registration; notices that are not sent yet; body, headers and
-query of the deliveries that brought the order's events, and of others that name it; refused and parked ones likewise;
-contacts in notes of people.  What stays: references, amounts, statuses, times, and who erased it, when and why.
+query of the deliveries that brought the order's events, and of others that name it; refused, parked and held ones
+likewise; contacts in notes of people.  What stays: references, amounts, statuses, times, and who erased it, when and
+why.
 Deliveries that come later count, and are kept without their content.
 
 The payer of an erased order gets no mail any more.  Words of people that name a payer otherwise than by contact are
@@ -178,8 +179,10 @@ async def _erase(
     pool: "Pool", orders: "Sequence[ToErase]", contacts: "Contacts", settings: "Settings", *, dry_run: bool
 ) -> "list[Erased]":
     from tillkeeper.cli.erasing import erase_orders, gateways_of
+    from tillkeeper.domain.delivery import EnvelopeKeys
 
-    return await erase_orders(pool, orders, gateways_of(settings), contacts=contacts, dry_run=dry_run)
+    keys = EnvelopeKeys(settings.envelope_keys)
+    return await erase_orders(pool, orders, gateways_of(settings), contacts=contacts, keys=keys, dry_run=dry_run)
 
 
 WORDS: Final = {
@@ -188,6 +191,7 @@ WORDS: Final = {
     "links": "links to pay in notices",
     "deliveries": "raw deliveries: body, headers, query",
     "parked": "parked messages: their raw deliveries",
+    "held": "deliveries that the guard holds: body, headers, query",
     "refused": "refused deliveries",
     "notices": "texts of notices",
     "cases": "texts of cases",

@@ -1,7 +1,8 @@
 """Finds what names an order's payer although no row says so, with the gateways' own code, and erases orders one by one.
 
 the order's references and contacts ──> raw deliveries without a new event: redeliveries, types that count for nothing
-                                   └──> refused deliveries
+                                   ├──> refused deliveries
+                                   └──> deliveries that the guard holds
 """
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
@@ -11,13 +12,14 @@ import asyncpg
 import msgspec
 
 from tillkeeper.domain.batch import DeliveryKey
+from tillkeeper.domain.delivery import EnvelopeKeys
 from tillkeeper.domain.erasure import Contacts, ErasureAct, Subject, digits_of, readings_of
 from tillkeeper.gateways.base import Gateway
 from tillkeeper.gateways.errors import Refused
 from tillkeeper.gateways.messages import Request
 from tillkeeper.gateways.registry import build
 from tillkeeper.settings import Settings
-from tillkeeper.store.deliveries.raw import RawDelivery, all_raw, all_refused, unlinked
+from tillkeeper.store.deliveries.raw import RawDelivery, all_raw, all_refused, held_at, unlinked
 from tillkeeper.store.erasure.deliveries import orders_of_deliveries
 from tillkeeper.store.erasure.order import (
     Erased,
@@ -77,23 +79,29 @@ class _NotWanted(Exception):
 
 
 async def erase_orders(
-    pool: asyncpg.Pool, orders: Sequence[ToErase], gateways: Gateways, *, contacts: Contacts, dry_run: bool
+    pool: asyncpg.Pool,
+    orders: Sequence[ToErase],
+    gateways: Gateways,
+    *,
+    contacts: Contacts,
+    keys: EnvelopeKeys,
+    dry_run: bool,
 ) -> list[Erased]:
     """Erases each order in a transaction of its own; the first that fails ends it.  Raises NoSuchOrder."""
     async with pool.acquire() as conn:
         known = [await order_to_erase(conn, each.order_ref) for each in orders]
     naming = await _naming(pool, known, gateways, contacts)
     return [
-        await _erase_one(pool, each, contacts=contacts, naming=naming[each.order_ref], dry_run=dry_run)
+        await _erase_one(pool, each, contacts=contacts, naming=naming[each.order_ref], keys=keys, dry_run=dry_run)
         for each in orders
     ]
 
 
 async def _erase_one(
-    pool: asyncpg.Pool, order: ToErase, *, contacts: Contacts, naming: Naming, dry_run: bool
+    pool: asyncpg.Pool, order: ToErase, *, contacts: Contacts, naming: Naming, keys: EnvelopeKeys, dry_run: bool
 ) -> Erased:
     async def work(conn: Conn) -> Erased:
-        erased = await erase(conn, order.order_ref, *order.acts, contacts=contacts, naming=naming)
+        erased = await erase(conn, order.order_ref, *order.acts, contacts=contacts, naming=naming, keys=keys)
         if dry_run:
             raise _NotWanted(erased)
         return erased
@@ -109,16 +117,34 @@ async def _naming(
 ) -> dict[str, Naming]:
     """Reads once what may name any of the orders, and finds whose it is."""
     subjects = {order.order_ref: (order, order.subject(contacts)) for order in orders}
-    deliveries: dict[str, set[DeliveryKey]] = {ref: set() for ref in subjects}
-    refused: dict[str, set[int]] = {ref: set() for ref in subjects}
+    found = {ref: _Found() for ref in subjects}
     async for raw in _raw_about(pool, orders):
         read = _Reading.of(raw, gateways)
         for ref, (order, subject) in subjects.items():
-            if raw.key is not None and raw.account in order.accounts and read.names(subject):
-                deliveries[ref].add(raw.key)
-            elif raw.refused is not None and read.names(subject):
-                refused[ref].add(raw.refused)
-    return {ref: Naming(deliveries=frozenset(deliveries[ref]), refused=frozenset(refused[ref])) for ref in subjects}
+            if (raw.refused is not None or raw.account in order.accounts) and read.names(subject):
+                found[ref].add(raw)
+    return {ref: each.naming() for ref, each in found.items()}
+
+
+class _Found(msgspec.Struct, kw_only=True):
+    """What names an order, as it is found."""
+
+    deliveries: set[DeliveryKey] = msgspec.field(default_factory=set)
+    refused: set[int] = msgspec.field(default_factory=set)
+    held: set[DeliveryKey] = msgspec.field(default_factory=set)
+
+    def add(self, raw: RawDelivery) -> None:
+        """Adds one that names it."""
+        if raw.key is not None:
+            self.deliveries.add(raw.key)
+        elif raw.refused is not None:
+            self.refused.add(raw.refused)
+        elif raw.held is not None:
+            self.held.add(raw.held)
+
+    def naming(self) -> Naming:
+        """Returns all of it."""
+        return Naming(deliveries=frozenset(self.deliveries), refused=frozenset(self.refused), held=frozenset(self.held))
 
 
 async def _raw_about(pool: asyncpg.Pool, orders: Sequence[OrderToErase]) -> AsyncIterator[RawDelivery]:
@@ -128,6 +154,8 @@ async def _raw_about(pool: asyncpg.Pool, orders: Sequence[OrderToErase]) -> Asyn
         if since is not None:
             async for raw in unlinked(conn, accounts=accounts, since=since, within_s=SEARCH_S):
                 yield raw
+        async for raw in held_at(conn, accounts, within_s=SEARCH_S):
+            yield raw
         for raw in await all_refused(conn):
             yield raw
 
@@ -144,7 +172,7 @@ class _Reading(msgspec.Struct, frozen=True, kw_only=True):
         references, decoded = _read(gateways.get(raw.account), raw)
         texts = [*readings_of(raw.body), *readings_of(raw.query.encode("utf-8", "replace")), decoded]
         headers = (value for _, value in raw.headers)
-        return cls(references=frozenset(references), texts=(*texts, *raw.texts, *headers))
+        return cls(references=frozenset({*references, *raw.references}), texts=(*texts, *raw.texts, *headers))
 
     def names(self, subject: Subject) -> bool:
         """Returns True if it names the order or its payer."""

@@ -98,6 +98,7 @@ def _print(found: "OrderAsOf") -> None:
             "because": found.because,
             "closed": found.closed_at,
             "events by then": found.events,
+            "of a later version, left out": found.unread or None,
             "the latest": None if latest is None else f"{latest.kind} at {latest.account}",
             "recorded": None if latest is None else latest.recorded_at,
         }

@@ -9,6 +9,7 @@ import typer
 from tillkeeper.cli.errors import reported
 from tillkeeper.cli.money import in_words
 from tillkeeper.cli.options import AsJson, By, Config, exits, person, settings_from
+from tillkeeper.domain.order.case_texts import subject_in_words
 
 if TYPE_CHECKING:
     from tillkeeper.store.postgres.pool import Conn
@@ -84,7 +85,7 @@ def _counted(counts: dict[int, int], name: str) -> str:
 
 
 def _about(case: dict[str, Any]) -> str:
-    return f"order {case['order_ref']}" if case["order_ref"] else case["subject"]
+    return f"order {case['order_ref']}" if case["order_ref"] else subject_in_words(case["subject"])
 
 
 def _open(rows: list[dict[str, Any]], now: datetime) -> Iterator[str]:

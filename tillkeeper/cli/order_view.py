@@ -7,8 +7,8 @@ from tillkeeper.domain.statuses import STATUS_ZH, Status
 
 
 def status_in_words(status: str) -> str:
-    """Writes paid 已支付."""
-    return f"{status} {STATUS_ZH[Status(status)]}"
+    """Writes paid 已支付; one of a later version as it is."""
+    return f"{status} {STATUS_ZH[Status(status)]}" if status in set(Status) else status
 
 
 def sum_in_words(order: dict[str, Any], name: str) -> str | None:

@@ -32,6 +32,9 @@ SIGN_WORDS: Final[Mapping[ClaimSign, Words]] = MappingProxyType(
         ClaimSign.CAPTURED: Words("已到账", "came in"),
         ClaimSign.GIVEN_BACK: Words("已退回或正在退回", "went back, or is on its way back"),
         ClaimSign.PARKED: Words("有一条事件未能入账", "an event of it could not be applied"),
+        ClaimSign.HELD_BACK: Words(
+            "账户已暂停入账，这条消息等待决定", "its account is paused, and this waits for two people's decision"
+        ),
         ClaimSign.BEING_FETCHED: Words("正在向渠道查询这笔付款", "the gateway is being asked about this payment"),
         ClaimSign.IMPLIED: Words("已有退款或争议，说明曾经付款成功", "a refund or dispute shows that it was paid"),
         ClaimSign.WAITS: Words("款项挂在相似的编号下", "waits under a reference like this one"),
@@ -42,6 +45,9 @@ SIGN_WORDS: Final[Mapping[ClaimSign, Words]] = MappingProxyType(
         ClaimSign.CONTRADICTED: Words("这笔付款指向多个订单", "is named with several orders"),
         ClaimSign.PENDING: Words("付款尚未完成", "is not finished"),
         ClaimSign.HELD: Words("已授权，尚未扣款", "is authorized, and not captured"),
+        ClaimSign.PAUSED: Words(
+            "账户已暂停入账，新消息暂不处理", "the account is paused: what comes is held and not applied"
+        ),
         ClaimSign.SILENT: Words("渠道账户很久没有消息", "the account has been silent"),
         ClaimSign.UNANSWERING: Words("渠道没有回应查询", "the gateway does not answer"),
         ClaimSign.CANNOT_BE_ASKED: Words(

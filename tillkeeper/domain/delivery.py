@@ -7,7 +7,7 @@ workers know: somebody who may only publish to the exchange, or write to the spo
 """
 
 import hmac
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Final
 from uuid import UUID
@@ -78,6 +78,14 @@ class EnvelopeKeys:
         if self._keys and not any(hmac.compare_digest(mac, hmac.digest(key, packed, "sha256")) for key in self._keys):
             raise NotAuthentic("it is signed with a key that is not among envelope_keys")
         return unpack(packed)
+
+    def reseal(self, message: bytes, change: Callable[[Delivery], Delivery]) -> bytes:
+        """Writes a message anew with its deliveries changed.  Raises NotAuthentic for one that these keys did not seal:
+        who seals such a one would make it authentic."""
+        if message.startswith(MARK) and not self._keys:
+            raise NotAuthentic("it is signed, and envelope_keys are not set here")
+        envelope = self.open(message)
+        return self.seal(msgspec.structs.replace(envelope, deliveries=tuple(map(change, envelope.deliveries))))
 
 
 def unproven(message: bytes) -> Envelope:

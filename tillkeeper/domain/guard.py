@@ -102,8 +102,9 @@ class PauseReason(msgspec.Struct, frozen=True, kw_only=True):
     def text(self) -> str:
         """Says it in a sentence."""
         of_open = "" if self.open_orders is None else f", of {self.open_orders} open ones"
+        happened = _SAYS.get(self.sign, self.sign)  # a later version may have other rules
         return (
-            f"within {WINDOW // timedelta(minutes=1)} minutes {self.orders} orders {_SAYS[self.sign]}{of_open}, and "
+            f"within {WINDOW // timedelta(minutes=1)} minutes {self.orders} orders {happened}{of_open}, and "
             f"{self.paid} were paid; the most in such a time was {self.usual_most} before"
         )
 

@@ -1,7 +1,7 @@
 """Answers "the customer says they paid" for one order, from what the store read, with the evidence for each answer.
 
     money that counts ───────────────────────────> paid here
-    a success that is not applied yet ───────────> the gateway has it, and we are taking it over
+    a success that is not applied yet, or is held> the gateway has it, and we are taking it over
     money under a reference much like this one ──> it waits under another reference
     money that counts for nothing, or too little > wrong amount, currency or account
     a payment that is neither done nor off ──────> a payment is under way
@@ -50,6 +50,7 @@ class ClaimSign(StrEnum):
     CAPTURED = "captured"
     GIVEN_BACK = "given_back"
     PARKED = "parked"
+    HELD_BACK = "held_back"
     BEING_FETCHED = "being_fetched"
     IMPLIED = "implied"
     WAITS = "waits"
@@ -60,6 +61,7 @@ class ClaimSign(StrEnum):
     CONTRADICTED = "contradicted"
     PENDING = "pending"
     HELD = "held"
+    PAUSED = "paused"
     SILENT = "silent"
     UNANSWERING = "unanswering"
     CANNOT_BE_ASKED = "cannot_be_asked"
@@ -100,6 +102,17 @@ class ParkedMoney(msgspec.Struct, frozen=True, kw_only=True):
     succeeded: bool
 
 
+class HeldEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """An event of the order that the guard holds, for its account is paused; `succeeded` as above."""
+
+    account: str
+    payment_ref: str | None
+    amount: int | None
+    currency: str | None
+    received_at: datetime
+    succeeded: bool
+
+
 class OpenFetch(msgspec.Struct, frozen=True, kw_only=True):
     """A query that a delivery asked for, and that has no answer yet."""
 
@@ -109,9 +122,10 @@ class OpenFetch(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AccountTalk(msgspec.Struct, frozen=True, kw_only=True):
-    """Since when an account has been silent, and since when its gateway has not answered."""
+    """Since when an account has been silent, its gateway has not answered, and the guard has held what comes."""
 
     account: str
+    paused_at: datetime | None = None
     silent_since: datetime | None = None
     failing_since: datetime | None = None
 
@@ -122,6 +136,7 @@ class ClaimKnowledge(msgspec.Struct, frozen=True, kw_only=True):
     order: OrderState
     possible: tuple[PossibleMoney, ...] = ()  # the likeliest first
     parked: tuple[ParkedMoney, ...] = ()
+    held: tuple[HeldEvent, ...] = ()
     fetches: tuple[OpenFetch, ...] = ()
     accounts: tuple[AccountTalk, ...] = ()
     unaskable: frozenset[str] = frozenset()  # accounts that cannot be asked by an order's reference
@@ -194,6 +209,7 @@ def _taking_over(known: ClaimKnowledge) -> Iterator[ClaimEvidence]:
     for parked in known.parked:
         if parked.succeeded:
             yield _of_parked(parked)
+    yield from (_of_held(held) for held in known.held if held.succeeded)
     for fetch in known.fetches:
         yield ClaimEvidence(
             sign=ClaimSign.BEING_FETCHED, account=fetch.account, ref=fetch.payment_ref, at=fetch.requested_at
@@ -207,6 +223,17 @@ def _taking_over(known: ClaimKnowledge) -> Iterator[ClaimEvidence]:
 
 def _of_parked(parked: ParkedMoney) -> ClaimEvidence:
     return ClaimEvidence(sign=ClaimSign.PARKED, account=parked.account, ref=str(parked.number), at=parked.parked_at)
+
+
+def _of_held(held: HeldEvent) -> ClaimEvidence:
+    return ClaimEvidence(
+        sign=ClaimSign.HELD_BACK,
+        account=held.account,
+        ref=held.payment_ref,
+        amount=held.amount,
+        currency=held.currency,
+        at=held.received_at,
+    )
 
 
 def _waits_elsewhere(known: ClaimKnowledge) -> Iterator[ClaimEvidence]:
@@ -264,9 +291,12 @@ def _under_way(known: ClaimKnowledge) -> Iterator[ClaimEvidence]:
 
 def _not_known(known: ClaimKnowledge) -> Iterator[ClaimEvidence]:
     yield from (_of_parked(parked) for parked in known.parked if not parked.succeeded)
+    yield from (_of_held(held) for held in known.held if not held.succeeded)
     if len(known.possible) > 1:
         yield from (_waiting(each, ClaimSign.MAY_WAIT) for each in known.possible if not each.match.is_likely)
     for talk in known.accounts:
+        if talk.paused_at is not None:
+            yield ClaimEvidence(sign=ClaimSign.PAUSED, account=talk.account, at=talk.paused_at)
         if talk.silent_since is not None:
             yield ClaimEvidence(sign=ClaimSign.SILENT, account=talk.account, at=talk.silent_since)
         if talk.failing_since is not None:

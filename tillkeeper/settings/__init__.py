@@ -20,6 +20,7 @@ from tillkeeper.settings.loading import (
 )
 from tillkeeper.settings.models import (
     Accounts,
+    BooksSettings,
     DeskSettings,
     IngestSettings,
     RetentionSettings,
@@ -37,6 +38,7 @@ __all__ = [
     "PREFIX",
     "Accounts",
     "BadSettings",
+    "BooksSettings",
     "DeskSettings",
     "IngestSettings",
     "LoadedSettings",

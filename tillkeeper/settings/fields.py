@@ -52,6 +52,12 @@ def _check_envelope_key(key: str) -> str:
     return key
 
 
+def _check_chain_key(key: str) -> str:
+    if not re.fullmatch("[0-9a-f]{64}", key) or is_guessable(key):
+        raise ValueError("must be 64 hexadecimal digits made at random, with: openssl rand -hex 32")
+    return key
+
+
 def _check_days(days: object) -> object:
     """Returns the number of days, where never is 0; what is no number at all pydantic refuses."""
     return 0 if isinstance(days, str) and days.strip().lower() == "never" else days
@@ -67,5 +73,6 @@ KeptDays = Annotated[int, Field(ge=0, le=KEPT_DAYS_MAX), AfterValidator(_check_k
 Processes = Annotated[int, Field(ge=1, le=PROCESSES_MAX)]
 Port = Annotated[int, Field(ge=0, le=PORT_MAX)]
 Token = Annotated[str, AfterValidator(_check_token)]
+ChainKey = Annotated[str, AfterValidator(_check_chain_key)]
 EnvelopeKey = Annotated[str, AfterValidator(_check_envelope_key)]
 AccountName = Annotated[str, Field(pattern=ACCOUNT_NAME)]

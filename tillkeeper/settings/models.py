@@ -16,7 +16,7 @@ from tillkeeper.gateways.kit.secret_checks import is_guessable
 from tillkeeper.gateways.registry import AccountSettings, build
 from tillkeeper.notices.settings import NotifySettings
 from tillkeeper.oidc.settings import OidcSettings, is_private_address
-from tillkeeper.settings.fields import AccountName, EnvelopeKey, KeptDays, Port, Processes, Token, url_of
+from tillkeeper.settings.fields import AccountName, ChainKey, EnvelopeKey, KeptDays, Port, Processes, Token, url_of
 from tillkeeper.settings.guard import GuardSettings
 from tillkeeper.settings.old_names import RENAMED
 from tillkeeper.tracing.settings import TracingSettings
@@ -119,6 +119,14 @@ class RetentionSettings(BaseModel):
         return Days(**{kind: getattr(self, f"{kind}_days") for kind in DataKind})
 
 
+class BooksSettings(BaseModel):
+    """The settings of the books."""
+
+    model_config = STRICT
+
+    chain_key: ChainKey | None = Field(default=None, repr=False)  # signs the chain of hashes; None: it is not signed
+
+
 class Settings(BaseModel):
     """The settings of all processes."""
 
@@ -142,6 +150,7 @@ class Settings(BaseModel):
     notify: NotifySettings = Field(default_factory=NotifySettings)
     retention: RetentionSettings = RetentionSettings()
     guard: GuardSettings = GuardSettings()
+    books: BooksSettings = BooksSettings()
     tracing: TracingSettings = TracingSettings()
     accounts: Accounts = Field(default_factory=dict, repr=False)
     _old_names: frozenset[str] = PrivateAttr(frozenset())

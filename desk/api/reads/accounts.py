@@ -20,9 +20,11 @@ from tillkeeper.store.postgres.pool import Conn
 from tillkeeper.store.reports.accounts import truth_by_source, ways_of_paying
 from tillkeeper.store.reports.flow import AccountActivity, Recent, read_accounts
 from tillkeeper.store.reports.keys import key_rows
+from tillkeeper.store.reports.pauses import open_pauses
 
 HEALTH_LIVES: Final = timedelta(seconds=1)
-_STATES: Final[Mapping[str, Literal["ok", "failing", "unanswering", "silent"]]] = {
+_STATES: Final[Mapping[str, Literal["ok", "failing", "unanswering", "silent", "paused"]]] = {
+    "paused": "paused",
     "silent": "silent",
     "unanswering": "unanswering",
     "failing": "failing",
@@ -66,8 +68,11 @@ async def _states(conn: Conn, desk: Desk, now: datetime) -> list[AccountState]:
     seen = await read_accounts(conn, now)
     names = sorted(set(desk.settings.accounts) | set(seen))
     activity = await activity_of(conn, names, now=now)
-    ways = await ways_of_paying(conn, now=now)
-    return [state_of(name, seen.get(name, AccountActivity()), activity.get(name), ways, now=now) for name in names]
+    ways, pauses = await ways_of_paying(conn, now=now), await open_pauses(conn)
+    return [
+        state_of(name, seen.get(name, AccountActivity()), activity.get(name), ways, pause=pauses.get(name), now=now)
+        for name in names
+    ]
 
 
 def _fields(desk: Desk, state: AccountState, sources: Mapping[str, int]) -> dict[str, Any]:
@@ -76,6 +81,7 @@ def _fields(desk: Desk, state: AccountState, sources: Mapping[str, int]) -> dict
         "name": state.name,
         "gateway": None if settings is None else settings.gateway,
         "state": state.word,
+        "paused_since": None if state.pause is None else state.pause.paused_at,
         "last_at": seen.last_at,
         "silent_since": seen.silent_since,
         "unanswering_since": seen.unanswering_since,
@@ -103,8 +109,9 @@ async def account(call: CheckedCall) -> types.WholeAccount:
         ways = await ways_of_paying(conn, now=moment, account=name)
         sources = (await truth_by_source(conn, now=moment, account=name)).get(name, {})
         uses = [use for use in await key_uses(conn) if use.account == name]
+        pause = (await open_pauses(conn, name)).get(name)
     gateway = desk.gateways().get(name)
-    state = state_of(name, seen or AccountActivity(), activity, ways, now=moment)
+    state = state_of(name, seen or AccountActivity(), activity, ways, pause=pause, now=moment)
     labels = {} if gateway is None else {name: gateway.key_labels()}
     return types.WholeAccount(
         **_fields(desk, state, sources),
@@ -132,13 +139,14 @@ class HealthCache:
 async def _read_health(desk: Desk, moment: datetime) -> types.Health:
     async with desk.pool.acquire() as conn:
         seen = await read_accounts(conn, moment)
-        ways = await ways_of_paying(conn, now=moment)
+        ways, pauses = await ways_of_paying(conn, now=moment), await open_pauses(conn)
+
+    def state(name: str) -> AccountState:
+        return state_of(name, seen.get(name, AccountActivity()), None, ways, pause=pauses.get(name), now=moment)
+
     return types.Health(
         as_of=moment,
-        accounts=[
-            _health(state_of(name, seen.get(name, AccountActivity()), None, ways, now=moment), settings.gateway)
-            for name, settings in sorted(desk.settings.accounts.items())
-        ],
+        accounts=[_health(state(name), settings.gateway) for name, settings in sorted(desk.settings.accounts.items())],
     )
 
 
@@ -147,7 +155,7 @@ def _health(state: AccountState, gateway: str) -> types.AccountHealth:
         account=state.name,
         gateway=gateway,
         state=_STATES.get(state.word, "ok"),
-        since=state.seen.silent_since or state.seen.unanswering_since,
+        since=state.pause.paused_at if state.pause else state.seen.silent_since or state.seen.unanswering_since,
         failing=_failing(state.failing),
     )
 

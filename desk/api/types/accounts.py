@@ -6,7 +6,6 @@ import msgspec
 from msgspec import Meta
 
 from tillkeeper.desk.api.types.common import Moment
-from tillkeeper.domain.statuses import Status
 from tillkeeper.domain.till import Concern, Tone, Truth
 
 
@@ -43,7 +42,7 @@ class Now(msgspec.Struct, frozen=True, kw_only=True):
     ]
     waiting_in_broker: Annotated[int, Meta(description="Messages in RabbitMQ; 0 without one.")]
     waiting_in_database: Annotated[int, Meta(description="Messages in the PostgreSQL lane.")]
-    orders: Annotated[dict[Status, int], Meta(description="How many orders have which status.")]
+    orders: Annotated[dict[str, int], Meta(description="How many orders have which status.")]
     orders_are_estimates: Annotated[bool, Meta(description="Whether these counts are estimates: orders are many.")]
 
 
@@ -62,13 +61,14 @@ class AccountHealth(msgspec.Struct, frozen=True, kw_only=True):
     account: Annotated[str, Meta(description="The account's name in the settings.")]
     gateway: Annotated[str, Meta(description="Its gateway.")]
     state: Annotated[
-        Literal["ok", "failing", "unanswering", "silent"],
+        Literal["ok", "failing", "unanswering", "silent", "paused"],
         Meta(
             description="`failing`: some ways of paying fail, those in `failing`; `unanswering`: its gateway does not "
-            "answer queries; `silent`: webhooks stay away that usually come."
+            "answer queries; `silent`: webhooks stay away that usually come; `paused`: its events are held until two "
+            "people decide, and so no payment of it shows as paid meanwhile."
         ),
     ]
-    since: Annotated[Moment | None, Meta(description="Since when it is silent or unanswering.")]
+    since: Annotated[Moment | None, Meta(description="Since when it is silent, unanswering or paused.")]
     failing: Annotated[list[FailingWay], Meta(description="Ways of paying that fail now.")]
 
 
@@ -85,8 +85,11 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     name: Annotated[str, Meta(description="Its name in the settings.")]
     gateway: Annotated[str | None, Meta(description="Its gateway; null: it is not configured any more.")]
     state: Annotated[
-        Literal["talks", "quiet", "failing", "unanswering", "silent"],
+        Literal["talks", "quiet", "failing", "unanswering", "silent", "paused"],
         Meta(description="As in its health; `quiet`: nothing has come yet."),
+    ]
+    paused_since: Annotated[
+        Moment | None, Meta(description="Since when the guard holds its events, and nobody has decided (/api/guard).")
     ]
     last_at: Annotated[Moment | None, Meta(description="When something came last.")]
     silent_since: Annotated[Moment | None, Meta(description="Since when webhooks stay away that usually come.")]

@@ -17,7 +17,7 @@ class Pause(msgspec.Struct, frozen=True, kw_only=True):
     state: Annotated[
         Literal["paused", "going on", "being parked", "over"], Meta(description="How it stands: what was decided.")
     ]
-    sign: Annotated[GuardSign, Meta(description="The rule that paused it.")]
+    sign: Annotated[str, Meta(description="The rule that paused it.", extra_json_schema={"examples": list(GuardSign)})]
     text: Annotated[str, Meta(description="Why, with the numbers.")]
     paused_at: Annotated[Moment, Meta(description="Since when.")]
     held: Annotated[int, Meta(description="Deliveries that wait; 100,000 stands for more.")]

@@ -1,6 +1,6 @@
 """Defines what the API says of what waits for people: cases, parked events, refused deliveries, money, notices."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import Meta
@@ -20,6 +20,8 @@ from tillkeeper.domain.order.case_kinds import CASE_KINDS
 from tillkeeper.domain.order.notices import Audience
 from tillkeeper.domain.statuses import Status
 from tillkeeper.store.reports.shown_order import ShownCase
+
+STATUSES: Final = {"examples": list(Status)}  # a later version may write others
 
 # --- cases ------------------------------------------------------------------------------------------------------------
 
@@ -52,7 +54,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     closed_by: Annotated[str | None, Meta(description="A person, or `system` where its cause is gone.")]
     outcome: Annotated[str | None, Meta(description="How it ended, in words.")]
     order_ref: OrderRef
-    status: Annotated[Status | None, Meta(description="The order's status.")]
+    status: Annotated[str | None, Meta(description="The order's status.", extra_json_schema=STATUSES)]
 
 
 class ListedCase(Case, frozen=True, kw_only=True):
@@ -171,7 +173,7 @@ class LikelyOrder(msgspec.Struct, frozen=True, kw_only=True):
     """An order that waiting money may be meant for."""
 
     order_ref: Annotated[str, Meta(description="The order's reference.")]
-    status: Annotated[Status, Meta(description="Its status.")]
+    status: Annotated[str, Meta(description="Its status.", extra_json_schema=STATUSES)]
     amount: Annotated[int, Meta(description="What is due, in minor units.")]
     currency: Annotated[str, Meta(description="ISO 4217.")]
     registered_at: Annotated[Moment, Meta(description="When it was registered.")]

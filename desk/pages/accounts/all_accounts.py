@@ -13,9 +13,8 @@ from tillkeeper.domain.events import Evidence
 from tillkeeper.store.accounts.health import activity_of
 from tillkeeper.store.reports.accounts import truth_by_source, ways_of_paying
 from tillkeeper.store.reports.flow import AccountActivity, read_accounts
-from tillkeeper.store.reports.pauses import HELD_COUNTED_MAX, list_pauses
+from tillkeeper.store.reports.pauses import HELD_COUNTED_MAX, open_pauses
 
-PAUSES_MAX: Final = 200
 WORST: Final = ("paused", "silent", "unanswering", "failing", "talks", "quiet")
 
 
@@ -24,12 +23,11 @@ async def show(request: web.Request) -> web.Response:
     desk, shower = desk_of(request), shower_for(request)
     async with desk.pool.acquire() as conn:
         seen = await read_accounts(conn, shower.now)
-        names = sorted(set(desk.settings.accounts) | set(seen))
+        pauses = await open_pauses(conn)
+        names = sorted(set(desk.settings.accounts) | set(seen) | set(pauses))
         activity = await activity_of(conn, names, now=shower.now)
         ways = await ways_of_paying(conn, now=shower.now)
         sources = await truth_by_source(conn, now=shower.now)
-        found = await list_pauses(conn, ended_too=False, limit=PAUSES_MAX)
-    pauses = {pause.account: pause for pause in found}
     states = [
         state_of(
             name, seen.get(name, AccountActivity()), activity.get(name), ways, pause=pauses.get(name), now=shower.now

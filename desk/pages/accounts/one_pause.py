@@ -15,7 +15,7 @@ from tillkeeper.desk.paths import account_in
 from tillkeeper.desk.person import is_enough
 from tillkeeper.desk.render import page, shower_for
 from tillkeeper.desk.show.shower import Shower
-from tillkeeper.domain.guard import WINDOW
+from tillkeeper.domain.guard import WINDOW, GuardSign
 from tillkeeper.store.apply.try_held import Trial, try_held
 from tillkeeper.store.guard.deciding import DEAF_MAX_S
 from tillkeeper.store.guard.deciding_in_two import proposal_about
@@ -68,6 +68,7 @@ async def show_pause(request: web.Request, said: PauseMessage | None = None) -> 
         title=_title(shower, word, account, pause),
         tone=tone,
         pause=pause,
+        signs=frozenset(GuardSign),
         waits=waits,
         window_min=int(WINDOW.total_seconds()) // MINUTE_S,
         trial=await _tried(desk, pause, shower.now) if pause is not None and waits and may_decide else None,

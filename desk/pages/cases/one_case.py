@@ -102,7 +102,10 @@ def details_of(details: Mapping[str, Any]) -> dict[str, Any]:
 
 def _readable(name: str, value: object) -> object:
     if name in TIMES and isinstance(value, str):
-        return datetime.fromisoformat(value)
+        try:
+            return datetime.fromisoformat(value)
+        except ValueError:  # a later version may write something else there
+            return value
     return ", ".join(map(str, value)) if isinstance(value, list) else value
 
 

@@ -46,6 +46,7 @@ KINDS = {*EXPLAINED.values(), "database", "ours"}
 FAMILIES = {
     "status.": set(Status),
     "problem.": KINDS | {f"{kind}_do" for kind in KINDS},
+    "address.": {"twice", "text", "number", "moment", "one_of", "place"},
     "company.": COMPANY | {f"{kind}_do" for kind in COMPANY},
     "frame.role_": set(Role),
     "time.": {"seconds", "minutes", "hours", "days"},
@@ -122,7 +123,7 @@ FAMILIES = {
     "cases.will_": {f"{act}{ending}" for act in ("take", "escalate", "resolve") for ending in ("", "_means")},
     "cases.do_": {"take", "escalate", "resolve"},
     "cases.did_": {"take", "escalate", "resolve"},
-    "order.title_": {*Status, "unpaid_closed", "failed_closed", "unseen"},
+    "order.title_": {*Status, "unpaid_closed", "failed_closed", "unseen", "of_later_version"},
     "order.": {
         *("due", "paid", "discount", "refunding", "refunded", "charged_back", "kept"),
         *("refund", "refunds", "dispute", "disputes"),
@@ -133,7 +134,7 @@ FAMILIES = {
     "doing.do_": set(What),
     "doing.refused_": set(Refusal) - {Refusal.IN_DOUBT},
     "doubt.": set(DoubtKind),
-    "guard.why_": set(GuardSign),
+    "guard.why_": {*GuardSign, "other"},
     "proposal.act_": {"bind", "close", "resolve", "guard"},
     "subject.": {*("payment", "refund", "dispute", "event", "order", "account", "fetch", "notice", "pause")},
     "object.": set(ObjectStatus),
@@ -160,6 +161,13 @@ def test_every_key_has_both_languages_and_the_same_blanks():
                 assert other.strip(), key
                 assert {name for _, name, _, _ in Formatter().parse(other) if name} <= blanks | {"count"}, key
         assert re.search(r"[\u4e00-\u9fff]", word.zh) or not re.search(r"[A-Za-z]{3}", word.zh), key
+
+
+def test_what_is_counted_has_words_for_one_alone():
+    """More than 50 are always several."""
+    counted = re.compile(r"(?<!than )\{count\} (\w+s|are|were|have|wait|would)\b", re.IGNORECASE)
+    several = {key for key, word in catalogue().items() if counted.search(word.en) and "Over {count}" not in word.en}
+    assert {key for key in several if catalogue()[key].en_one is None} == set()
 
 
 def test_every_key_is_used_and_every_used_key_is_there():

@@ -5,7 +5,7 @@ import pytest
 from tests.pure.domain.factories import an_event, an_order
 from tests.pure.domain.test_decisions import with_facts
 from tillkeeper.domain.order.advancing import phase_subject
-from tillkeeper.domain.order.case_texts import CaseState, CaseSubject, state_in, subject_in
+from tillkeeper.domain.order.case_texts import CaseState, CaseSubject, state_in, subject_in, subject_in_words
 from tillkeeper.domain.order.closing import account_subject
 
 
@@ -26,6 +26,18 @@ from tillkeeper.domain.order.closing import account_subject
 )
 def test_a_subject_is_read_into_a_word_an_account_and_a_reference(text, subject):
     assert subject_in(text) == subject
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("payment:alipay-main/P/1", "payment P/1 at alipay-main"),
+        ("account:alipay-main", "account alipay-main"),
+        ("mail 2026-11-22", "mail 2026-11-22"),
+    ],
+)
+def test_a_subject_is_written_in_words(text, words):
+    assert subject_in_words(text) == words
 
 
 @pytest.mark.parametrize(

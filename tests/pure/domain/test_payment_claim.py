@@ -26,6 +26,7 @@ from tillkeeper.domain.payment_claim import (
     ClaimKnowledge,
     ClaimSign,
     ClaimVerdict,
+    HeldEvent,
     OpenFetch,
     ParkedMoney,
     PossibleMoney,
@@ -68,6 +69,7 @@ def a_case(kind, subject="payment:stripe-main/p1", closed_by=None):
 PENDING, PART = an_event(Kind.PAYMENT_PENDING), an_event(amount=40)
 REFUND = an_event(Kind.REFUND_SUCCEEDED, second=5, refund_ref="r1", amount=100)
 RETRY = Retry(step=Step(action=Action.QUERY, at=NOON), tries=2, at=NOW + MINUTE)
+HELD = HeldEvent(account="stripe-main", payment_ref="p1", amount=100, currency="CNY", received_at=NOON, succeeded=True)
 TALK = AccountTalk(account="stripe-main")
 FAILED = an_event(Kind.PAYMENT_FAILED, failure=FailureClass.INSUFFICIENT_FUNDS)
 
@@ -84,6 +86,17 @@ ANSWERS = {
         [ClaimSign.CAPTURED],
     ),
     "parked success": (known(parked=(parked(),)), ClaimVerdict.TAKING_OVER, [ClaimSign.PARKED]),
+    "held by the guard": (known(held=(HELD,)), ClaimVerdict.TAKING_OVER, [ClaimSign.HELD_BACK]),
+    "held by the guard, and no success": (
+        known(held=(msgspec.structs.replace(HELD, succeeded=False),)),
+        ClaimVerdict.NOT_KNOWN,
+        [ClaimSign.HELD_BACK],
+    ),
+    "paused": (
+        known(accounts=(msgspec.structs.replace(TALK, paused_at=NOON),)),
+        ClaimVerdict.NOT_KNOWN,
+        [ClaimSign.PAUSED],
+    ),
     "query under way": (
         known(fetches=(OpenFetch(account="stripe-main", payment_ref="p1", requested_at=NOON),)),
         ClaimVerdict.TAKING_OVER,

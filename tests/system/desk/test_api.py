@@ -3,6 +3,7 @@
 import pytest
 
 from tests.database.factories import NOON
+from tests.database.test_guard_sweeping import paused
 from tests.desk_api import LATER, ORDER, Program, a_token, parked, problem_of, serving
 from tests.desk_orders import MINUTE, a_paid_order, an_order, of_alipay, tell
 from tests.desks import a_desk
@@ -71,8 +72,8 @@ async def test_what_is_not_there_is_a_problem_and_no_page(program, path):
 
 async def test_a_method_that_a_path_lacks_is_told_which_it_has(program):
     answer = await program.client.delete("/api/cases", headers=program._headers())
-    assert (await problem_of(answer, 405))["detail"] == "the path takes GET"
-    assert answer.headers["Allow"] == "GET"
+    assert (await problem_of(answer, 405))["detail"] == "the path takes GET, HEAD"
+    assert answer.headers["Allow"] == "GET, HEAD"
 
 
 async def test_an_error_that_nobody_foresaw_says_nothing_of_itself(program, desk, monkeypatch):
@@ -217,3 +218,15 @@ async def test_the_health_of_accounts_says_which_ways_fail_and_is_read_once_for_
     assert [(way["method"], way["failed"]) for way in alipay["failing"]] == [("BANKCARD", 6)]
     await pool.execute("DELETE FROM inbox")
     assert await (await program.get("/api/accounts/health")).json() == health
+
+
+async def test_an_account_that_is_paused_is_so_at_every_place(program, pool):
+    await paused(pool, "alipay-main", now=LATER - MINUTE)
+    for path in ("/api/accounts", "/api/accounts/health"):
+        told = await (await program.get(path)).json()
+        listed = told if isinstance(told, list) else told["accounts"]
+        by_name = {each.get("name", each.get("account")): each for each in listed}
+        assert by_name["alipay-main"]["state"] == "paused"
+        assert by_name["stripe-main"]["state"] != "paused"
+    one = await (await program.get("/api/accounts/alipay-main")).json()
+    assert (one["state"], one["paused_since"]) == ("paused", (LATER - MINUTE).isoformat().replace("+00:00", "Z"))

@@ -57,6 +57,7 @@ async def test_a_hand_over_is_written_down_and_the_next_one_begins_there(client,
         text = await text_of(next_shift, "/handover")
         assert "0 new, 0 solved, 1 open. The last hand-over was by mei" in text
         await overpaid(pool, "A-2", at=LATER + 10 * MINUTE)
+        fields = fields_on(await page_of(next_shift, "/handover"), "/handover")
         second = await next_shift.post("/handover", data=fields)
         assert second.url.query["since"] == LATER.isoformat()
         page = await second.text()

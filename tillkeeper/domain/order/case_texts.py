@@ -43,6 +43,14 @@ def subject_in(text: str) -> CaseSubject | None:
     return CaseSubject(word=word, ref=_PHASE.sub("", rest))
 
 
+def subject_in_words(text: str) -> str:
+    """Writes a subject for a terminal: payment P-1 at alipay-main."""
+    found = subject_in(text)
+    if found is None:
+        return text
+    return f"{found.word} {found.ref}" + ("" if found.account is None else f" at {found.account}")
+
+
 def state_in(text: str) -> CaseState | None:
     """Reads a state; None for what is written in other words."""
     found = _STATE.fullmatch(text)

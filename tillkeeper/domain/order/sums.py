@@ -190,6 +190,22 @@ def _given_back(order: Order, facts: OrderFacts, key: PaymentKey, payment: Payme
     return max(succeeded, total.minor - not_given)
 
 
+def on_top_of(order: Order, account: str, payment: PaymentFacts) -> int:
+    """Returns what the payer of one payment gave on top, while anything that it captured still stands."""
+    on_top = payment.on_top
+    if on_top is None or account not in order.accounts or on_top.currency != order.currency:
+        return 0
+    return on_top.minor if payment.kept_captures else 0
+
+
+def given_back_on_top(order: Order, facts: OrderFacts, key: ObjectKey) -> int:
+    """Returns how much of what one payment gave back had been given on top, and is not in `refunded_of`."""
+    payment = facts.payments[key]
+    if payment.on_top is None:
+        return 0
+    return _given_back(order, facts, key, payment) - refunded_of(order, facts, key)
+
+
 def unseen_payments(order: Order, facts: OrderFacts) -> frozenset[PaymentKey]:
     """Returns the payments that are refunded or disputed although no success of theirs is known."""
     if not facts.has_returns:

@@ -52,7 +52,7 @@ def view_of(order: Order, summary: Summary, *, charged_back: int) -> OrderView:
     return OrderView(
         order_ref=order.order_ref,
         status=summary.status,
-        status_zh=STATUS_ZH[summary.status],
+        status_zh=STATUS_ZH.get(summary.status, summary.status),
         amount=order.amount,
         currency=order.currency,
         paid=summary.captured,

@@ -1,1 +1,1 @@
-"""Statements of gateways: taken in, compared with the orders' facts, and what differs."""
+"""The books: the ledger of orders' money, and gateways' statements, taken in and compared with it."""

@@ -262,3 +262,11 @@ def event_of(row: asyncpg.Record) -> PaymentEvent:
         released=row["released_minor"],
         may_be_release=bool(row["may_be_release"]),
     )
+
+
+def readable_event_of(row: asyncpg.Record) -> PaymentEvent | None:
+    """Returns the canonical event of an inbox row; None for one that a later version wrote, with words of its own."""
+    try:
+        return event_of(row)
+    except ValueError:
+        return None

@@ -12,6 +12,7 @@ import asyncpg
 import msgspec
 
 from tillkeeper.domain.batch import DeliveryKey
+from tillkeeper.domain.delivery import unproven
 from tillkeeper.store.postgres.pool import Conn
 
 PREFETCH_ROWS: Final = 200  # bodies of 2 KB: less than a megabyte at a time
@@ -24,12 +25,14 @@ class RawDelivery(msgspec.Struct, frozen=True, kw_only=True):
 
     key: DeliveryKey | None = None
     refused: int | None = None
+    held: DeliveryKey | None = None  # of a paused account, and not applied
     account: str
     received_at: datetime
     headers: Headers
     query: str
     body: bytes
     texts: tuple[str, ...] = ()  # what the diagnosis of a refused one quotes
+    references: tuple[str, ...] = ()  # of a held one's events
 
 
 # OFFSET 0 makes the body a lookup for each delivery in its own week: a join could read all weeks whole.
@@ -108,6 +111,25 @@ async def all_refused(conn: Conn) -> list[RawDelivery]:
         )
         for row in await conn.fetch(REFUSED)
     ]
+
+
+HELD = "SELECT body FROM held_deliveries WHERE account = ANY($1::text[])"
+
+
+async def held_at(conn: Conn, accounts: Collection[str], *, within_s: float) -> AsyncIterator[RawDelivery]:
+    """Yields the deliveries that the guard holds of these accounts; in a transaction of the caller's."""
+    async for row in conn.cursor(HELD, sorted(accounts), prefetch=PREFETCH_ROWS, timeout=within_s):
+        for delivery in unproven(row["body"]).deliveries:
+            named = [(e.order_ref, e.payment_ref, e.refund_ref, e.dispute_ref) for e in delivery.events]
+            yield RawDelivery(
+                held=(delivery.run, delivery.number),
+                account=delivery.account,
+                received_at=delivery.received_at,
+                headers=delivery.headers,
+                query=delivery.query,
+                body=delivery.body,
+                references=tuple(ref for refs in named for ref in refs if ref is not None),
+            )
 
 
 def _raw(row: asyncpg.Record) -> RawDelivery:

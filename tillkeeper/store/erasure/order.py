@@ -4,6 +4,7 @@
     notices to payers    none leaves any more; links and what mail servers answered go
     deliveries           bodies, headers and queries go, of those that brought its events and of others that name it
     parked, refused      likewise; what is parked and open keeps its event, and can be replayed
+    held by the guard    likewise; events stay
     answers              what programs' acts about it were answered with is forgotten
     cases, acts          the payer's contacts in texts of people and of errors are replaced
 
@@ -18,10 +19,12 @@ import asyncpg
 import msgspec
 
 from tillkeeper.domain.batch import DeliveryKey
+from tillkeeper.domain.delivery import EnvelopeKeys
 from tillkeeper.domain.erasure import Contacts, ErasureAct, Subject
 from tillkeeper.domain.order.registration import Payer
 from tillkeeper.domain.search.probes import backwards_span
 from tillkeeper.store.erasure.deliveries import blank_deliveries, deliveries_of
+from tillkeeper.store.erasure.held import erase_held
 from tillkeeper.store.erasure.parked import erase_parked
 from tillkeeper.store.erasure.texts import erase_from_texts
 from tillkeeper.store.orders.acts import NoSuchOrder
@@ -46,10 +49,11 @@ class Erased(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Naming(msgspec.Struct, frozen=True, kw_only=True):
-    """What names an order and its payer, although no row says so: raw deliveries, and refused ones."""
+    """What names an order and its payer, although no row says so: raw deliveries, refused ones, and held ones."""
 
     deliveries: frozenset[DeliveryKey] = frozenset()
     refused: frozenset[int] = frozenset()
+    held: frozenset[DeliveryKey] = frozenset()
 
 
 class _Terms(msgspec.Struct, frozen=True):
@@ -118,17 +122,20 @@ async def erase(
     *acts: ErasureAct,
     contacts: Contacts = Contacts(),  # noqa: B008 - immutable
     naming: Naming = Naming(),  # noqa: B008 - immutable
+    keys: EnvelopeKeys | None = None,
 ) -> Erased:
-    """Erases an order's personal data, and writes down the acts; `contacts` are known besides its own.
+    """Erases an order's personal data, and writes down the acts; `contacts` are known besides its own, and `keys` seal
+    anew what the guard holds.
 
     Raises NoSuchOrder.
     """
     await conn.execute(LOCK, order_ref)
     order = await order_to_erase(conn, order_ref)
     subject = order.subject(contacts)
-    keys = {*await deliveries_of(conn, order.id), *naming.deliveries}
-    blanked, shared = await blank_deliveries(conn, keys, order.id)
+    named = {*await deliveries_of(conn, order.id), *naming.deliveries}
+    blanked, shared = await blank_deliveries(conn, named, order.id)
     parked, open_ones = await erase_parked(conn, order.id, subject)
+    held, unsealed = await erase_held(conn, naming.held, keys or EnvelopeKeys())
     await _erase_terms(conn, order, acts)
     rows = {
         "terms": int(order.in_terms),
@@ -136,11 +143,12 @@ async def erase(
         "links": rows_of(await conn.execute(ERASE_LINKS, order.id)),
         "deliveries": blanked,
         "parked": parked,
+        "held": held,
         "refused": rows_of(await conn.execute(DELETE_REFUSED, sorted(naming.refused))) if naming.refused else 0,
         **await erase_from_texts(conn, order.id, subject.contacts),
         "answers": rows_of(await conn.execute(FORGET_ANSWERS, [_in_json(ref) for ref in sorted(order.references)])),
     }
-    left = tuple(_left(order, subject, open_ones))
+    left = (*_left(order, subject, open_ones), *map(_unsealed, sorted(set(unsealed))))
     return Erased(order_ref=order_ref, at=acts[-1].at, rows=rows, shared=shared, left=left)
 
 
@@ -163,6 +171,13 @@ def _left(order: OrderToErase, subject: Subject, open_ones: Sequence[int]) -> Se
     if named:
         left.append(f"references stay, and hold a contact: {', '.join(named)}")
     return left
+
+
+def _unsealed(account: str) -> str:
+    return (
+        f"what the guard holds of {account} names it and cannot be sealed anew: set envelope_keys as workers have, "
+        "or have it decided (tillkeeper guard), then erase again"
+    )
 
 
 # A restored database may lack acts of before: they are written down as well.

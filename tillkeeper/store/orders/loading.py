@@ -14,11 +14,12 @@ from tillkeeper.domain.order.facts import ObjectKey, OrderFacts, PaymentFacts, R
 from tillkeeper.domain.order.progress import NEVER, Progress, Retry
 from tillkeeper.domain.order.registration import Instalment
 from tillkeeper.domain.order.state import OrderState
+from tillkeeper.domain.order.status import Summary
 from tillkeeper.store.deliveries.parked import parked_of
 from tillkeeper.store.guard.reading import paused_among
 from tillkeeper.store.orders.many_payments import MANY, Payments, many_payments
 from tillkeeper.store.postgres.pool import Conn
-from tillkeeper.store.rows import order_in, summary_in
+from tillkeeper.store.rows import order_in, shown_summary_in, summary_in
 
 # NO KEY UPDATE: foreign keys of others may still point at the row.
 LOCK_ORDERS = """
@@ -77,7 +78,7 @@ async def lock_orders(conn: Conn, ids: Collection[int]) -> dict[int, OrderState]
             payments = known.facts[row["id"]].payments
             if len(payments) >= MANY:
                 many.remember(row["id"], (row["xmin"], row["version"]), payments)
-    return {row["id"]: _state(row, known) for row in rows}
+    return {row["id"]: _state(row, known, summary_in(row)) for row in rows}
 
 
 READ_ORDERS = """
@@ -93,7 +94,7 @@ async def read_orders(conn: Conn, ids: Collection[int]) -> dict[int, OrderState]
     """Reads orders with the steps taken, to be shown and not written: nothing is locked."""
     rows = await conn.fetch(READ_ORDERS, sorted(ids))
     known = await _read(conn, ids)
-    return await _with_progress(conn, [_state(row, known) for row in rows])
+    return await _with_progress(conn, [_state(row, known, shown_summary_in(row)) for row in rows])
 
 
 async def lock_whole_orders(conn: Conn, ids: Collection[int]) -> dict[int, OrderState]:
@@ -119,12 +120,12 @@ async def _with_parked(conn: Conn, orders: dict[int, OrderState]) -> dict[int, O
     return orders
 
 
-def _state(row: asyncpg.Record, known: "_Known") -> OrderState:
+def _state(row: asyncpg.Record, known: "_Known", stored: Summary) -> OrderState:
     return OrderState(
         id=row["id"],
         order=order_in(row),
         version=row["version"],
-        stored=summary_in(row),
+        stored=stored,
         facts=known.facts[row["id"]],
         expires_at=row["expires_at"],
         instalments=_instalments(row["instalments"]) if row["instalments"] else (),

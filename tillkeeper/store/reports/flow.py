@@ -10,7 +10,6 @@ from typing import Any, Final
 
 import msgspec
 
-from tillkeeper.domain.statuses import Status
 from tillkeeper.store.postgres.pool import Conn
 
 WINDOW: Final = timedelta(seconds=60)  # of rates: long enough to be steady, short enough to show a stop
@@ -61,7 +60,7 @@ class Flow(msgspec.Struct, frozen=True, kw_only=True):
 class Orders(msgspec.Struct, frozen=True, kw_only=True):
     """How many orders have which status; where they are many, settled ones as PostgreSQL's statistics have them."""
 
-    counts: Mapping[Status, int]
+    counts: Mapping[str, int]  # also those of a later version
     is_estimate: bool
 
 
@@ -145,7 +144,7 @@ async def read_orders_by_status(conn: Conn) -> Orders:
     """Counts the orders, or says how many there are about."""
     is_estimate = await conn.fetchval(KNOWN_ROWS) > EXACT_UP_TO
     rows = await conn.fetch(ESTIMATED_BY_STATUS if is_estimate else BY_STATUS)
-    return Orders(counts={Status(row["status"]): row["count"] for row in rows}, is_estimate=is_estimate)
+    return Orders(counts={row["status"]: row["count"] for row in rows}, is_estimate=is_estimate)
 
 
 # In two parts, as the indexes of orders that may be stuck are.
@@ -179,6 +178,7 @@ FROM activity WHERE hour > $1 GROUP BY 1, 2
 ANSWERS = "SELECT account, answered_at, failing_since, failed_at, reason FROM account_health"
 SILENCES = "SELECT account, kind, since FROM silences WHERE ended_at IS NULL"
 HOUR: Final = timedelta(hours=1)
+KINDS_OF_SILENCE: Final = frozenset({"silent", "unanswering"})
 
 
 async def read_accounts(conn: Conn, now: datetime) -> dict[str, AccountActivity]:
@@ -196,7 +196,8 @@ async def read_accounts(conn: Conn, now: datetime) -> dict[str, AccountActivity]
         answers = {name: row[name] for name in ("answered_at", "failing_since", "failed_at", "reason")}
         fields.setdefault(row["account"], {}).update(answers)
     for account, kind, since in await conn.fetch(SILENCES):
-        fields.setdefault(account, {})[f"{kind}_since"] = since
+        if kind in KINDS_OF_SILENCE:  # a later version may have others
+            fields.setdefault(account, {})[f"{kind}_since"] = since
     return {
         account: AccountActivity(**of_account, hours=tuple(hours.get(account, (0,) * HOURS)))
         for account, of_account in fields.items()

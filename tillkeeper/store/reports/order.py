@@ -16,7 +16,7 @@ from tillkeeper.store.reports.shown_order import (
     ShownPayment,
     ShownRefund,
 )
-from tillkeeper.store.rows import order_in, summary_in
+from tillkeeper.store.rows import order_in, shown_summary_in
 
 SHOW_ORDER = """
 SELECT id, order_ref, accounts, status, amount_minor, currency, captured_minor, refunding_minor, refunded_minor,
@@ -58,7 +58,7 @@ async def show_in(conn: Conn, order_ref: str) -> dict[str, Any] | None:
     row = await conn.fetchrow(SHOW_ORDER, order_ref)
     if row is None:
         return None
-    view = view_of(order_in(row), summary_in(row), charged_back=row["charged_back_minor"])
+    view = view_of(order_in(row), shown_summary_in(row), charged_back=row["charged_back_minor"])
     return {**view.fields(), **_as_json(await _details(conn, row))}
 
 

@@ -10,7 +10,7 @@ from msgspec import Meta
 from tillkeeper.domain.order.as_known import as_known
 from tillkeeper.domain.order.registration import ClaimedPayment
 from tillkeeper.domain.order.view import OrderView
-from tillkeeper.store.deliveries.inbox import event_of
+from tillkeeper.store.deliveries.inbox import readable_event_of
 from tillkeeper.store.postgres.pool import Conn
 from tillkeeper.store.reports.shown_order import Moment
 from tillkeeper.store.rows import order_in
@@ -43,6 +43,10 @@ class OrderAsOf(OrderView, frozen=True, kw_only=True):
     registered_at: Annotated[Moment, Meta(description="When the order was registered.")]
     closed_at: Annotated[Moment | None, Meta(description="Since when no payment was expected; null: it was.")]
     events: Annotated[int, Meta(ge=0, description="How many events were recorded by then.")]
+    unread: Annotated[
+        int,
+        Meta(ge=0, description="How many of these are left out: a later version wrote them, with words of its own."),
+    ]
     latest: Annotated[LatestEvent | None, Meta(description="The last of them.")]
 
 
@@ -73,9 +77,8 @@ async def _as_of(conn: Conn, row: Any, at: datetime) -> OrderAsOf:
     claims = msgspec.json.decode(row["payments"] or "[]", type=list[ClaimedPayment])
     events = await conn.fetch(EVENTS, row["id"], at)
     closed = await conn.fetchrow(CLOSED, row["id"], at)
-    known = as_known(
-        order_in(row), [(claim.account, claim.payment_ref) for claim in claims], map(event_of, events), at=at
-    )
+    readable = [event for event in map(readable_event_of, events) if event is not None]
+    known = as_known(order_in(row), [(claim.account, claim.payment_ref) for claim in claims], readable, at=at)
     return OrderAsOf(
         **msgspec.structs.asdict(known.view),
         at=at,
@@ -84,6 +87,7 @@ async def _as_of(conn: Conn, row: Any, at: datetime) -> OrderAsOf:
         registered_at=row["registered_at"],
         closed_at=closed["at"] if closed is not None and closed["what"] == "close" else None,
         events=len(events),
+        unread=len(events) - len(readable),
         latest=_latest(events[-1]) if events else None,
     )
 

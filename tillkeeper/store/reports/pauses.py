@@ -8,8 +8,10 @@ import msgspec
 from tillkeeper.domain.guard import GuardSign, PauseReason
 from tillkeeper.store.guard.deciding import Decision
 from tillkeeper.store.postgres.pool import Conn
+from tillkeeper.store.rows import shown_word
 
 LIMIT_MAX: Final = 1_000
+OPEN_MAX: Final = 200  # at once: more accounts than that nobody has
 HELD_COUNTED_MAX: Final = 100_000  # of each account; a person sees that there are more
 
 
@@ -58,4 +60,13 @@ async def list_pauses(conn: Conn, *, ended_too: bool, account: str | None = None
     return [Pause(**{**dict(row), "finding": _finding(row["finding"])}) for row in rows]
 
 
-_finding = msgspec.json.Decoder(PauseReason).decode
+async def open_pauses(conn: Conn, account: str | None = None) -> dict[str, Pause]:
+    """Reads the pauses that are not over, by account: each has one at most."""
+    return {pause.account: pause for pause in await list_pauses(conn, ended_too=False, account=account, limit=OPEN_MAX)}
+
+
+def _finding(text: str) -> PauseReason:
+    """Reads why it was paused; by a rule of a later version, with as much of it as this version knows."""
+    told = msgspec.json.decode(text)
+    known = {name: told.get(name, 0) for name in PauseReason.__struct_fields__ if name != "open_orders"}
+    return PauseReason(**{**known, "sign": shown_word(GuardSign, told["sign"])}, open_orders=told.get("open_orders"))

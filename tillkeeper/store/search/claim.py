@@ -5,12 +5,20 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 import asyncpg
+import msgspec
 
-from tillkeeper.domain.delivery import unpack
-from tillkeeper.domain.events import Kind
+from tillkeeper.domain.delivery import unpack, unproven
+from tillkeeper.domain.events import Kind, PaymentEvent
 from tillkeeper.domain.likely_orders import EARLIER, match_of
 from tillkeeper.domain.order.state import OrderState
-from tillkeeper.domain.payment_claim import AccountTalk, ClaimKnowledge, OpenFetch, ParkedMoney, PossibleMoney
+from tillkeeper.domain.payment_claim import (
+    AccountTalk,
+    ClaimKnowledge,
+    HeldEvent,
+    OpenFetch,
+    ParkedMoney,
+    PossibleMoney,
+)
 from tillkeeper.domain.search.hits import READ_MAX
 from tillkeeper.domain.similar_references import WaitingMoney
 from tillkeeper.store.orders.loading import read_orders
@@ -20,6 +28,7 @@ from tillkeeper.store.search.waiting import ends_of
 
 ORDER = "SELECT id, registered_at FROM orders WHERE order_ref = $1"
 SHOWN_MAX: Final = 10  # payments that wait
+HELD_LOOKED_AT_MAX: Final = 5_000  # of each paused account: some 10 MB
 
 
 async def read_claim(pool: asyncpg.Pool, order_ref: str, *, now: datetime) -> ClaimKnowledge | None:
@@ -38,6 +47,7 @@ async def read_claim(pool: asyncpg.Pool, order_ref: str, *, now: datetime) -> Cl
             order=order,
             possible=await _possible(conn, order, row["registered_at"], now),
             parked=await _parked(conn, order),
+            held=await _held(conn, order),
             fetches=await _fetches(conn, order),
             accounts=await _accounts(conn, order),
             now=now,
@@ -104,6 +114,45 @@ async def _parked(conn: Conn, order: OrderState) -> tuple[ParkedMoney, ...]:
     )
 
 
+# Bodies hold references as they are.  Of each pause the latest are looked at: that it is paused is said in any case.
+HELD = """
+SELECT h.body, h.received_at FROM account_pauses p
+CROSS JOIN LATERAL (SELECT * FROM held_deliveries WHERE pause_id = p.id ORDER BY position DESC LIMIT $3) AS h
+WHERE p.ended_at IS NULL AND p.account = ANY($1::text[])
+  AND EXISTS (SELECT FROM unnest($2::bytea[]) AS w (named) WHERE position(w.named IN h.body) > 0)
+ORDER BY h.position LIMIT $4
+"""
+
+
+async def _held(conn: Conn, order: OrderState) -> tuple[HeldEvent, ...]:
+    """Reads events about payments of the order that the guard holds: also at accounts where it is not expected."""
+    payments, known = set(order.facts.payments), order.order
+    accounts = sorted({*known.accounts, *(account for account, _ in payments)})
+    named = [ref.encode() for ref in sorted({known.order_ref, *(ref for _, ref in payments)})]
+    rows = await conn.fetch(HELD, accounts, named, HELD_LOOKED_AT_MAX, SHOWN_MAX)
+    return tuple(
+        HeldEvent(
+            account=event.account,
+            payment_ref=event.payment_ref,
+            amount=event.amount,
+            currency=event.currency,
+            received_at=row["received_at"],
+            succeeded=event.kind == Kind.PAYMENT_SUCCEEDED,
+        )
+        for row in rows
+        for event in _events(row["body"])
+        if event.kind.startswith("payment.")
+        and (event.order_ref == known.order_ref or (event.account, event.payment_ref) in payments)
+    )
+
+
+def _events(message: bytes) -> list[PaymentEvent]:
+    try:
+        return [event for delivery in unproven(message).deliveries for event in delivery.events]
+    except msgspec.MsgspecError:  # a message of a later version
+        return []
+
+
 def _kinds(body: bytes) -> Iterable[str]:
     return [event.kind for delivery in unpack(body).deliveries for event in delivery.events]
 
@@ -127,6 +176,7 @@ def _payments_of(order: OrderState) -> tuple[list[str], list[str]]:
 
 ACCOUNTS = """
 SELECT w.account, h.failing_since,
+       (SELECT paused_at FROM account_pauses p WHERE p.account = w.account AND p.ended_at IS NULL) AS paused_at,
        (SELECT since FROM silences s WHERE s.account = w.account AND s.kind = 'silent' AND s.ended_at IS NULL)
            AS silent_since
 FROM unnest($1::text[]) AS w (account) LEFT JOIN account_health h ON h.account = w.account ORDER BY 1
