@@ -187,7 +187,7 @@ WITH old AS (
     WHERE s.taken_at >= $1 AND s.taken_at < $2
       AND EXISTS (SELECT FROM statement_lines l WHERE l.statement_id = s.id)
       AND NOT EXISTS (SELECT FROM statement_differences d WHERE d.statement_id = s.id AND d.settled_at IS NULL)
-    ORDER BY s.taken_at LIMIT 1 FOR NO KEY UPDATE OF s SKIP LOCKED
+    ORDER BY s.taken_at LIMIT 1
 ), noted AS (
     UPDATE statements s SET lines_removed_at = coalesce(s.lines_removed_at, now()) FROM old WHERE s.id = old.id
 ), gone AS (
