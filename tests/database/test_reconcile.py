@@ -12,11 +12,14 @@ from tillkeeper.domain.books.matching import Verdict
 from tillkeeper.domain.books.statement import LineKind, StatementRefused
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.policy import Policy
+from tillkeeper.domain.retention import Days
 from tillkeeper.domain.statement_terms import BooksPolicy, BooksTerms, FeeTerms
 from tillkeeper.store.apply.batch import apply_deliveries
 from tillkeeper.store.apply.registration import register
 from tillkeeper.store.books.exclusive import AnotherReconciles, alone_at
 from tillkeeper.store.postgres.transactions import repeat_on_conflict
+from tillkeeper.store.retention.passes import plan
+from tillkeeper.store.retention.passes import run as run_retention
 from tillkeeper.workers.reconcile import Reconciler
 
 LATER = NOON + timedelta(days=3)
@@ -211,3 +214,18 @@ async def test_chargebacks_are_disputes(reconcile, paid, pool):
     await reconcile(a_file(a_line(), line, back))
     assert await pool.fetchval("SELECT status FROM disputes") == "won"
     assert Kind.DISPUTE_WON in {row["kind"] for row in await pool.fetch("SELECT kind FROM inbox")}
+
+
+async def test_retention_removes_lines_of_statements_that_nothing_differs_about(reconcile, paid, pool):
+    await paid(an_event())
+    await reconcile(a_file(a_line(), name="agrees"), a_file(a_line(amount=90), form="test.other", name="differs"))
+    days, later = Days(statements=10), LATER + timedelta(days=11)
+    async with pool.acquire() as conn:
+        [planned] = await plan(conn, days, now=later)
+    gone = [share async for share in run_retention(pool, days, now=later)]
+    assert [(share.part, share.rows) for share in (planned, *gone)] == [("statement_lines", 1)] * 2
+    rows = await pool.fetch("SELECT form, lines_removed_at IS NULL AS kept FROM statements ORDER BY form")
+    assert [tuple(row) for row in rows] == [("test.other", True), ("test.trade", False)]
+    # What was removed is neither missing nor found anew.
+    await reconcile(a_file(a_line(amount=90), form="test.other", name="differs"))
+    assert await pool.fetchval("SELECT count(*) FROM cases WHERE closed_at IS NULL") == 1
