@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from tillkeeper.desk.person import Locale
 from tillkeeper.desk.show import money, numbers, texts, times
+from tillkeeper.desk.show.log_texts import WORDS_OF, log_text_in, word_key
 from tillkeeper.desk.words import catalogue, say
 from tillkeeper.domain.masking import without_any_contacts
 from tillkeeper.domain.order.acts import hold_in
@@ -109,8 +110,35 @@ class Shower(msgspec.Struct, frozen=True, kw_only=True):
         if hold is not None:
             until, note = hold
             return self.say("own.until", at=self.at(until), note=self.text(note))
-        key = f"own.{re.sub('[^a-z]+', '_', text or '')}"
-        return self.say(key) if key in catalogue() else self.text(text)
+        found = self._own_words(text or "")
+        return self.text(text) if found is None else found
+
+    def _own_words(self, text: str) -> Markup | None:
+        """Returns the words for a text of Tillkeeper's own; None where there are none."""
+        key = f"own.{re.sub('[^a-z]+', '_', text)}"
+        if key in catalogue():
+            return self.say(key)
+        found = None if self.locale == "en" else log_text_in(text)
+        if found is None:
+            return None
+        return self.say(f"log.{found.key}", **{name: self._named(name, each) for name, each in found.named.items()})
+
+    def log(self, text: str | None, chars: int = texts.TEXT_CHARS) -> Markup:
+        """Writes a text that Tillkeeper or a library wrote into a row in English: in the reader's language where there
+        are words for it, else as it is, marked as English; no more than so many characters."""
+        found = self._own_words(text or "")
+        if found is not None:
+            return found
+        shown = text if text is None or len(text) <= chars else f"{text[:chars]}…"
+        return self._in_english(shown) if self.locale != "en" and shown else self.text(shown)
+
+    def _named(self, name: str, text: str) -> Markup:
+        if name in WORDS_OF:
+            return self.word(WORDS_OF[name], word_key(text))
+        return self._in_english(text) if name == "more" and text else self.text(text)
+
+    def _in_english(self, text: str) -> Markup:
+        return Markup('<span lang="en">{}</span>').format(self.text(text))
 
     def who(self, name: str) -> Markup:
         """Writes the name of a person, which at a terminal may be any text."""

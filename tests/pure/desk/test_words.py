@@ -3,13 +3,18 @@
 import re
 from pathlib import Path
 from string import Formatter
+from typing import get_args
 
+from tillkeeper.api_client.account_client import Reason
 from tillkeeper.desk.pages.parked.all_parked import OTHER, REASONS
 from tillkeeper.desk.pages.stuck import WAITS_FOR
 from tillkeeper.desk.person import Role
 from tillkeeper.desk.problems import EXPLAINED
+from tillkeeper.desk.show.log_texts import KEYS, word_key
 from tillkeeper.desk.words import catalogue, say, say_plainly
 from tillkeeper.diagnostics.findings import Finding
+from tillkeeper.diagnostics.refusals import WRITTEN
+from tillkeeper.domain import guard
 from tillkeeper.domain.events import Evidence, Kind
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.domain.guard import GuardSign
@@ -46,6 +51,12 @@ KINDS = {*EXPLAINED.values(), "database", "ours"}
 FAMILIES = {
     "status.": set(Status),
     "problem.": KINDS | {f"{kind}_do" for kind in KINDS},
+    "log.": KEYS,
+    "log_how.": {"in_utf_8", "with_other_line_ends", "with_a_line_end_behind_it", "without_white_space_at_its_end"}
+    | {"without_a_byte_order_mark"}
+    | {word_key(how) for how in WRITTEN},
+    "log_rule.": {word_key(says) for says in guard._SAYS.values()},
+    "log_why.": set(get_args(Reason)),
     "address.": {"twice", "text", "number", "moment", "one_of", "place"},
     "company.": COMPANY | {f"{kind}_do" for kind in COMPANY},
     "frame.role_": set(Role),
@@ -144,7 +155,7 @@ FAMILIES = {
     "now.": {*Truth, *Concern, *(f"{concern}_do" for concern in Concern), "received", "lane", "applied", "told"},
 }
 # Families of which the page writes the key through what is decided in Python.
-DECIDED = {"order.title_", "own."}
+DECIDED = {"order.title_", "own.", "log_how.", "log_rule.", "log_why."}
 # What stands in templates as it is: the names of programs, and the keys of a keyboard.
 NO_WORDS = {"e", "Tillkeeper", "RabbitMQ", "PostgreSQL", "g", "j", "k"}
 
