@@ -34,6 +34,7 @@ from tillkeeper.cli import (
     parked,
     policy,
     refused,
+    rehearse,
     retention,
     roles,
     run,
@@ -64,7 +65,7 @@ SUBJECTS = (
     *(init, check, run, roles),
     *(find, claim, explain, db, order, events, stuck, cases, case_acts, handover, backfill),
     *(user, user_account, waiting, parked, guarding, refused, outbox),
-    *(keys, words, policy, broker, inspection, retention, erase, ledger, chain, audit),
+    *(keys, words, policy, broker, inspection, retention, erase, rehearse, ledger, chain, audit),
 )
 for subject in SUBJECTS:
     app.add_typer(subject.app)
