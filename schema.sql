@@ -12,6 +12,7 @@
 --   backfills, hints (queries for other reasons)
 --   audits, audited_runs (what was proven, up to where)
 --   answers_given (what receivers answer just now)
+--   statements ──< statement_lines (what gateways' files list)      statement_differences (what is otherwise here)
 --   account_pauses ──< held_deliveries (accounts that wait for a person)      guard_counts, guard_usual (why)
 --   people ──< sessions, api_tokens, one_time_links      access_log, approvals (what they did, and what two of them decide)
 --
@@ -902,6 +903,87 @@ CREATE TABLE chain_salts (
     PRIMARY KEY (subject, id)
 );
 
+-- Statements of gateways that were taken in: each file once, by its digest.  One that covers a time takes the place of
+-- older ones of its form over the same time (docs/books.md).
+CREATE TABLE statements (
+    id             bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    account        text NOT NULL,
+    form           text NOT NULL,  -- such as wechatpay.trade
+    digest         bytea NOT NULL CHECK (octet_length(digest) = 32),  -- SHA-256 of the file
+    name           text NOT NULL CHECK (length(name) <= 255),  -- of the file, for people
+    run            uuid NOT NULL,  -- files that were given together are parts of one another
+    begins         timestamptz NOT NULL,
+    ends           timestamptz NOT NULL,
+    zone           text NOT NULL,
+    covers         text[] NOT NULL,  -- kinds of lines that it lists without a gap; empty: it lists what was settled
+    lines          bigint NOT NULL CHECK (lines >= 0),
+    sums           jsonb NOT NULL,  -- as read: [{"kind", "currency", "lines", "amount"}], which the audit compares with the lines
+    taken_at       timestamptz NOT NULL,
+    taken_by       text NOT NULL,
+    superseded_by  bigint REFERENCES statements,
+    matched_at     timestamptz,  -- null: its run was cut off, and whoever gives the file again completes it
+    lines_removed_at timestamptz,  -- by retention
+    UNIQUE (account, form, digest),
+    CONSTRAINT statement_ends CHECK (ends > begins)
+);
+CREATE INDEX statements_in_time ON statements (account, form, begins);
+
+-- Their lines.  No foreign key: a million of them are written in the transaction that writes their statement.
+CREATE TABLE statement_lines (
+    statement_id      bigint NOT NULL,
+    place             bigint NOT NULL,
+    number            bigint NOT NULL,  -- the line of the file, as an editor shows it
+    account           text NOT NULL,
+    kind              text NOT NULL,
+    amount_minor      bigint NOT NULL,  -- signed as the merchant's balance moves
+    currency          text NOT NULL,
+    fee_minor         bigint,
+    net_minor         bigint,
+    settled_currency  text,  -- null: the same as currency
+    occurred_at       timestamptz,
+    settled_on        date,
+    order_ref         text,
+    payment_ref       text,
+    capture_ref       text,
+    refund_ref        text,
+    dispute_ref       text,
+    payout_ref        text,
+    method            text,
+    text              text,  -- the gateway's own word for a kind of line
+    superseded_by     bigint,  -- the statement whose lines count instead
+    PRIMARY KEY (statement_id, place)
+);
+CREATE INDEX statement_lines_of_payment ON statement_lines (account, payment_ref)
+WHERE payment_ref IS NOT NULL AND superseded_by IS NULL;
+CREATE INDEX statement_lines_of_refund ON statement_lines (account, refund_ref)
+WHERE refund_ref IS NOT NULL AND superseded_by IS NULL;
+CREATE INDEX statement_lines_of_dispute ON statement_lines (account, dispute_ref)
+WHERE dispute_ref IS NOT NULL AND superseded_by IS NULL;
+
+-- What statements and the orders' facts say differently of a payment, refund or dispute, one row for each form that says it;
+-- matching writes it, and settles it once they agree (domain/books/matching.py).
+CREATE TABLE statement_differences (
+    account           text NOT NULL,
+    form              text NOT NULL,
+    object            text NOT NULL CHECK (object IN ('payment', 'refund', 'dispute')),
+    ref               text NOT NULL,
+    verdict           text NOT NULL,
+    statement_id      bigint,  -- the last that lists it, with number; null: none does
+    number            bigint,
+    order_id          bigint,  -- of orders; no foreign key, as in inbox
+    said_minor        bigint,
+    said_currency     text,
+    known_minor       bigint,
+    known_currency    text,
+    said_fee_minor    bigint,
+    agreed_fee_minor  bigint,
+    found_at          timestamptz NOT NULL,
+    told_at           timestamptz,  -- when its event was applied
+    settled_at        timestamptz,
+    PRIMARY KEY (account, form, object, ref)
+);
+CREATE INDEX statement_differences_open ON statement_differences (account, form, object, ref) WHERE settled_at IS NULL;
+
 -- What has been done to this schema, one row for each file of migrations/.  Processes look at it: which programs may serve it.
 CREATE TABLE schema_versions (
     version         integer PRIMARY KEY CHECK (version > 0),
@@ -932,6 +1014,7 @@ INSERT INTO schema_versions (version, name, oldest_program, finished_at) VALUES
     (15, 'guard', 2, now()),
     (16, 'api', 2, now()),
     (17, 'answers_given', 2, now()),
-    (18, 'chain', 2, now());
+    (18, 'chain', 2, now()),
+    (19, 'statements', 2, now());
 
 COMMIT;

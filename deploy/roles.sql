@@ -84,6 +84,9 @@ GRANT DELETE ON payments, refunds, disputes TO tillkeeper_sweep;
 GRANT DELETE ON fetches TO tillkeeper_sweep;  -- retention, as what follows but activity
 GRANT SELECT, DELETE ON sessions, one_time_links, api_tokens TO tillkeeper_sweep;
 GRANT UPDATE (payload) ON outbox TO tillkeeper_sweep;
+GRANT SELECT, UPDATE (lines_removed_at) ON statements TO tillkeeper_sweep;
+GRANT SELECT, DELETE ON statement_lines TO tillkeeper_sweep;
+GRANT SELECT ON statement_differences TO tillkeeper_sweep;
 GRANT SELECT, INSERT ON outbox, named_elsewhere TO tillkeeper_sweep;
 GRANT SELECT, DELETE ON refused, delivery_bodies, delivery_bodies_other TO tillkeeper_sweep;
 GRANT EXECUTE ON FUNCTION make_body_week(date), drop_body_week(date) TO tillkeeper_sweep;  -- bodies by weeks
@@ -121,6 +124,8 @@ GRANT DELETE ON refused TO tillkeeper_ops;
 GRANT UPDATE (state, channels, due_at, finished_at, leased_until) ON outbox TO tillkeeper_ops;  -- what was given up is tried again
 GRANT UPDATE (decision, decided_by, decided_at, note, deaf_s) ON account_pauses TO tillkeeper_ops;
 GRANT INSERT ON audits TO tillkeeper_ops;
+GRANT INSERT, UPDATE ON statements, statement_differences TO tillkeeper_ops;  -- reconcile
+GRANT INSERT, UPDATE (superseded_by) ON statement_lines TO tillkeeper_ops;
 GRANT INSERT, UPDATE ON audited_runs TO tillkeeper_ops;
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO tillkeeper_ops;
 
@@ -139,7 +144,7 @@ GRANT SELECT ON ALL TABLES IN SCHEMA public TO tillkeeper_read;
 
 -- The audit adds up; whom an order is for, and what a gateway wrote, is no business of its.
 GRANT SELECT ON void_numbers, fetches, inbox, named_elsewhere, payments, refunds, disputes, cases, steps, acts, silences,
-      due_orders TO tillkeeper_audit;
+      due_orders, statements, statement_lines TO tillkeeper_audit;
 GRANT SELECT, INSERT ON audits TO tillkeeper_audit;
 GRANT SELECT, INSERT, UPDATE ON audited_runs TO tillkeeper_audit;
 GRANT SELECT (run, number, account, received_at, key, events, duplicates, fetches, dropped) ON deliveries TO tillkeeper_audit;

@@ -17,11 +17,11 @@ from tillkeeper.desk.person import Role, is_enough, person_of
 from tillkeeper.desk.render import page, shower_for
 from tillkeeper.desk.show.money import written
 from tillkeeper.desk.show.shower import Shower
-from tillkeeper.domain.masking import without_any_contacts
 from tillkeeper.domain.order.advancing import what_comes_next
 from tillkeeper.domain.order.state import OrderState
 from tillkeeper.domain.order.status import rule_that_holds
 from tillkeeper.domain.order.sums import add_up
+from tillkeeper.domain.personal_fields import without_personal_fields
 from tillkeeper.gateways.registry import GATEWAYS
 from tillkeeper.store.orders.closing_in_two import proposal_to_close
 from tillkeeper.store.reports.whole_order import WholeOrder, read_delivery, read_whole_order
@@ -89,9 +89,9 @@ async def show_raw(request: web.Request) -> web.Response:
         "order_raw.html",
         ref=order_ref,
         delivery=delivery,
-        headers=[(name, without_any_contacts(value)) for name, value in delivery["headers"]],
-        query=without_any_contacts(delivery["query"]),
-        body=None if body is None else without_any_contacts(body[:RAW_BYTES].decode("utf-8", "replace")),
+        headers=[(name, without_personal_fields(value)) for name, value in delivery["headers"]],
+        query=without_personal_fields(delivery["query"]),
+        body=None if body is None else without_personal_fields(body[:RAW_BYTES].decode("utf-8", "replace")),
         is_cut=body is not None and len(body) > RAW_BYTES,
         cut_at=RAW_BYTES,
     )

@@ -248,6 +248,7 @@ async def test_show_tells_programs_what_is_in_force_for_a_method(path, config):
             "unanswering": "15m",
         },
         "hints": {"per_minute": 10, "again_after": "10m"},
+        "books": {"buffer": "1d"},
     }
 
 
@@ -279,4 +280,4 @@ def test_the_page_shows_the_default_policy_as_it_is():
 def test_every_status_that_a_request_of_the_page_names_is_one():
     page = (ROOT / "docs" / "policy.md").read_text().split("## What to change")[1]
     named = set(re.findall(r"`\[([a-z_]+)\]`", page))
-    assert named <= {*Status, "cases", "closing", "closed", "unmatched", "silence", "hints"}
+    assert named <= {*Status, "cases", "closing", "closed", "unmatched", "silence", "hints", "books"}

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tests.system.policies import ACCOUNTS, ONE, ROOT, problems
 from tillkeeper.domain.ladder import Action, Ladder
 from tillkeeper.domain.policy import CasePolicy, HintPolicy, Policy, SilencePolicy
+from tillkeeper.domain.statement_terms import BooksTerms, FeeTerms
 from tillkeeper.domain.statuses import Status
 from tillkeeper.policy import BadPolicy, digest_of, load_policy
 from tillkeeper.policy.reading import read_policy
@@ -46,7 +47,7 @@ def test_the_default_policy_has_a_ladder_for_every_status():
 
 def test_the_default_policy_says_what_the_types_say_where_both_have_a_default():
     policy = load_policy()
-    others = ("cases", "unmatched_case", "after_close", "silence", "hints")
+    others = ("cases", "unmatched_case", "after_close", "silence", "hints", "books")
     assert [getattr(policy, name) for name in others] == [getattr(Policy(), name) for name in others]
 
 
@@ -94,6 +95,15 @@ def test_the_other_tables_are_read(load):
     policy = load('[silence]\nafter = "45m"\nfalse_alarm = 1e-4\n[hints]\nper_minute = 3')
     assert policy.silence == SilencePolicy(after=timedelta(minutes=45), false_alarm=1e-4)
     assert policy.hints == HintPolicy(per_minute=3)
+
+
+def test_terms_of_an_account_stand_over_those_of_all(load):
+    text = '[books]\nbuffer = "2d"\n[books.accounts.stripe-main]\norder_prefixes = ["A-"]\n'
+    fee = '[books.accounts.stripe-main.fees.USD]\npercent = "2.9"\nfixed = 30'
+    books = load(text + fee).books
+    assert books.of("alipay-main") == BooksTerms(buffer=timedelta(days=2))
+    fees = {"USD": FeeTerms(millionths=29_000, fixed=30)}
+    assert books.of("stripe-main") == BooksTerms(buffer=timedelta(days=2), order_prefixes=("A-",), fees=fees)
 
 
 def test_the_examples_in_the_default_policy_are_right(load):
@@ -206,6 +216,16 @@ def test_what_is_no_span_is_told(text):
         ("[hints]\nper_minute = -1", "hints.per_minute: is a number from 0 to 600"),
         ('[hints]\nagain_after = "0s"', "hints.again_after: '0s' is too short; 1m is the least"),
         ("[hints]\nper_hour = 3", "hints.per_hour: is not a key here; "),
+        ("books = 3", "books: is a table: [books]"),
+        ('[books]\nbuffer = "30d"', "books.buffer: 14d is the most"),
+        ("[books]\nbufer = 3", "books.bufer: is not a key here; did you mean buffer?"),
+        ("[books]\norder_prefixes = 3", "books.order_prefixes: is a list of up to 20 texts"),
+        ("[books]\naccounts = 3", "books.accounts: is a table: "),
+        ("[books.accounts.alipay-mian]", "books.accounts.alipay-mian: the settings have no such account; did you mean"),
+        ("[books.fees.cny]", "books.fees.cny: is a currency of three letters, such as CNY"),
+        ("[books.fees.CNY]\npercent = 0.6", "books.fees.CNY.percent: is a part of a hundred in quotes"),
+        ("[books.fees.CNY]\nfixed = 0.5", "books.fees.CNY.fixed: is a number of minor units, such as 30"),
+        ("[books.fees.CNY]\nrate = 1", "books.fees.CNY.rate: is not a key here; "),
         ("accounts = 3", "accounts: is a table: [accounts]"),
         ("[accounts]\nstripe-main = 3", "accounts.stripe-main: is a table: [accounts.stripe-main]"),
         (

@@ -102,6 +102,8 @@ PRINTING = [
     "refused retry 9 --note x",
     "outbox list",
     "outbox retry order/1/1 --note x",
+    "books differences",
+    "books statements",
     "find A-1",
     "claim A-1",
     "explain A-1",
@@ -135,13 +137,14 @@ PRINTING = [
     "check",
     "audit",
 ]
-# A gateway, a broker, a key, a directory.
+# A gateway, a broker, a key, a directory, a statement.
 NEED_OTHERS = {
     "backfill",
     "broker check",
     "chain key",
     "init",
     "notify test",
+    "reconcile",
     "sandbox",
 }
 

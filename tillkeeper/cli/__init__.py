@@ -12,6 +12,7 @@ from tillkeeper import __version__
 from tillkeeper.cli import (
     audit,
     backfill,
+    books,
     broker,
     case_acts,
     cases,
@@ -33,6 +34,7 @@ from tillkeeper.cli import (
     outbox,
     parked,
     policy,
+    reconcile,
     refused,
     rehearse,
     retention,
@@ -64,6 +66,7 @@ app = typer.Typer(
 SUBJECTS = (
     *(init, check, run, roles),
     *(find, claim, explain, db, order, events, stuck, cases, case_acts, handover, backfill),
+    *(reconcile, books),
     *(user, user_account, waiting, parked, guarding, refused, outbox),
     *(keys, words, policy, broker, inspection, retention, erase, rehearse, ledger, chain, audit),
 )

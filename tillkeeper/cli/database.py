@@ -23,7 +23,7 @@ from tillkeeper.store.schema.versions import refuse_unfit
 
 Result = TypeVar("Result")
 
-CONNECTIONS: Final = 2
+CONNECTIONS: Final = 4  # opened as they are needed: one reads, one writes, one holds a lock meanwhile
 # Waiting does not help with these.
 REFUSALS: Final = (
     asyncpg.InvalidAuthorizationSpecificationError,

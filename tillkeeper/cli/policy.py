@@ -177,4 +177,5 @@ def _tables(policy: "Policy") -> dict[str, dict[str, str | int | float]]:
             "unanswering": short(silence.unanswering),
         },
         "hints": {"per_minute": policy.hints.per_minute, "again_after": short(policy.hints.again_after)},
+        "books": {"buffer": short(policy.books.terms.buffer)},
     }

@@ -161,6 +161,8 @@ def _print_end(rehearsal: "Rehearsal", *, as_json: bool) -> None:
     if done.is_cut:
         print(f"    {done.changes} events are read otherwise; not all of them were taken into account")
     if done.differ:
-        print_toned(f"{done.differ} orders would differ, and {done.changes} events are read otherwise.", TextStyle.LOOK)
+        print_toned(
+            f"Orders that would differ: {done.differ}; events that are read otherwise: {done.changes}.", TextStyle.LOOK
+        )
     else:
-        print(f"No order would differ; {done.changes} events are read otherwise.")
+        print(f"No order would differ; events that are read otherwise: {done.changes}.")

@@ -8,6 +8,7 @@ from typing import Final, Literal
 import msgspec
 
 from tillkeeper.domain.ladder import Ladder
+from tillkeeper.domain.statement_terms import BooksPolicy
 from tillkeeper.domain.statuses import Status
 
 
@@ -54,6 +55,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     closed: Ladder = Ladder()  # from closing on: whether it does
     silence: SilencePolicy = SilencePolicy()
     hints: HintPolicy = HintPolicy()
+    books: BooksPolicy = BooksPolicy()
 
     def ladder(self, status: Status, account: str | None = None, method: str | None = None) -> Ladder:
         """Returns the ladder of a status, as it is at an account and for a way of paying there."""

@@ -1,12 +1,13 @@
 """Decides how long what is kept: up to which moment each kind of data is removed.
 
-    bodies    deliveries as they came: body, headers, query.  Whole weeks, counted from Monday in UTC
-    unsigned  likewise, of accounts whose gateway signs nothing
-    refused   deliveries that were refused
-    parked    the messages of parked events that were replayed, superseded or discarded
-    outbox    the content of finished notices; what is sent is never sent again, for the row and its key stay
-    fetches   finished queries that deliveries caused; one row for each account goes on adding them up
-    access    sessions, one-time links and API tokens of people at the desk that are over; what they did with them stays
+    bodies      deliveries as they came: body, headers, query.  Whole weeks, counted from Monday in UTC
+    unsigned    likewise, of accounts whose gateway signs nothing
+    refused     deliveries that were refused
+    parked      the messages of parked events that were replayed, superseded or discarded
+    outbox      the content of finished notices; what is sent is never sent again, for the row and its key stay
+    fetches     finished queries that deliveries caused; one row for each account goes on adding them up
+    statements  lines of gateways' statements, by when they were taken in; that they were, and what differed, stays
+    access      sessions, one-time links and API tokens of people at the desk that are over; what they did stays
 
 Orders, events with their outcomes, cases, steps and acts are no kind: they stay.
 """
@@ -32,6 +33,7 @@ class DataKind(StrEnum):
     PARKED = "parked"
     OUTBOX = "outbox"
     FETCHES = "fetches"
+    STATEMENTS = "statements"
     ACCESS = "access"
 
 
@@ -44,6 +46,7 @@ class Days(msgspec.Struct, frozen=True, kw_only=True):
     parked: int = FOR_EVER
     outbox: int = FOR_EVER
     fetches: int = FOR_EVER
+    statements: int = FOR_EVER
     access: int = FOR_EVER
 
 

@@ -19,12 +19,13 @@ import msgspec
 
 from tillkeeper.domain.policy import CasePolicy, Policy
 from tillkeeper.domain.statuses import Status
+from tillkeeper.policy.books import read_books
 from tillkeeper.policy.ladders import ladders_of, read_accounts, read_by_status, read_closed
 from tillkeeper.policy.sections import FOLLOW_UP_MIN, read_after_close, read_hints, read_levels, read_silence
 from tillkeeper.policy.values import dotted, known_names, read_span, read_table
 
 FILE_BYTES_MAX: Final = 256 * 1024  # the default policy, with all its explanations, is under 10 KB
-_OTHERS: Final = ("cases", "unmatched", "closing", "closed", "silence", "hints", "accounts")
+_OTHERS: Final = ("cases", "unmatched", "closing", "closed", "silence", "hints", "books", "accounts")
 _TABLES: Final = (*(str(status) for status in Status), *_OTHERS)
 
 
@@ -124,4 +125,5 @@ def _policy(tree: dict[str, Any], accounts: Collection[str] | None, problems: li
         closed=read_closed(tree, problems),
         silence=read_silence(tree, problems),
         hints=read_hints(tree, problems),
+        books=read_books(tree, accounts, problems),
     )

@@ -9,7 +9,7 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, PrivateAttr, model_validator
 
 from tillkeeper.api_client.settings import ApiClientSettings
-from tillkeeper.domain.retention import DataKind, Days
+from tillkeeper.domain.retention import FOR_EVER, DataKind, Days
 from tillkeeper.gateways.account import BodyBytes
 from tillkeeper.gateways.base import Gateway
 from tillkeeper.gateways.kit.secret_checks import is_guessable
@@ -111,6 +111,7 @@ class RetentionSettings(BaseModel):
     parked_days: KeptDays = 400
     outbox_days: KeptDays = 90
     fetches_days: KeptDays = 90
+    statements_days: KeptDays = FOR_EVER  # books are kept for years, as long as the law has it
     access_days: KeptDays = 30  # they open nothing any more; what was done with them stands in access_log
 
     def days(self) -> Days:

@@ -14,7 +14,7 @@ from tillkeeper.desk.form import id_in
 from tillkeeper.desk.pages.parked.all_parked import key_of
 from tillkeeper.desk.person import is_enough
 from tillkeeper.desk.render import page, shower_for
-from tillkeeper.domain.masking import without_any_contacts
+from tillkeeper.domain.personal_fields import without_personal_fields
 from tillkeeper.store.deliveries.parked import show_parked
 
 RAW_CHARS: Final = 64 * 1024  # of a body on a page: more nobody reads there
@@ -48,7 +48,7 @@ def _masked(delivery: Mapping[str, Any]) -> dict[str, Any]:
     """Returns headers and body without contacts."""
     body = b64decode(delivery["body"]).decode("utf-8", "replace")
     return {
-        "headers": [(name, without_any_contacts(value)) for name, value in delivery["headers"]],
-        "body": without_any_contacts(body[:RAW_CHARS]),
+        "headers": [(name, without_personal_fields(value)) for name, value in delivery["headers"]],
+        "body": without_personal_fields(body[:RAW_CHARS]),
         "is_cut": len(body) > RAW_CHARS,
     }

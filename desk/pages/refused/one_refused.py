@@ -11,7 +11,7 @@ from tillkeeper.desk.context import desk_of
 from tillkeeper.desk.form import id_in
 from tillkeeper.desk.person import is_enough
 from tillkeeper.desk.render import page
-from tillkeeper.domain.masking import without_any_contacts
+from tillkeeper.domain.personal_fields import without_personal_fields
 from tillkeeper.store.deliveries.refused import show_refused
 
 RAW_BYTES: Final = 64 * 1024  # of a body on a page: more nobody reads there
@@ -33,8 +33,8 @@ async def show(request: web.Request) -> web.Response:
         "refused/one.html",
         row=found,
         shows_raw=shows_raw,
-        headers=[(name, without_any_contacts(value)) for name, value in found.headers],
-        query=without_any_contacts(found.query),
-        body=None if body is None else without_any_contacts(body),
+        headers=[(name, without_personal_fields(value)) for name, value in found.headers],
+        query=without_personal_fields(found.query),
+        body=None if body is None else without_personal_fields(body),
         may_act=is_enough(role, role_for("replay")),
     )

@@ -115,7 +115,7 @@ async def test_what_a_gateway_sent_is_shown_without_contacts(client, pool):
     page = await page_of(client, order_path("ORD-1042"))
     shown = [await page_of(client, path) for path in re.findall(r'href="(/orders/[^"]*/raw/[^"]*)"', page)]
     paid = next(raw for raw in shown if "TRADE_SUCCESS" in raw)
-    assert "buyer_email=&lt;email&gt;&amp;buyer_phone=&lt;phone&gt;" in paid
+    assert "buyer_email=&lt;masked&gt;&amp;buyer_phone=&lt;masked&gt;" in paid
     assert "mei@example.com" not in paid
     assert "13812345678" not in paid
     looks = await pool.fetch("SELECT person, what, subject FROM access_log WHERE kind = 'look'")

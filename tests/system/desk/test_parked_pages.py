@@ -71,7 +71,7 @@ async def test_one_says_what_it_means_and_what_it_holds_without_contacts(client,
     page = await page_of(client, f"/parked/{number}")
     assert "Not applied: its data was refused" in said(page)
     assert "Amount 129.00 CNY Order ORD-1042" in said(page)
-    assert "buyer_email=&lt;email&gt;" in page
+    assert "buyer_email=&lt;masked&gt;" in page
     await text_of(client, f"/parked/{number + 1}", 404)
     async with at_desk(pool, Role.VIEWER) as viewer:
         page = await page_of(viewer, f"/parked/{number}")

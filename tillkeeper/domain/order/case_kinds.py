@@ -26,6 +26,10 @@ class CaseKind(StrEnum):
     REFUND_FAILED = "refund_failed"
     REFUND_UNKNOWN = "refund_unknown"
     REFUNDED_MORE_THAN_CAPTURED = "refunded_more_than_captured"
+    STATEMENT_AT_GATEWAY_ONLY = "statement_at_gateway_only"
+    STATEMENT_DIFFERS = "statement_differs"
+    STATEMENT_FEE_DIFFERS = "statement_fee_differs"
+    STATEMENT_HERE_ONLY = "statement_here_only"
     STUCK = "stuck"
     UNEXPECTED_ACCOUNT = Mismatch.UNEXPECTED_ACCOUNT.value
     UNMATCHED_PAYMENT = "unmatched_payment"
@@ -35,4 +39,9 @@ class CaseKind(StrEnum):
 CASE_KINDS: Final[frozenset[str]] = frozenset(CaseKind)  # of stored cases, whose kinds are words
 
 # Details of cases that are amounts, in the currency that stands beside them.
-AMOUNTS: Final = frozenset({"amount", "due", "paid", "captured", "refunding", "refunded", "proposed_refund"})
+AMOUNTS: Final = frozenset(
+    {
+        *("amount", "due", "paid", "captured", "refunding", "refunded", "proposed_refund"),
+        *("listed", "known_here", "listed_fee", "agreed_fee"),
+    }
+)

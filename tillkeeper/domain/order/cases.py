@@ -31,15 +31,20 @@ MONEY_UNCLEAR: Final = frozenset(
         CaseKind.ANSWER_NOT_APPLIED,
         CaseKind.CLAIMED_PAID,
         CaseKind.REFERENCE_CONFLICT,
+        CaseKind.STATEMENT_AT_GATEWAY_ONLY,
         CaseKind.UNEXPECTED_ACCOUNT,
         CaseKind.WRONG_CURRENCY,
     }
 )
-# Whoever resolves such a case says that money which a gateway reported counts for nobody: two people decide that.
+# Whoever resolves such a case says that money which a gateway reported counts for nobody, or that money which a
+# statement has otherwise is as it should be: two people decide that.
 RESOLVED_BY_TWO: Final = frozenset(
     {
         CaseKind.ANSWER_NOT_APPLIED,
         CaseKind.REFERENCE_CONFLICT,
+        CaseKind.STATEMENT_AT_GATEWAY_ONLY,
+        CaseKind.STATEMENT_DIFFERS,
+        CaseKind.STATEMENT_HERE_ONLY,
         CaseKind.UNEXPECTED_ACCOUNT,
         CaseKind.UNMATCHED_PAYMENT,
         CaseKind.WRONG_CURRENCY,

@@ -174,6 +174,30 @@ WITH old AS (
 SELECT count(*) AS rows, coalesce(sum(bytes), 0)::bigint AS bytes FROM gone
 """
 
+# While something differs that a statement lists, its lines are compared anew.
+COUNT_STATEMENT_LINES = """
+SELECT count(*) AS rows, coalesce(sum(pg_column_size(l.*)), 0)::bigint AS bytes
+FROM statements s JOIN statement_lines l ON l.statement_id = s.id
+WHERE s.taken_at >= $1 AND s.taken_at < $2
+  AND NOT EXISTS (SELECT FROM statement_differences d WHERE d.statement_id = s.id AND d.settled_at IS NULL)
+"""
+REMOVE_STATEMENT_LINES = """
+WITH old AS (
+    SELECT s.id FROM statements s
+    WHERE s.taken_at >= $1 AND s.taken_at < $2
+      AND EXISTS (SELECT FROM statement_lines l WHERE l.statement_id = s.id)
+      AND NOT EXISTS (SELECT FROM statement_differences d WHERE d.statement_id = s.id AND d.settled_at IS NULL)
+    ORDER BY s.taken_at LIMIT 1
+), noted AS (
+    UPDATE statements s SET lines_removed_at = coalesce(s.lines_removed_at, now()) FROM old WHERE s.id = old.id
+), gone AS (
+    DELETE FROM statement_lines WHERE (statement_id, place) IN (
+        SELECT l.statement_id, l.place FROM statement_lines l JOIN old ON old.id = l.statement_id LIMIT $3
+    ) RETURNING pg_column_size(statement_lines.*) AS bytes
+)
+SELECT count(*) AS rows, coalesce(sum(bytes), 0)::bigint AS bytes FROM gone
+"""
+
 # Sessions end two hours after they were used last, at the latest.
 COUNT_SESSIONS = """
 SELECT count(*) AS rows, coalesce(sum(octet_length(token_hash)), 0)::bigint AS bytes FROM sessions s
@@ -245,6 +269,12 @@ PARTS: Final[Mapping[str, RetentionPart]] = {
     ),
     "fetches": RetentionPart(
         kind=DataKind.FETCHES, what="finished queries", count=COUNT_FETCHES, remove=REMOVE_FETCHES
+    ),
+    "statement_lines": RetentionPart(
+        kind=DataKind.STATEMENTS,
+        what="lines of statements",
+        count=COUNT_STATEMENT_LINES,
+        remove=REMOVE_STATEMENT_LINES,
     ),
     "sessions": RetentionPart(
         kind=DataKind.ACCESS, what="sessions that are over", count=COUNT_SESSIONS, remove=REMOVE_SESSIONS

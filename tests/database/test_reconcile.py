@@ -1,0 +1,231 @@
+"""Statements are taken in whole or not at all; what a gateway alone has is applied, and what differs is a case once."""
+
+from datetime import timedelta
+from uuid import uuid4
+
+import msgspec
+import pytest
+
+from tests.database.factories import NOON, a_delivery, a_registration, an_event
+from tests.statement_lines import BOTH, DAY, a_file, a_line
+from tillkeeper.domain.books.matching import Verdict
+from tillkeeper.domain.books.statement import LineKind, StatementRefused
+from tillkeeper.domain.events import Kind
+from tillkeeper.domain.policy import Policy
+from tillkeeper.domain.retention import Days
+from tillkeeper.domain.statement_terms import BooksPolicy, BooksTerms, FeeTerms
+from tillkeeper.store.apply.batch import apply_deliveries
+from tillkeeper.store.apply.registration import register
+from tillkeeper.store.books.exclusive import AnotherReconciles, alone_at
+from tillkeeper.store.postgres.transactions import repeat_on_conflict
+from tillkeeper.store.retention.passes import plan
+from tillkeeper.store.retention.passes import run as run_retention
+from tillkeeper.workers.reconcile import Reconciler
+
+LATER = NOON + timedelta(days=3)
+DAYS_AROUND = {"begins": DAY - timedelta(days=2), "ends": DAY + timedelta(days=3)}
+POLICY = Policy()
+
+
+@pytest.fixture
+def reconcile(pool):
+    async def run(*files, policy=POLICY, dry_run=False, now=LATER, guard=None):
+        rules = {} if guard is None else {"guard": guard}
+        reconciler = Reconciler(pool, "stripe-main", policy=policy, run=uuid4(), by="mei", now=lambda: now, **rules)
+        return await reconciler.reconcile(files, dry_run=dry_run)
+
+    return run
+
+
+@pytest.fixture
+def paid(pool):
+    async def pay(*events, order_ref="A1", **fields):
+        await register(pool, a_registration(order_ref, **fields), policy=POLICY, now=NOON)
+        if events:
+            await repeat_on_conflict(
+                pool, lambda conn: apply_deliveries(conn, [a_delivery(*events)], policy=POLICY, now=NOON)
+            )
+
+    return pay
+
+
+def counts(done):
+    return {
+        verdict.value: count
+        for verdict in Verdict
+        if (count := sum(tally.of(verdict) for tally in done.tallies.values()))
+    }
+
+
+async def cases(pool):
+    rows = await pool.fetch("SELECT kind, subject, closed_by FROM cases ORDER BY kind, subject")
+    return [tuple(row) for row in rows]
+
+
+async def test_what_agrees_is_counted_and_leaves_nothing(reconcile, paid, pool):
+    await paid(an_event())
+    done = await reconcile(a_file(a_line()))
+    assert counts(done) == {"matched": 1}
+    assert await cases(pool) == []
+    [taken] = done.taken
+    assert (taken.lines, [msgspec.to_builtins(each) for each in taken.sums]) == (
+        1,
+        [{"kind": "payment", "currency": "CNY", "lines": 1, "amount": 100}],
+    )
+
+
+async def test_a_payment_that_only_the_gateway_has_pays_its_order(reconcile, paid, pool):
+    await paid()
+    done = await reconcile(a_file(a_line()))
+    assert (counts(done), done.outcomes, done.settled) == ({"at_gateway_only": 1}, {"applied": 1}, 1)
+    assert await pool.fetchval("SELECT status FROM orders") == "paid"
+    assert await pool.fetchval("SELECT evidence FROM inbox") == "statement"
+    assert await pool.fetchval("SELECT count(*) FROM outbox WHERE audience = 'merchant'") == 1
+    assert await cases(pool) == []
+
+
+async def test_a_refund_that_only_the_gateway_has_is_of_the_order(reconcile, paid, pool):
+    await paid(an_event())
+    done = await reconcile(a_file(a_line(), a_line(LineKind.REFUND, -100, refund_ref="re_1")))
+    assert counts(done) == {"matched": 1, "refunded_there_only": 1}
+    assert await pool.fetchval("SELECT status FROM orders") == "refunded"
+    assert await cases(pool) == []
+
+
+async def test_the_same_file_again_changes_nothing(reconcile, paid, pool):
+    await paid()
+    line = a_line(amount=90)
+    for _ in range(2):
+        await reconcile(a_file(line))
+    assert await pool.fetchval("SELECT count(*) FROM statement_lines") == 1
+    assert await pool.fetchval("SELECT count(*) FROM inbox") == 1
+
+
+async def test_a_dry_run_says_the_same_and_writes_nothing(reconcile, paid, pool):
+    await paid()
+    done = await reconcile(a_file(a_line(), a_line(amount=5, payment_ref="pi_9", order_ref="A1")), dry_run=True)
+    assert counts(done) == {"at_gateway_only": 2}
+    for table in ("statements", "statement_lines", "statement_differences", "inbox", "cases"):
+        assert await pool.fetchval(f"SELECT count(*) FROM {table}") == 0, table
+
+
+async def test_what_is_known_here_alone_is_a_case_that_a_later_statement_closes(reconcile, paid, pool):
+    await paid(an_event())
+    assert counts(await reconcile(a_file(begins=DAY, name="the day alone"))) == {"carried_over": 1}
+    assert counts(await reconcile(a_file(**DAYS_AROUND))) == {"here_only": 1}
+    assert await cases(pool) == [("statement_here_only", "payment:stripe-main/pi_1", None)]
+    done = await reconcile(a_file(a_line(), **DAYS_AROUND, name="again"))
+    assert (done.settled, await cases(pool)) == (1, [("statement_here_only", "payment:stripe-main/pi_1", "system")])
+
+
+@pytest.mark.parametrize(
+    ("line", "kind"),
+    [
+        ({"amount": 90}, "statement_differs"),
+        ({"currency": "USD"}, "statement_differs"),
+        ({"occurred_at": DAY + timedelta(days=4)}, "statement_differs"),
+        ({"fee": 7}, "statement_fee_differs"),
+    ],
+)
+async def test_each_difference_is_a_case_once_and_closes_once_they_agree(reconcile, paid, pool, line, kind):
+    await paid(an_event())
+    terms = BooksTerms(fees={"CNY": FeeTerms(millionths=6000)})
+    policy = Policy(books=BooksPolicy(terms=terms))
+    for name in ("first", "second"):
+        await reconcile(
+            a_file(a_line(**line), name=name, begins=DAY - timedelta(days=9), ends=DAY + timedelta(days=9)),
+            policy=policy,
+        )
+        assert await cases(pool) == [(kind, "payment:stripe-main/pi_1", None)]
+    assert await pool.fetchval("SELECT count(*) FROM outbox WHERE topic = 'case.opened'") == 1
+    done = await reconcile(
+        a_file(a_line(fee=1), begins=DAY - timedelta(days=9), ends=DAY + timedelta(days=9)), policy=policy
+    )
+    assert (counts(done), await cases(pool)) == ({"matched": 1}, [(kind, "payment:stripe-main/pi_1", "system")])
+
+
+async def test_a_line_that_stands_twice_is_told(reconcile, paid, pool):
+    await paid(an_event())
+    assert counts(await reconcile(a_file(a_line(), a_line(number=3)))) == {"twice": 1}
+    assert await cases(pool) == [("statement_differs", "payment:stripe-main/pi_1", None)]
+
+
+async def test_a_day_that_is_split_over_two_files_ends_as_one_that_is_not(reconcile, paid, pool):
+    for number in (1, 2):
+        await paid(an_event(order_ref=f"A{number}", payment_ref=f"pi_{number}"), order_ref=f"A{number}")
+    lines = [a_line(order_ref=f"A{number}", payment_ref=f"pi_{number}") for number in (1, 2)]
+    done = await reconcile(a_file(lines[0], **DAYS_AROUND), a_file(lines[1], **DAYS_AROUND))
+    assert (counts(done), await cases(pool)) == ({"matched": 2}, [])
+    # A newer file of the whole takes the place of both.
+    done = await reconcile(a_file(*lines, **DAYS_AROUND))
+    assert (counts(done), len(done.taken[0].superseded)) == ({"matched": 2}, 2)
+
+
+async def test_lines_of_another_shop_are_counted_and_left_alone(reconcile, pool):
+    policy = Policy(books=BooksPolicy(accounts={"stripe-main": BooksTerms(order_prefixes=("A",))}))
+    done = await reconcile(a_file(a_line(order_ref="OTHER-7")), policy=policy)
+    assert (counts(done), await pool.fetchval("SELECT count(*) FROM inbox")) == ({"not_ours": 1}, 0)
+
+
+async def test_money_of_an_order_that_is_not_registered_waits_and_needs_no_second_case(reconcile, paid, pool):
+    done = await reconcile(a_file(a_line()))
+    assert (done.outcomes, await cases(pool)) == ({"waiting": 1}, [])
+    await paid()
+    assert await pool.fetchval("SELECT status FROM orders") == "paid"
+    assert (await reconcile(a_file(a_line()))).settled == 1
+
+
+async def test_nothing_of_a_file_that_is_refused_at_its_end_is_kept(reconcile, paid, pool):
+    await paid()
+
+    def cut():
+        yield a_line()
+        raise StatementRefused("the totals line is missing", line=3)
+
+    with pytest.raises(StatementRefused, match="line 3: the totals line is missing"):
+        await reconcile(msgspec.structs.replace(a_file(), lines=cut()))
+    assert await pool.fetchval("SELECT count(*) FROM statements") == 0
+    assert await pool.fetchval("SELECT count(*) FROM statement_lines") == 0
+
+
+async def test_one_at_a_time_reconciles_an_account(reconcile, pool):
+    async with alone_at(pool, "stripe-main"):
+        with pytest.raises(AnotherReconciles):
+            await reconcile(a_file(a_line()))
+    await reconcile(a_file(a_line()))
+
+
+async def test_of_a_form_that_covers_nothing_a_repeated_line_counts_once(reconcile, paid, pool):
+    await paid(an_event())
+    settled = {"covers": (), "form": "test.settled"}
+    for name in ("one", "another"):
+        done = await reconcile(a_file(a_line(payout_ref="po_1"), name=name, begins=DAY, **settled))
+        assert counts(done) == {"matched": 1}
+    assert BOTH
+    assert await pool.fetchval("SELECT count(*) FROM statement_lines WHERE superseded_by IS NULL") == 1
+
+
+async def test_chargebacks_are_disputes(reconcile, paid, pool):
+    await paid(an_event())
+    line = a_line(LineKind.CHARGEBACK, -100, dispute_ref="dp_1")
+    assert counts(await reconcile(a_file(a_line(), line)))["at_gateway_only"] == 1
+    assert await pool.fetchval("SELECT status FROM disputes") == "opened"
+    back = a_line(LineKind.CHARGEBACK_REVERSED, 100, dispute_ref="dp_1", number=4)
+    await reconcile(a_file(a_line(), line, back))
+    assert await pool.fetchval("SELECT status FROM disputes") == "won"
+    assert Kind.DISPUTE_WON in {row["kind"] for row in await pool.fetch("SELECT kind FROM inbox")}
+
+
+async def test_retention_removes_lines_of_statements_that_nothing_differs_about(reconcile, paid, pool):
+    await paid(an_event())
+    await reconcile(a_file(a_line(), name="agrees"), a_file(a_line(amount=90), form="test.other", name="differs"))
+    days, later = Days(statements=10), LATER + timedelta(days=11)
+    async with pool.acquire() as conn:
+        [planned] = await plan(conn, days, now=later)
+    gone = [share async for share in run_retention(pool, days, now=later)]
+    assert [(share.part, share.rows) for share in (planned, *gone)] == [("statement_lines", 1)] * 2
+    rows = await pool.fetch("SELECT form, lines_removed_at IS NULL AS kept FROM statements ORDER BY form")
+    assert [tuple(row) for row in rows] == [("test.other", True), ("test.trade", False)]
+    # What was removed is neither missing nor found anew.
+    await reconcile(a_file(a_line(amount=90), form="test.other", name="differs"))
+    assert await pool.fetchval("SELECT count(*) FROM cases WHERE closed_at IS NULL") == 1

@@ -1,0 +1,1 @@
+"""Files of statements: unpacked, decoded and split into rows, whatever form they have."""
