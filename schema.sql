@@ -951,6 +951,7 @@ CREATE TABLE statement_lines (
     method            text,
     text              text,  -- the gateway's own word for a kind of line
     superseded_by     bigint,  -- the statement whose lines count instead
+    pending           boolean NOT NULL DEFAULT false,  -- it was under way when the statement was made
     PRIMARY KEY (statement_id, place)
 );
 CREATE INDEX statement_lines_of_payment ON statement_lines (account, payment_ref)
@@ -1015,6 +1016,7 @@ INSERT INTO schema_versions (version, name, oldest_program, finished_at) VALUES
     (16, 'api', 2, now()),
     (17, 'answers_given', 2, now()),
     (18, 'chain', 2, now()),
-    (19, 'statements', 2, now());
+    (19, 'statements', 2, now()),
+    (20, 'pending_lines', 2, now());
 
 COMMIT;

@@ -17,6 +17,7 @@ from tillkeeper.desk.context import desk_of
 from tillkeeper.desk.form import form_of
 from tillkeeper.desk.person import Person, person_of
 from tillkeeper.store.people.idempotency import IdempotencyKey, StoredAnswer, keep_answer, take_key
+from tillkeeper.store.people.log import act_as
 from tillkeeper.store.postgres.pool import Conn
 from tillkeeper.store.postgres.transactions import repeat_on_conflict
 
@@ -55,6 +56,7 @@ async def act(request: web.Request, deed: Deed, work: Callable[[Conn], Awaitable
         now = desk_of(request).now()
         if key is not None and await take_key(conn, key, request=fields, now=now) is not None:
             return None
+        await act_as(conn, actor(request).id, request.get(API_TOKEN))
         done = await work(conn)
         await note_act(conn, request, deed.what, subject=deed.subject, why=deed.why)
         if key is not None:

@@ -23,6 +23,7 @@ from tillkeeper.store.people.idempotency import (
     keep_answer,
     take_key,
 )
+from tillkeeper.store.people.log import act_as
 from tillkeeper.store.postgres.pool import Conn
 from tillkeeper.store.postgres.transactions import repeat_on_conflict
 
@@ -44,6 +45,7 @@ async def act_once(call: CheckedCall, deed: Deed, work: Work, *, status: int = 2
         before = None if key is None else await take_key(conn, key, request=request_hash, now=now)
         if before is not None:
             return before, True
+        await act_as(conn, call.person.id, call.request.get(API_TOKEN))
         done = StoredAnswer(status=status, body=msgspec.json.encode(await work(conn)))
         await note_act(conn, call.request, deed.what, subject=deed.subject, why=deed.why)
         if key is not None:

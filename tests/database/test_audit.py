@@ -201,3 +201,62 @@ async def test_what_could_not_be_kept_and_comes_again_whole_balances(pool):
     await repeat_on_conflict(pool, lambda conn: apply_deliveries(conn, [mended], policy=Policy(), now=NOON))
     found = await books(pool)
     assert (found.accepted, found.parked, sum(found.outcomes.values()), found.balances) == (2, 0, 2, True)
+
+
+# --- the list of open orders ------------------------------------------------------------------------------------------
+
+# What differs, and how it is told: (stands, listed).
+DIFFERENT = {
+    "its row is gone": ("DELETE FROM due_orders", ("processing", "not there")),
+    "the row is of another status": ("UPDATE due_orders SET status = 'refunding'", ("processing", "refunding")),
+    "the row says that it is not open": (
+        "UPDATE due_orders SET status = NULL, phase_since = NULL",
+        ("processing", "not open"),
+    ),
+    "the row is of another phase": (
+        "UPDATE due_orders SET phase_since = phase_since - interval '1 hour'",
+        ("processing", "processing"),
+    ),
+    "the row names other accounts": ("UPDATE due_orders SET accounts_key = 'x'", ("processing", "processing")),
+    "the row has another deadline": ("UPDATE due_orders SET expires_at = now()", ("processing", "processing")),
+}
+
+
+@pytest.mark.parametrize("name", DIFFERENT)
+async def test_an_order_that_stands_otherwise_in_the_list_of_open_ones_is_seen_by_every_audit(pool, name):
+    statement, told_so = DIFFERENT[name]
+    await registered(pool)
+    await told(pool, an_event(Kind.PAYMENT_PENDING))
+    assert (await books(pool)).balances
+    await pool.execute(statement)
+    whole = await audit(pool, settled_until=NOON + HOUR, now=NOON + HOUR)
+    recent = await audit_since(pool, NOON - HOUR, settled_until=NOON + HOUR, now=NOON + HOUR)
+    for audited in (whole, recent):
+        assert not audited.balances
+        assert [(row["stands"], row["listed"]) for row in audited.mislisted] == [told_so]
+
+
+async def test_an_order_that_is_over_and_stands_as_open_is_seen(pool):
+    await registered(pool)
+    await told(pool, an_event())
+    listed = (
+        "INSERT INTO due_orders (order_id, accounts_key, status, phase_since) SELECT id, $1, 'failed', $2 FROM orders"
+    )
+    await pool.execute(listed, "stripe-main", NOON)
+    whole = await books(pool)
+    assert [(row["stands"], row["listed"]) for row in whole.mislisted] == [("paid", "failed")]
+    assert not whole.balances
+
+
+async def test_the_audit_of_a_part_sees_what_moves_however_old_it_is(pool):
+    await registered(pool)
+    await told(pool, an_event(Kind.PAYMENT_PENDING))
+    # As a program would that says it writes both, and does not.
+    says = "SELECT set_config('tillkeeper.due_orders', 'written', false)"
+    async with pool.acquire() as conn:
+        await conn.execute(says)
+        await conn.execute("UPDATE orders SET status = 'paid', captured_minor = amount_minor")
+        await conn.execute("RESET tillkeeper.due_orders")
+    late = NOON + 100 * HOUR
+    recent = await audit_since(pool, late, settled_until=late, now=late)
+    assert [(row["stands"], row["listed"]) for row in recent.mislisted] == [("paid", "processing")]

@@ -259,6 +259,11 @@ def _print_faults(books: "Audit") -> None:
             (cells(order, "order_ref", "status", "since") for order in books.unattended),
         ),
         (
+            "Orders that stand otherwise in the list of open ones: lists and the sweep would miss them",
+            ("order", "stands", "listed", "since", "listed since"),
+            (tuple(order.values()) for order in books.mislisted),
+        ),
+        (
             "Open cases whose cause is gone",
             ("case", "kind", "about", "order"),
             (tuple(case.values()) for case in books.stale),

@@ -101,6 +101,15 @@ def test_a_refund(lines, facts, expected):
     assert verdict(*lines, facts=facts, kind=MatchedObject.REFUND) is expected
 
 
+def test_a_refund_that_was_under_way_says_nothing_of_its_end():
+    line = back(pending=True)
+    [event] = events_of(compared(line, kind=MatchedObject.REFUND), account=KEY[0], as_of=AS_OF)
+    assert event.kind is Kind.REFUND_PENDING
+    facts = [None, KnownMoney(), known(40), known(30)]
+    found = [verdict(line, facts=each, kind=MatchedObject.REFUND) for each in facts]
+    assert found == [Verdict.REFUNDED_THERE_ONLY, Verdict.MATCHED, Verdict.MATCHED, Verdict.AMOUNT_DIFFERS]
+
+
 @pytest.mark.parametrize(
     ("lines", "facts", "expected"),
     [

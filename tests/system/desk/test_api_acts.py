@@ -214,6 +214,10 @@ async def test_waiting_money_is_bound_by_two_people_whatever_tokens_they_have(cl
     assert (decided["decision"], decided["proposed_by"], decided["decided_by"]) == ("confirmed", "mei", "jun")
     assert (await done(await program.get(f"/api/orders/{ORDER}")))["status"] == "paid"
     await problem_of(await jun.post(confirm, WHY), 409)
+    # Each row says who it was and by which token, also those that proposing and confirming write themselves.
+    rows = await pool.fetch("SELECT person, token, what FROM access_log WHERE person_id IS NOT NULL ORDER BY id")
+    acts = [(row["person"], row["token"]) for row in rows if row["what"].startswith(("bind", "propose", "confirm"))]
+    assert acts == [("mei", "nightly")] * 2 + [("jun", "nightly")] * 2
 
 
 async def test_a_case_that_says_whether_money_counts_is_resolved_by_two(client, program, desk, pool):

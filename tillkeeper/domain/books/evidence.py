@@ -37,7 +37,7 @@ def events_of(comparison: Comparison, *, account: str, as_of: datetime) -> list[
 
 
 def _event(line: StatementLine, account: str, occurred_at: datetime, as_of: datetime) -> PaymentEvent:
-    kind = EVENT_KINDS[line.kind]
+    kind = Kind.REFUND_PENDING if line.pending and line.kind is LineKind.REFUND else EVENT_KINDS[line.kind]
     return PaymentEvent(
         event_id=_id_of(line, kind),
         kind=kind,

@@ -85,9 +85,16 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     terms: BooksTerms = BooksTerms()
 
     @property
+    def counted(self) -> tuple[StatementLine, ...]:
+        """Returns the lines that say what moved: those of something under way do so once it is known to have."""
+        if self.movements or self.known is None:
+            return self.lines
+        return tuple(line for line in self.lines if not line.pending)
+
+    @property
     def said(self) -> int:
         """Returns what the lines add up to: what came in of a payment, what went back of a refund or dispute."""
-        amount = sum(line.amount for line in self.lines)
+        amount = sum(line.amount for line in self.counted)
         return amount if self.object is MatchedObject.PAYMENT else -amount
 
     @property
@@ -106,7 +113,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     def missing_lines(self) -> tuple[StatementLine, ...]:
         """Returns the lines that say what is not known here."""
         if self.known is None or (not self.movements and self.said):
-            return self.lines
+            return self.counted
         if not self.said and self.known.amount:
             return tuple(line for line in self.lines if line.kind in RETURNS)
         parts, named = {each.part for each in self.movements}, {line.capture_ref for line in self.lines}

@@ -51,6 +51,7 @@ class StatementLine(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_de
     payout_ref: str | None = None
     method: str | None = None  # the way of paying in the gateway's own word
     text: str | None = None  # the gateway's own word for a kind that is read as an adjustment
+    pending: bool = False  # it was under way when the statement was made, and may still fail
 
 
 class Statement(msgspec.Struct, frozen=True, kw_only=True):

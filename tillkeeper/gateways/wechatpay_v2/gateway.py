@@ -15,7 +15,9 @@ from tillkeeper.gateways.kit.fact import query_event
 from tillkeeper.gateways.kit.fields import reference_or_none, text, text_or_none
 from tillkeeper.gateways.kit.http_status import check_status
 from tillkeeper.gateways.messages import Answer, Call, ClaimedReferences, Query, Reply, Request, Response, Verified
+from tillkeeper.gateways.statement_form import StatementForm
 from tillkeeper.gateways.wechatpay.api import not_found, sub_merchant_of
+from tillkeeper.gateways.wechatpay.statements import TradeBill
 from tillkeeper.gateways.wechatpay_v2 import api, webhook
 from tillkeeper.gateways.wechatpay_v2.fields import OK, TOPS, Fields, code_of, signature, xml_of
 from tillkeeper.gateways.wechatpay_v2.settings import ABOUT, WeChatPayV2Settings
@@ -33,6 +35,7 @@ class WeChatPayV2(Gateway):
     name: ClassVar[str] = "wechatpay_v2"
     settings: ClassVar[type[AccountModel]] = WeChatPayV2Settings
     about: ClassVar[About] = ABOUT
+    statement_forms: ClassVar[tuple[type[StatementForm], ...]] = (TradeBill,)
     queryable: ClassVar[frozenset[Queryable]] = QUERYABLE_ALL
     single_payment: ClassVar[bool] = True  # an out_trade_no is one transaction's
     kept_headers: ClassVar[frozenset[str]] = frozenset({"content-type"})

@@ -60,7 +60,8 @@ WITH keys AS (
 SELECT k.ref, p.facts::text AS facts, coalesce(p.order_id, o.id) AS order_id, d.verdict AS differed,
        d.told_at, least(s.ends, s.taken_at) AS as_of, s.id AS statement_id,
        l.number, l.kind, l.amount_minor, l.currency, l.fee_minor, l.net_minor, l.settled_currency, l.occurred_at,
-       l.settled_on, l.order_ref, l.payment_ref, l.capture_ref, l.refund_ref, l.dispute_ref, l.payout_ref, l.method
+       l.settled_on, l.order_ref, l.payment_ref, l.capture_ref, l.refund_ref, l.dispute_ref, l.payout_ref, l.method,
+       l.pending
 FROM keys k
 LEFT JOIN (statement_lines l JOIN statements s ON s.id = l.statement_id AND s.form = $2)
        ON l.account = $1 AND l.payment_ref = k.ref AND l.superseded_by IS NULL AND l.kind = 'payment'
@@ -82,7 +83,8 @@ WITH keys AS (
 SELECT k.ref, r.facts::text AS facts, coalesce(r.order_id, p.order_id, o.id) AS order_id, d.verdict AS differed,
        d.told_at, least(s.ends, s.taken_at) AS as_of, s.id AS statement_id,
        l.number, l.kind, l.amount_minor, l.currency, l.fee_minor, l.net_minor, l.settled_currency, l.occurred_at,
-       l.settled_on, l.order_ref, l.payment_ref, l.capture_ref, l.refund_ref, l.dispute_ref, l.payout_ref, l.method
+       l.settled_on, l.order_ref, l.payment_ref, l.capture_ref, l.refund_ref, l.dispute_ref, l.payout_ref, l.method,
+       l.pending
 FROM keys k
 LEFT JOIN (statement_lines l JOIN statements s ON s.id = l.statement_id AND s.form = $2)
        ON l.account = $1 AND l.refund_ref = k.ref AND l.superseded_by IS NULL AND l.kind IN ('refund', 'refund_failed')
@@ -105,7 +107,8 @@ WITH keys AS (
 SELECT k.ref, r.facts::text AS facts, coalesce(r.order_id, p.order_id, o.id) AS order_id, d.verdict AS differed,
        d.told_at, least(s.ends, s.taken_at) AS as_of, s.id AS statement_id,
        l.number, l.kind, l.amount_minor, l.currency, l.fee_minor, l.net_minor, l.settled_currency, l.occurred_at,
-       l.settled_on, l.order_ref, l.payment_ref, l.capture_ref, l.refund_ref, l.dispute_ref, l.payout_ref, l.method
+       l.settled_on, l.order_ref, l.payment_ref, l.capture_ref, l.refund_ref, l.dispute_ref, l.payout_ref, l.method,
+       l.pending
 FROM keys k
 LEFT JOIN (statement_lines l JOIN statements s ON s.id = l.statement_id AND s.form = $2)
        ON l.account = $1 AND l.dispute_ref = k.ref AND l.superseded_by IS NULL
@@ -276,4 +279,5 @@ def _line(row: asyncpg.Record) -> StatementLine:
         dispute_ref=row["dispute_ref"],
         payout_ref=row["payout_ref"],
         method=row["method"],
+        pending=row["pending"],
     )

@@ -72,7 +72,7 @@ UPDATE statements SET begins = $2, ends = $3, zone = $4, covers = $5, lines = $6
 COLUMNS: Final = (
     *("statement_id", "place", "number", "account", "kind", "amount_minor", "currency", "fee_minor", "net_minor"),
     *("settled_currency", "occurred_at", "settled_on", "order_ref", "payment_ref", "capture_ref", "refund_ref"),
-    *("dispute_ref", "payout_ref", "method", "text"),
+    *("dispute_ref", "payout_ref", "method", "text", "pending"),
 )
 
 
@@ -135,7 +135,15 @@ def _records(
         yield (
             *(statement_id, place, line.number, account, line.kind.value, line.amount, line.currency, line.fee),
             *(line.net, line.settled_currency, line.occurred_at, line.settled_on, line.order_ref, line.payment_ref),
-            *(line.capture_ref, line.refund_ref, line.dispute_ref, line.payout_ref, line.method, line.text),
+            *(
+                line.capture_ref,
+                line.refund_ref,
+                line.dispute_ref,
+                line.payout_ref,
+                line.method,
+                line.text,
+                line.pending,
+            ),
         )
 
 

@@ -28,8 +28,18 @@ class Logged(LogEntry, frozen=True, kw_only=True):
     at: datetime
 
 
+ACT_AS = "SELECT set_config('tillkeeper.person_id', $1, true), set_config('tillkeeper.token', $2, true)"
+
+
+async def act_as(conn: Conn, person_id: int, token: str | None) -> None:
+    """Has every entry of this transaction say who it was and by which token, also those that an act writes itself."""
+    await conn.execute(ACT_AS, str(person_id), token or "")
+
+
 WRITE_LOG = """
-INSERT INTO access_log (at, kind, person_id, person, token, what, subject, why) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+INSERT INTO access_log (at, kind, person_id, person, token, what, subject, why)
+VALUES ($1, $2, coalesce($3, nullif(current_setting('tillkeeper.person_id', true), '')::bigint), $4,
+        coalesce($5, nullif(current_setting('tillkeeper.token', true), '')), $6, $7, $8)
 """
 
 

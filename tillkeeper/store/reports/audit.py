@@ -11,6 +11,7 @@ import msgspec
 from tillkeeper.domain.order.status import summarize
 from tillkeeper.store.orders.loading import facts_of
 from tillkeeper.store.postgres.pool import Conn
+from tillkeeper.store.reports.listed_orders import mislisted
 from tillkeeper.store.reports.overdue import (
     Overdue,
     overdue_fetches,
@@ -46,6 +47,7 @@ class Audit(msgspec.Struct, kw_only=True):
     misjudged: list[dict[str, Any]]
     stray: list[dict[str, Any]]  # events of an order or a delivery that does not exist
     unattended: list[dict[str, Any]]
+    mislisted: list[dict[str, Any]]  # orders that stand otherwise in the list of open ones
     stale: list[dict[str, Any]]
     overdue_notices: Overdue  # reported, but no fault of the books: some process does not run, or is behind
     overdue_orders: Overdue
@@ -68,9 +70,9 @@ class Audit(msgspec.Struct, kw_only=True):
     @property
     def balances(self) -> bool:
         """Returns True if every accepted event has one outcome, none is missing, every order's status is true, and no
-        order with money under way is left without a sweep or a case."""
+        order with money under way is left without a sweep or a case, or stands otherwise in the list of open ones."""
         broken = self.missing or self.unbalanced or self.unfetched or self.misjudged or self.unreadable
-        stands_over = self.unattended or self.stale
+        stands_over = self.unattended or self.stale or self.mislisted
         return self.accepted == self.accounted and not (broken or self.stray or stands_over)
 
 
@@ -168,11 +170,12 @@ async def audit_in(conn: Conn, *, settled_until: datetime, now: datetime) -> Aud
     A number missing below a delivery received until `settled_until` is missing; one after that is in flight.
     """
     totals = dict(await conn.fetchrow(TOTALS) or {})
-    orders, misjudged, alone = 0, list[dict[str, Any]](), list[dict[str, Any]]()
+    orders, misjudged, alone, otherwise = 0, list[dict[str, Any]](), list[dict[str, Any]](), list[dict[str, Any]]()
     async for page in _pages(conn):
         orders += len(page)
         misjudged += (await misjudged_in(conn, page))[: EXAMPLES_MAX - len(misjudged)]
         alone += (await unattended(conn, page))[: EXAMPLES_MAX - len(alone)]
+        otherwise += (await mislisted(conn, [row["id"] for row in page]))[: EXAMPLES_MAX - len(otherwise)]
     missing = [dict(row) for row in await conn.fetch(MISSING, settled_until)]
     fetches = [dict(row) for row in await conn.fetch(FETCHES)]
     until_now = [row["missing"] for row in await conn.fetch(MISSING, now)]
@@ -188,6 +191,7 @@ async def audit_in(conn: Conn, *, settled_until: datetime, now: datetime) -> Aud
         misjudged=misjudged,
         stray=[dict(row) for row in await conn.fetch(STRAY, EXAMPLES_MAX)],
         unattended=alone,
+        mislisted=otherwise,
         stale=await stale(conn, limit=EXAMPLES_MAX),
         overdue_notices=await overdue_notices(conn, now),
         overdue_orders=await overdue_orders(conn, now),

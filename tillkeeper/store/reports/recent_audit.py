@@ -15,8 +15,10 @@ import msgspec
 
 from tillkeeper.store.postgres.pool import Conn
 from tillkeeper.store.reports.audit import EXAMPLES_MAX, FETCHED, ORDERS_AT_ONCE, Audit, misjudged_in
+from tillkeeper.store.reports.listed_orders import mislisted, moving
 from tillkeeper.store.reports.overdue import overdue_fetches, overdue_notices, overdue_orders, stale
 
+MOVING_MAX: Final = 100_000  # orders whose money moves at once; more is a day's outage
 CLOCKS_APART: Final = timedelta(hours=1)  # of receivers and workers; an event is recorded after its delivery came
 
 
@@ -154,9 +156,11 @@ ORDER BY o.id LIMIT $1
 async def audit_part(conn: Conn, part: AuditRange, *, settled_until: datetime, now: datetime) -> Audit:
     """Audits a part as `audit` does everything; in a snapshot of the caller's."""
     orders, misjudged = 0, list[dict[str, Any]]()
+    otherwise = await mislisted(conn, await moving(conn, limit=MOVING_MAX))
     async for page in _pages(conn, part):
         orders += len(page)
         misjudged += (await misjudged_in(conn, page))[: EXAMPLES_MAX - len(misjudged)]
+        otherwise += await mislisted(conn, [row["id"] for row in page])
     recent = (*part.columns, part.recorded_since)
     missing = [dict(row) for row in await conn.fetch(MISSING_IN_PART, *part.columns, settled_until)]
     until_now = [row["missing"] for row in await conn.fetch(MISSING_IN_PART, *part.columns, now)]
@@ -172,11 +176,16 @@ async def audit_part(conn: Conn, part: AuditRange, *, settled_until: datetime, n
         misjudged=misjudged,
         stray=[dict(row) for row in await conn.fetch(STRAY_IN_PART, part.recorded_since, EXAMPLES_MAX)],
         unattended=[dict(row) for row in await conn.fetch(UNATTENDED, EXAMPLES_MAX)],
+        mislisted=_each_once(otherwise),
         stale=await stale(conn, limit=EXAMPLES_MAX),
         overdue_notices=await overdue_notices(conn, now),
         overdue_orders=await overdue_orders(conn, now),
         overdue_fetches=await overdue_fetches(conn, now),
     )
+
+
+def _each_once(orders: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return list({order["order_ref"]: order for order in orders}.values())[:EXAMPLES_MAX]
 
 
 ORDERS_OF_PART = """

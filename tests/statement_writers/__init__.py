@@ -1,0 +1,1 @@
+"""Writers of statements, made from the published formats; they share nothing with the readers."""
