@@ -36,6 +36,7 @@ Make a token at a terminal. It is a person's, may what its role and theirs both 
 - **Who acted** stands as `mei/nightly` in histories of orders and cases, and with the token's name in the log of what
   people did. What takes two people is proposed (202) and confirmed at `/api/approvals` by another person: no token of
   the same one.
+- **Texts** that people or libraries wrote (`note`, `reason`, `outcome`, `error`) are cut at 2,000 characters.
 - **Errors** are of RFC 9457, `application/problem+json`: `detail` says what was wrong, `remedy` what would be right.
 - **How often**: a token may make 100 requests at once, and 20 a second; then 429 with `Retry-After`. Ten of
   `/api/accounts/health` count as one. Each process of the desk counts by itself.

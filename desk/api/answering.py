@@ -23,6 +23,7 @@ from tillkeeper.openapi import JSON
 QUERY_CHARS_MAX: Final = 2_000  # of one parameter
 NUMBER_DIGITS_MAX: Final = 18
 FREE_TEXTS: Final = frozenset({"note", "reason", "outcome", "error", "last_error"})  # people write what they like
+TEXT_CHARS_MAX: Final = 2_000  # of such a text: at a terminal a note may be as long as somebody likes
 YEARS: Final = range(2000, 2200)
 
 
@@ -47,25 +48,30 @@ def handler_of(operation: Operation) -> Handler:
         answer = await operation.handler(call)
         if isinstance(answer, web.StreamResponse):
             return answer
-        if not may_see_contacts(request):
-            answer = _without_contacts(msgspec.to_builtins(answer))
+        answer = _with_readable_texts(msgspec.to_builtins(answer), masks=not may_see_contacts(request))
         return web.Response(status=operation.status, body=msgspec.json.encode(answer), content_type=JSON)
 
     return handle
 
 
-def _without_contacts(value: Any) -> Any:
-    """Removes contacts from what people wrote, and from errors, at any depth; references stay as they are."""
+def _with_readable_texts(value: Any, *, masks: bool) -> Any:
+    """Cuts what people wrote, and errors, at any depth, and removes contacts from it where the reader may see none;
+    references stay as they are."""
     if isinstance(value, list):
-        return [_without_contacts(each) for each in value]
+        return [_with_readable_texts(each, masks=masks) for each in value]
     if isinstance(value, dict):
         return {
-            name: without_any_contacts(each)
+            name: _readable(each, masks=masks)
             if name in FREE_TEXTS and isinstance(each, str)
-            else _without_contacts(each)
+            else _with_readable_texts(each, masks=masks)
             for name, each in value.items()
         }
     return value
+
+
+def _readable(text: str, *, masks: bool) -> str:
+    short = text if len(text) <= TEXT_CHARS_MAX else f"{text[:TEXT_CHARS_MAX]}…"
+    return without_any_contacts(short) if masks else short
 
 
 def _refuse_too_many(request: web.Request, cost: float) -> None:

@@ -56,6 +56,7 @@ COMMANDS = [
     "case confirm",
     "case refuse",
     "handover",
+    "rehearse",
     "ledger",
     "chain head",
     "chain key",

@@ -83,6 +83,7 @@ PRINTING = [
     "case confirm 2 --by jun",
     "case refuse 3",
     "handover --peek",
+    "rehearse --since 1d",
     "ledger --month 2026-11",
     "ledger --month 2026-11 --format hledger",
     "audit --money",

@@ -36,6 +36,7 @@ from tillkeeper.cli import (
     policy,
     reconcile,
     refused,
+    rehearse,
     retention,
     roles,
     run,
@@ -67,7 +68,7 @@ SUBJECTS = (
     *(find, claim, explain, db, order, events, stuck, cases, case_acts, handover, backfill),
     *(reconcile, books),
     *(user, user_account, waiting, parked, guarding, refused, outbox),
-    *(keys, words, policy, broker, inspection, retention, erase, ledger, chain, audit),
+    *(keys, words, policy, broker, inspection, retention, erase, rehearse, ledger, chain, audit),
 )
 for subject in SUBJECTS:
     app.add_typer(subject.app)

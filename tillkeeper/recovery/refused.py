@@ -134,7 +134,7 @@ def _found(number: int, delivery: Delivery) -> Retried:
 
 
 async def _delivery(pool: asyncpg.Pool, gateway: Gateway, refused: RefusedDelivery, body: bytes, by: str) -> Delivery:
-    request = Request(_by_name(refused.headers), body, refused.query)
+    request = Request(by_name(refused.headers), body, refused.query)
     try:
         verified = await _verified(pool, gateway, request, refused)
         with unknown_words() as words:
@@ -172,7 +172,8 @@ async def _verified(pool: asyncpg.Pool, gateway: Gateway, request: Request, refu
         return gateway.verify(request, refused.received_at)
 
 
-def _by_name(headers: Sequence[tuple[str, str]]) -> dict[str, tuple[str, ...]]:
+def by_name(headers: Sequence[tuple[str, str]]) -> dict[str, tuple[str, ...]]:
+    """Returns kept headers as a request has them."""
     found: dict[str, tuple[str, ...]] = {}
     for name, value in headers:
         found[name] = (*found.get(name, ()), value)

@@ -110,7 +110,9 @@ def test_each_alert_has_a_runbook_that_says_what_to_do():
     sections = {part.split("\n", 1)[0]: part for part in RUNBOOKS.read_text().split("\n### ")[1:]}
     assert sections.keys() == {f"Tillkeeper{name}" for name in alerts()}
     for name, section in sections.items():
-        assert re.findall(r"^\*\*(\w[\w ]*):\*\*", section, re.MULTILINE) == ["Means", "Look at", "Run", "Over"], name
+        assert re.findall(r"^\*\*(\w[\w ]*):\*\*", section, re.MULTILINE) == [
+            *("Means", "Look at", "Run", "Desk", "Terminal", "Over")
+        ], name
     for name, rule in alerts().items():
         assert rule["annotations"]["runbook_url"] == f"docs/runbooks.md#tillkeeper{name.lower()}"
         assert rule["labels"] in ({"severity": "page"}, {"severity": "ticket"})

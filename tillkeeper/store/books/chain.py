@@ -49,7 +49,7 @@ WHERE e.id BETWEEN $1 AND $2 ORDER BY e.id
 """
 ROWS: Final = {ChainedTable.EVENTS: EVENTS, ChainedTable.ACTS: ACTS, ChainedTable.CASE_ENTRIES: CASE_ENTRIES}
 
-LOCK = "SELECT pg_try_advisory_xact_lock(hashtext('tillkeeper.chain'))"
+LOCK = "SELECT pg_try_advisory_xact_lock(hashtextextended('tillkeeper chain', 0))"
 LAST = "SELECT * FROM chain_links ORDER BY number DESC LIMIT 1"
 SEALED_TO = "SELECT max(last_id) FROM chain_links WHERE subject = $1"
 MARK = """
