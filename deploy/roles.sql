@@ -163,7 +163,7 @@ REVOKE ALL ON people, sessions, api_tokens, one_time_links, sign_in_attempts FRO
 -- What programs were answered with is the desk's, and goes where it names an order whose payer's data goes.
 REVOKE ALL ON idempotency_keys FROM tillkeeper_ops, tillkeeper_read;
 GRANT DELETE ON idempotency_keys TO tillkeeper_erase;
-GRANT SELECT (id, name, display_name, role, locale, created_at, created_by, disabled_at) ON people
+GRANT SELECT (id, name, display_name, role, locale, created_at, created_by, disabled_at, issuer) ON people
 TO tillkeeper_ops, tillkeeper_erase, tillkeeper_read;
 -- What needs a second person may be proposed and decided at a terminal, too.
 GRANT SELECT, INSERT, UPDATE ON approvals TO tillkeeper_ops;
