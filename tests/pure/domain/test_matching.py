@@ -94,12 +94,27 @@ def test_a_payment(lines, fields, expected):
         ((back(), back(number=3)), known(40), Verdict.TWICE),
         ((back(), a_line(LineKind.REFUND_FAILED, 40, refund_ref="x1")), known(40, -40), Verdict.MATCHED),
         ((back(), a_line(LineKind.REFUND_FAILED, 40, refund_ref="x1")), known(40), Verdict.REFUNDED_THERE_ONLY),
-        ((back(),), known(40, -40), Verdict.AMOUNT_DIFFERS),
+        ((back(),), known(40, -40), Verdict.CARRIED_OVER),
         ((back(occurred_at=NOON + timedelta(days=3)),), known(40), Verdict.CARRIED_OVER),
     ],
 )
 def test_a_refund(lines, facts, expected):
     assert verdict(*lines, facts=facts, kind=MatchedObject.REFUND) is expected
+
+
+@pytest.mark.parametrize(
+    ("kind", "days", "expected"),
+    [
+        (MatchedObject.PAYMENT, (-1, 2), Verdict.HERE_ONLY),
+        (MatchedObject.REFUND, (-1, 2), Verdict.CARRIED_OVER),
+        (MatchedObject.REFUND, (-16, 2), Verdict.HERE_ONLY),
+        (MatchedObject.DISPUTE, (-16, 2), Verdict.CARRIED_OVER),
+        (MatchedObject.DISPUTE, (-121, 32), Verdict.HERE_ONLY),
+    ],
+)
+def test_a_refund_or_a_dispute_is_missed_only_where_statements_reach_far_enough(kind, days, expected):
+    begins, ends = (DAY + timedelta(days=each) for each in days)
+    assert verdict(facts=known(100), kind=kind, covered=(Covered(begins, ends),)) is expected
 
 
 def test_a_refund_that_was_under_way_says_nothing_of_its_end():
@@ -269,7 +284,8 @@ def test_spans_that_touch_are_one_and_what_is_between_others_is_missing():
 
 def test_a_moment_near_the_edge_is_not_surely_covered():
     spans, buffer = days((0, 4)), timedelta(days=1)
-    found = [surely_covers(spans, DAY + timedelta(days=each), buffer) for each in (0, 1, 2, 3, 4)]
+    moments = [DAY + timedelta(days=each) for each in (0, 1, 2, 3, 4)]
+    found = [surely_covers(spans, each, before=buffer, after=buffer) for each in moments]
     assert found == [False, True, True, False, False]
 
 

@@ -44,6 +44,23 @@ OBJECTS: Final[Mapping[LineKind, MatchedObject]] = MappingProxyType(
 )
 RETURNS: Final = frozenset({LineKind.REFUND_FAILED, LineKind.CHARGEBACK_REVERSED})  # what left came back
 
+# How long before and after the moment that is known here a gateway may list it: a refund stands under its acceptance,
+# and is known by its success, and a chargeback takes its money while the dispute is decided.
+LISTED_BEFORE: Final[Mapping[MatchedObject, timedelta]] = MappingProxyType(
+    {
+        MatchedObject.PAYMENT: timedelta(),
+        MatchedObject.REFUND: timedelta(days=15),
+        MatchedObject.DISPUTE: timedelta(days=120),
+    }
+)
+LISTED_AFTER: Final[Mapping[MatchedObject, timedelta]] = MappingProxyType(
+    {
+        MatchedObject.PAYMENT: timedelta(),
+        MatchedObject.REFUND: timedelta(),
+        MatchedObject.DISPUTE: timedelta(days=30),
+    }
+)
+
 PARTS_MAX: Final = 10  # movements of which every combination is tried; of more, the sums between the least and the most
 
 
@@ -135,7 +152,9 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
         return frozenset(sums)
 
     def _is_sure(self, movement: Movement) -> bool:
-        return surely_covers(self.covered, movement.at, self.terms.buffer)
+        before, after = LISTED_BEFORE[self.object], LISTED_AFTER[self.object]
+        buffer = self.terms.buffer
+        return surely_covers(self.covered, movement.at, before=buffer + before, after=buffer + after)
 
     @property
     def is_repeated(self) -> bool:
