@@ -1,5 +1,6 @@
 """Statements are taken in whole or not at all; what a gateway alone has is applied, and what differs is a case once."""
 
+import asyncio
 from datetime import timedelta
 from uuid import uuid4
 
@@ -18,8 +19,12 @@ from tillkeeper.store.apply.batch import apply_deliveries
 from tillkeeper.store.apply.registration import register
 from tillkeeper.store.books.exclusive import AnotherReconciles, alone_at
 from tillkeeper.store.postgres.transactions import repeat_on_conflict
+from tillkeeper.store.reports.audit import audit
+from tillkeeper.store.reports.recent_audit import audit_since
 from tillkeeper.store.retention.passes import plan
 from tillkeeper.store.retention.passes import run as run_retention
+from tillkeeper.workers.compare_again import CompareAgain
+from tillkeeper.workers.database_retry import DatabaseRetry
 from tillkeeper.workers.reconcile import Reconciler
 
 LATER = NOON + timedelta(days=3)
@@ -229,3 +234,55 @@ async def test_retention_removes_lines_of_statements_that_nothing_differs_about(
     # What was removed is neither missing nor found anew.
     await reconcile(a_file(a_line(amount=90), form="test.other", name="differs"))
     assert await pool.fetchval("SELECT count(*) FROM cases WHERE closed_at IS NULL") == 1
+
+
+@pytest.mark.parametrize(
+    "tampering",
+    [
+        "UPDATE statement_lines SET amount_minor = 99",
+        "DELETE FROM statement_lines",
+        "UPDATE statement_lines SET kind = 'fee'",
+    ],
+)
+async def test_the_audit_sees_a_line_that_is_not_as_it_was_read(reconcile, paid, pool, tampering):
+    await paid(an_event())
+    await reconcile(a_file(a_line()))
+    assert (await audit(pool, settled_until=LATER, now=LATER)).misadded == []
+    await pool.execute(tampering)
+    for books in (
+        await audit(pool, settled_until=LATER, now=LATER),
+        await audit_since(pool, NOON, settled_until=LATER, now=LATER),
+    ):
+        assert not books.balances
+        assert {each["statement"] for each in books.misadded} == {await pool.fetchval("SELECT id FROM statements")}
+
+
+async def test_an_event_settles_what_differed_without_another_statement(reconcile, paid, pool):
+    await paid(an_event(amount=60))
+    await reconcile(a_file(a_line()))
+    assert await cases(pool) == [("statement_differs", "payment:stripe-main/pi_1", None)]
+    again = CompareAgain(pool=pool, retry=DatabaseRetry(asyncio.Event()), policy=lambda: POLICY, now=lambda: LATER)
+    await again.run_once()
+    assert await cases(pool) == [("statement_differs", "payment:stripe-main/pi_1", None)]
+    more = a_delivery(an_event(amount=40, capture_ref="c2"))
+    await repeat_on_conflict(pool, lambda conn: apply_deliveries(conn, [more], policy=POLICY, now=NOON))
+    async with alone_at(pool, "stripe-main"):
+        await again.run_once()  # somebody reconciles it
+        assert await pool.fetchval("SELECT count(*) FROM statement_differences WHERE settled_at IS NULL") == 1
+    await again.run_once()
+    assert await cases(pool) == [("statement_differs", "payment:stripe-main/pi_1", "system")]
+
+
+async def test_what_differs_in_another_way_by_now_is_another_case(reconcile, paid, pool):
+    await paid(an_event(amount=60))
+    terms = BooksTerms(fees={"CNY": FeeTerms(millionths=0)})
+    policy = Policy(books=BooksPolicy(terms=terms))
+    await reconcile(a_file(a_line(fee=9)), policy=policy)
+    more = a_delivery(an_event(amount=40, capture_ref="c2"))
+    await repeat_on_conflict(pool, lambda conn: apply_deliveries(conn, [more], policy=POLICY, now=NOON))
+    again = CompareAgain(pool=pool, retry=DatabaseRetry(asyncio.Event()), policy=lambda: policy, now=lambda: LATER)
+    await again.run_once()
+    assert await cases(pool) == [
+        ("statement_differs", "payment:stripe-main/pi_1", "system"),
+        ("statement_fee_differs", "payment:stripe-main/pi_1", None),
+    ]

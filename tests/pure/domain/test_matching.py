@@ -17,6 +17,7 @@ from tillkeeper.domain.books.matching import (
     Comparison,
     MatchedObject,
     Verdict,
+    verdict_by_table,
     verdict_of,
 )
 from tillkeeper.domain.books.statement import LineKind, StatementLine, StatementRefused
@@ -211,6 +212,39 @@ def test_of_movements_at_the_edge_any_may_be_still_to_come(sums, data):
     movements = [sums[each] for each in (*listed, *(each for each in range(len(sums)) if each not in listed))]
     expected = Verdict.MATCHED if len(listed) == len(sums) else Verdict.CARRIED_OVER
     assert verdict(*lines, facts=known(*movements, at=edge)) is expected
+
+
+moments = st.integers(-60, 60).map(lambda hours: NOON + timedelta(hours=hours))
+any_line = st.builds(
+    a_line,
+    st.sampled_from([LineKind.PAYMENT, LineKind.REFUND, LineKind.REFUND_FAILED, LineKind.CHARGEBACK]),
+    st.sampled_from([-100, -40, 0, 40, 100]),
+    currency=st.sampled_from(["CNY", "USD"]),
+    occurred_at=st.none() | moments,
+    settled_on=st.none() | st.dates(date(2026, 11, 20), date(2026, 11, 24)),
+    capture_ref=st.none() | st.sampled_from(["c1", "c2"]),
+    pending=st.booleans(),
+)
+any_known = st.builds(
+    KnownMoney,
+    currency=st.sampled_from(["CNY", "USD"]),
+    movements=st.lists(
+        st.builds(Movement, st.sampled_from([-40, 0, 40, 100]), moments, st.sampled_from(["", "c1"])), max_size=2
+    ).map(tuple),
+    besides=st.sampled_from([(), (5,)]),
+)
+
+
+@given(
+    st.lists(any_line, max_size=2),
+    st.none() | any_known,
+    st.sampled_from(MatchedObject),
+    st.sampled_from([(), WEEK]),
+    st.sampled_from([BooksTerms(), BooksTerms(fees={"CNY": FeeTerms(millionths=5_000)})]),
+)
+def test_what_is_quicker_for_most_says_what_the_table_says(lines, facts, kind, covered, terms):
+    comparison = compared(*lines, facts=facts, kind=kind, covered=covered, terms=terms)
+    assert verdict_of(comparison) is verdict_by_table(comparison)
 
 
 def test_the_table_ends_with_what_always_holds_and_the_page_says_each_line():

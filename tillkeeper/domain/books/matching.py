@@ -284,4 +284,26 @@ MATCH_TABLE: Final[tuple[MatchRule, ...]] = (
 
 def verdict_of(comparison: Comparison) -> Verdict:
     """Returns the first verdict whose rule holds."""
+    if agrees_plainly(comparison):
+        return Verdict.MATCHED
+    return verdict_by_table(comparison)
+
+
+def verdict_by_table(comparison: Comparison) -> Verdict:
+    """Returns the first verdict whose rule holds, whatever is quicker for most."""
     return next(rule.verdict for rule in MATCH_TABLE if rule.holds(comparison))
+
+
+def agrees_plainly(each: Comparison) -> bool:
+    """Returns True for one line that says what the one movement says, as nearly all do: the table has it matched."""
+    known = each.known
+    if known is None or len(each.lines) != 1 or len(known.movements) != 1 or each.terms.fees:
+        return False
+    line, movement = each.lines[0], known.movements[0]
+    said = line.amount if each.object is MatchedObject.PAYMENT else -line.amount
+    if said != movement.amount or line.currency != known.currency or not said or line.kind in RETURNS:
+        return False
+    if not each.covered or each.object is MatchedObject.DISPUTE:
+        return True
+    day = day_of(line, each.zone)
+    return day is None or day.begins <= movement.at < day.ends
