@@ -760,7 +760,8 @@ CREATE TABLE approvals (
 CREATE UNIQUE INDEX approvals_open ON approvals (act, subject) WHERE decision IS NULL;
 
 -- What programs' acts were answered with, by the idempotency key that they sent: a repeated request is answered again, and
--- done no more.  A row is written in the transaction of its act, and kept for a day (store/people/idempotency.py).
+-- done no more; likewise forms of the desk, which have a key each and no answer.  A row is written in the transaction of its
+-- act, and kept for a day (store/people/idempotency.py).
 CREATE TABLE idempotency_keys (
     person_id  bigint NOT NULL REFERENCES people,
     token      text NOT NULL,  -- the name of the API token; empty where a browser sent it

@@ -149,7 +149,7 @@ class House:
     async def receiver(self, dsn: str, *, queues: str | None, processes: int = 1) -> AsyncIterator[Ours]:
         """`tillkeeper ingest`; without `queues` on the PostgreSQL lane alone."""
         port = free_ports(1)[0]
-        environment = self._environment(dsn, queues) | {
+        environment = self.environment(dsn, queues) | {
             "TILLKEEPER_INGEST__PORT": str(port),
             "TILLKEEPER_INGEST__PROCESSES": str(processes),
         }
@@ -160,14 +160,14 @@ class House:
     @asynccontextmanager
     async def worker(self, dsn: str, *, queues: str | None) -> AsyncIterator[Ours]:
         """`tillkeeper work`."""
-        async with self._started((*PROGRAM, "work"), self._environment(dsn, queues)) as child:
+        async with self._started((*PROGRAM, "work"), self.environment(dsn, queues)) as child:
             yield Ours(pid=child.pid)
 
     @asynccontextmanager
     async def desk(self, dsn: str) -> AsyncIterator[Ours]:
         """`tillkeeper desk`."""
         port = free_ports(1)[0]
-        environment = self._environment(dsn, None) | {"TILLKEEPER_DESK__PORT": str(port)}
+        environment = self.environment(dsn) | {"TILLKEEPER_DESK__PORT": str(port)}
         async with self._started((*PROGRAM, "desk"), environment) as child:
             await _listening(child, port, 1)
             yield Ours(pid=child.pid, port=port)
@@ -203,7 +203,8 @@ class House:
         quiet = {"ingest": {"port": 0, "metrics_port": 0}}
         return Settings.model_validate(told | quiet | {"accounts": accounts(self._key)})
 
-    def _environment(self, dsn: str, queues: str | None) -> dict[str, str]:
+    def environment(self, dsn: str, queues: str | None = None) -> dict[str, str]:
+        """What a process of Tillkeeper's is told; without `queues` the PostgreSQL lane alone."""
         broker = {}
         if queues is not None:
             assert self.broker is not None

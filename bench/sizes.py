@@ -25,6 +25,8 @@ class Sizes(msgspec.Struct, frozen=True, kw_only=True):
     page_rounds: int = 20  # of every page
     page_events_a_second: int = 2_000  # beside them: half of what all of it takes end to end
     page_orders: int = 200_000  # that these events are about; enough for three minutes
+    books_lines: int = 1_000_000
+    books_planted: int = 100_000  # lines, of which one in a hundred is planted of each difference
 
 
 MINIATURE: Final = Sizes(
@@ -45,4 +47,6 @@ MINIATURE: Final = Sizes(
     page_rounds=2,
     page_events_a_second=50,
     page_orders=4_000,
+    books_lines=2_000,
+    books_planted=2_000,
 )

@@ -86,7 +86,7 @@ GRANT SELECT, DELETE ON sessions, one_time_links, api_tokens TO tillkeeper_sweep
 GRANT UPDATE (payload) ON outbox TO tillkeeper_sweep;
 GRANT SELECT, UPDATE (lines_removed_at) ON statements TO tillkeeper_sweep;
 GRANT SELECT, DELETE ON statement_lines TO tillkeeper_sweep;
-GRANT SELECT ON statement_differences TO tillkeeper_sweep;
+GRANT SELECT, INSERT, UPDATE ON statement_differences TO tillkeeper_sweep;  -- it settles what events settled
 GRANT SELECT, INSERT ON outbox, named_elsewhere TO tillkeeper_sweep;
 GRANT SELECT, DELETE ON refused, delivery_bodies, delivery_bodies_other TO tillkeeper_sweep;
 GRANT EXECUTE ON FUNCTION make_body_week(date), drop_body_week(date) TO tillkeeper_sweep;  -- bodies by weeks
@@ -163,7 +163,7 @@ REVOKE ALL ON people, sessions, api_tokens, one_time_links, sign_in_attempts FRO
 -- What programs were answered with is the desk's, and goes where it names an order whose payer's data goes.
 REVOKE ALL ON idempotency_keys FROM tillkeeper_ops, tillkeeper_read;
 GRANT DELETE ON idempotency_keys TO tillkeeper_erase;
-GRANT SELECT (id, name, display_name, role, locale, created_at, created_by, disabled_at) ON people
+GRANT SELECT (id, name, display_name, role, locale, created_at, created_by, disabled_at, issuer) ON people
 TO tillkeeper_ops, tillkeeper_erase, tillkeeper_read;
 -- What needs a second person may be proposed and decided at a terminal, too.
 GRANT SELECT, INSERT, UPDATE ON approvals TO tillkeeper_ops;

@@ -7,13 +7,14 @@ from typing import Final
 from markupsafe import Markup
 
 from tillkeeper.desk.show.shower import Shower
-from tillkeeper.store.people.approvals import AlreadyProposed, ProposalNotOpen, SamePerson
+from tillkeeper.store.people.approvals import AlreadyProposed, MayBeSamePerson, ProposalNotOpen, SamePerson
 
 _WORDS: Final[Mapping[type[Exception], str]] = MappingProxyType(
     {
         AlreadyProposed: "proposal.already",
         ProposalNotOpen: "proposal.not_open",
         SamePerson: "proposal.own",
+        MayBeSamePerson: "proposal.may_be_own",
     }
 )
 

@@ -21,6 +21,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     path: str
     role: Needs
     handler: Handler
+    is_from_elsewhere: bool = False  # another server sends it, with a proof of its own, and no browser does
     is_stream: bool = False  # what it answers takes as long as somebody looks
     scope: Scope | None = None  # of the tokens that are for this alone
 

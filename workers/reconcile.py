@@ -32,7 +32,7 @@ from tillkeeper.store.books.differences import mark_told, open_their_cases, read
 from tillkeeper.store.books.exclusive import alone_at
 from tillkeeper.store.books.listing import count_differences, finish_statements
 from tillkeeper.store.books.matching import MatchTally, Missing, match, missing_here
-from tillkeeper.store.books.taking import StatementFile, TakenStatement, take
+from tillkeeper.store.books.taking import StatementFile, TakenStatement, name_lines, take
 from tillkeeper.store.guard.checking import AccountsPaused
 from tillkeeper.store.guard.pausing import pause
 from tillkeeper.store.postgres.pool import Conn
@@ -138,6 +138,7 @@ class Reconciler:
         scope = Scope(
             account=self._account, form=taken.form, statement_id=taken.id, begins=taken.begins, ends=taken.ends
         )
+        taken.unnamed = await name_lines(conn, taken.id, self._account)
         heard = self._hearing(f"matching {taken.form}")
         tally = done.tallies[taken.id] = await match(conn, scope, self._terms, now=self._now(), heard=heard)
         done.settled += tally.settled

@@ -31,6 +31,7 @@ from tillkeeper.store.postgres.pool import open_pool
 from tillkeeper.tracing.process import traces
 from tillkeeper.workers.backfill import Backfill
 from tillkeeper.workers.chain import Chain
+from tillkeeper.workers.compare_again import CompareAgain
 from tillkeeper.workers.database_gauges import READ_EVERY_S, DatabaseGauges
 from tillkeeper.workers.database_retry import DatabaseRetry, Stopped, refuse_unfit
 from tillkeeper.workers.fetch import FetchLoop
@@ -52,6 +53,7 @@ SILENCE_IDLE_S: Final = 10.0  # minutes matter, not seconds
 BACKFILL_IDLE_S: Final = 5.0
 RETENTION_IDLE_S: Final = 600.0  # days matter; a look at what there is to remove costs a few milliseconds
 CHAIN_IDLE_S: Final = 20.0  # it is a minute behind in any case; a look costs a fraction of a millisecond
+COMPARE_IDLE_S: Final = 300.0  # people look at differences once a day
 USUAL_IDLE_S: Final = 300.0  # what is usual changes by the hour
 WORDS_IDLE_S: Final = 10.0
 ORDERS_ANEW: Final = 1_000  # rescheduled at once after a change of policy
@@ -148,6 +150,7 @@ class _Loops:
             ("backfill", self._backfill().run_once, BACKFILL_IDLE_S),
             ("retention", self._retention().run_once, RETENTION_IDLE_S),
             ("chain", self._chain().run_once, CHAIN_IDLE_S),
+            ("compare", CompareAgain(**self._shared).run_once, COMPARE_IDLE_S),
             ("usual", Usual(pool=self.pool, retry=self.retry, now=clock.now).run_once, USUAL_IDLE_S),
             ("words", words.run_once, WORDS_IDLE_S),
             ("gauges", self._gauges().run_once, READ_EVERY_S),

@@ -1,6 +1,7 @@
 """Signs people in with their company's account: sends them to its provider, and lets in who comes back.
 
 /sign-in/company ──> the provider ──> /sign-in/company/back ──> claims ─ member ─ role ──> a session
+they sign out there ──> the provider posts a logout token to /sign-in/company/out ──> that session ends
 """
 
 import asyncio
@@ -10,7 +11,7 @@ import structlog
 from aiohttp import web
 
 from tillkeeper.desk.access.cookies import FLOW_COOKIE, SESSION_COOKIE, cookie_of, remove_cookie, set_cookie
-from tillkeeper.desk.access.forms import see_other
+from tillkeeper.desk.access.forms import field_of, see_other
 from tillkeeper.desk.access.return_to import FIRST_PAGE, local_path
 from tillkeeper.desk.context import desk_of
 from tillkeeper.desk.render import locale_of, page
@@ -20,6 +21,7 @@ from tillkeeper.oidc.errors import ProviderAway, ProviderRefuses, SignInRefused
 from tillkeeper.oidc.flow import FLOW_LIVES, SignInFlow, flow_in, new_flow
 from tillkeeper.oidc.provider import Provider
 from tillkeeper.store.people.members import NotAdded, keep_out, let_in
+from tillkeeper.store.people.members import sign_out as sign_out_of
 from tillkeeper.store.people.people import NameTaken
 from tillkeeper.store.people.sessions import Disabled, FlowUsed
 from tillkeeper.store.postgres.transactions import repeat_on_conflict
@@ -104,6 +106,25 @@ async def _keep_out(request: web.Request, provider: Provider, member: Member, wh
     log.info("company_sign_in_refused", reason=why)
     await repeat_on_conflict(desk.pool, lambda conn: keep_out(conn, member, why, now=desk.now()))
     return _refused(request, provider, why, name=member.name)
+
+
+async def sign_out(request: web.Request) -> web.Response:
+    """Answers POST /sign-in/company/out, by which the provider tells who signed out there: their sessions end."""
+    provider, desk = _provider(request), desk_of(request)
+    token = await field_of(request, "logout_token")
+    try:
+        async with asyncio.timeout(ASK_S):
+            subject = await provider.signed_out(token)
+    except SignInRefused as error:
+        log.warning("company_sign_out_refused", reason=str(error))
+        return web.json_response({"error": "invalid_request"}, status=web.HTTPBadRequest.status_code)
+    except (ProviderAway, ProviderRefuses, TimeoutError) as error:
+        log.warning("company_provider_away", reason=str(error) or type(error).__name__)
+        return web.json_response({"error": "temporarily_unavailable"}, status=web.HTTPServiceUnavailable.status_code)
+    issuer = provider.settings.issuer
+    ended = await repeat_on_conflict(desk.pool, lambda conn: sign_out_of(conn, issuer, subject, now=desk.now()))
+    log.info("company_signed_out", sessions=ended)
+    return web.Response()
 
 
 def _begun(request: web.Request) -> SignInFlow:

@@ -98,7 +98,8 @@ async def _serve_visitor(request: web.Request, handler: Handler) -> web.StreamRe
     known = cookie_of(request, VISITOR_COOKIE)
     secret = known or new_token()
     request[CSRF] = csrf_token(secret)
-    if request.method not in READING:
+    route = route_of(request)
+    if request.method not in READING and not (route is not None and route.is_from_elsewhere):
         await _refuse_foreign(request)
     response = await handler(request)
     if known is None and response.content_type == "text/html" and request.method in READING:

@@ -7,7 +7,7 @@ from tillkeeper.desk.access.middleware import SIGN_IN_PATH
 from tillkeeper.desk.person import Role
 from tillkeeper.desk.route import Route
 from tillkeeper.domain.people import LINK_PATH
-from tillkeeper.oidc.paths import BACK_PATH, BEGIN_PATH
+from tillkeeper.oidc.paths import BACK_PATH, BEGIN_PATH, OUT_PATH
 
 LINK: Final = f"{LINK_PATH}/{{token}}"
 
@@ -16,6 +16,7 @@ ACCESS_ROUTES: Final = (
     Route(method="POST", path=SIGN_IN_PATH, role="anyone", handler=sign_in.sign_in),
     Route(method="GET", path=BEGIN_PATH, role="anyone", handler=company.begin),
     Route(method="GET", path=BACK_PATH, role="anyone", handler=company.come_back),
+    Route(method="POST", path=OUT_PATH, role="anyone", handler=company.sign_out, is_from_elsewhere=True),
     Route(method="GET", path=LINK, role="anyone", handler=sign_in.show_link),
     Route(method="POST", path=LINK, role="anyone", handler=sign_in.use_the_link),
     Route(method="POST", path="/sign-out", role=Role.VIEWER, handler=sign_in.sign_out),

@@ -9,6 +9,7 @@ from tests.database.factories import NOON
 from tillkeeper.domain.sign_in import APPROVAL_LIVES
 from tillkeeper.store.people.approvals import (
     AlreadyProposed,
+    MayBeSamePerson,
     ProposalNotOpen,
     SamePerson,
     confirm,
@@ -106,3 +107,44 @@ async def test_the_schema_itself_wants_two_people(pool):
             "UPDATE approvals SET decision = 'confirmed', decided_by = 'mei', decided_at = now() WHERE id = $1",
             approval.id,
         )
+
+
+# --- one person who comes in by two ways ------------------------------------------------------------------------------
+
+COLUMNS = "name, display_name, role, locale, created_at, created_by, issuer, subject"
+ADD = f"INSERT INTO people ({COLUMNS}) VALUES ($1, $1, 'operator', 'en', now(), 'x', $2, $3)"
+ISSUER = "https://id.shop.example"
+
+
+async def added(pool, name, subject=None):
+    await pool.execute(ADD, name, None if subject is None else ISSUER, subject)
+
+
+@pytest.mark.parametrize("proposes", ["mei", "mei@shop.example"])
+async def test_who_has_a_password_and_who_has_the_companys_account_may_be_one_and_do_not_count_as_two(pool, proposes):
+    names = {"mei", "mei@shop.example"}
+    await added(pool, "mei")
+    await added(pool, "mei@shop.example", "s-1")
+    approval = await proposed(pool, by=proposes)
+    [other] = names - {proposes}
+    with pytest.raises(MayBeSamePerson):
+        await decided(pool, confirm, approval, by=other)
+    assert await waiting(pool) == [approval], "it stays for somebody else"
+
+
+async def test_two_of_the_company_are_two_and_so_are_two_whom_an_admin_added(pool):
+    for name, subject in (("mei", "s-1"), ("jun", "s-2"), ("ana", None), ("zoe", None)):
+        await added(pool, name, subject)
+    for first, second, subject in (("mei", "jun", "A1"), ("ana", "zoe", "A2")):
+        approval = await proposed(pool, by=first, subject=subject)
+        assert (await decided(pool, confirm, approval, by=second)).id == approval.id
+
+
+async def test_an_admin_who_ties_both_makes_them_one_of_the_company(pool):
+    await added(pool, "mei")
+    await added(pool, "jun", "s-2")
+    approval = await proposed(pool, by="mei")
+    with pytest.raises(MayBeSamePerson):
+        await decided(pool, confirm, approval, by="jun")
+    await pool.execute("UPDATE people SET issuer = $1, subject = 's-1' WHERE name = 'mei'", ISSUER)
+    assert (await decided(pool, confirm, approval, by="jun")).id == approval.id

@@ -1,5 +1,6 @@
 """Statements are taken in whole or not at all; what a gateway alone has is applied, and what differs is a case once."""
 
+import asyncio
 from datetime import timedelta
 from uuid import uuid4
 
@@ -11,16 +12,22 @@ from tests.statement_lines import BOTH, DAY, a_file, a_line
 from tillkeeper.domain.books.matching import Verdict
 from tillkeeper.domain.books.statement import LineKind, StatementRefused
 from tillkeeper.domain.events import Kind
+from tillkeeper.domain.guard import GuardSign, Rule
 from tillkeeper.domain.policy import Policy
 from tillkeeper.domain.retention import Days
 from tillkeeper.domain.statement_terms import BooksPolicy, BooksTerms, FeeTerms
 from tillkeeper.store.apply.batch import apply_deliveries
 from tillkeeper.store.apply.registration import register
 from tillkeeper.store.books.exclusive import AnotherReconciles, alone_at
+from tillkeeper.store.guard.deciding import decide
 from tillkeeper.store.postgres.transactions import repeat_on_conflict
+from tillkeeper.store.reports.audit import audit
+from tillkeeper.store.reports.recent_audit import audit_since
 from tillkeeper.store.retention.passes import plan
 from tillkeeper.store.retention.passes import run as run_retention
-from tillkeeper.workers.reconcile import Reconciler
+from tillkeeper.workers.compare_again import CompareAgain
+from tillkeeper.workers.database_retry import DatabaseRetry
+from tillkeeper.workers.reconcile import AccountPaused, Reconciler
 
 LATER = NOON + timedelta(days=3)
 DAYS_AROUND = {"begins": DAY - timedelta(days=2), "ends": DAY + timedelta(days=3)}
@@ -229,3 +236,117 @@ async def test_retention_removes_lines_of_statements_that_nothing_differs_about(
     # What was removed is neither missing nor found anew.
     await reconcile(a_file(a_line(amount=90), form="test.other", name="differs"))
     assert await pool.fetchval("SELECT count(*) FROM cases WHERE closed_at IS NULL") == 1
+
+
+@pytest.mark.parametrize(
+    "tampering",
+    [
+        "UPDATE statement_lines SET amount_minor = 99",
+        "DELETE FROM statement_lines",
+        "UPDATE statement_lines SET kind = 'fee'",
+    ],
+)
+async def test_the_audit_sees_a_line_that_is_not_as_it_was_read(reconcile, paid, pool, tampering):
+    await paid(an_event())
+    await reconcile(a_file(a_line()))
+    assert (await audit(pool, settled_until=LATER, now=LATER)).misadded == []
+    await pool.execute(tampering)
+    for books in (
+        await audit(pool, settled_until=LATER, now=LATER),
+        await audit_since(pool, NOON, settled_until=LATER, now=LATER),
+    ):
+        assert not books.balances
+        assert {each["statement"] for each in books.misadded} == {await pool.fetchval("SELECT id FROM statements")}
+
+
+async def test_an_event_settles_what_differed_without_another_statement(reconcile, paid, pool):
+    await paid(an_event(amount=60))
+    await reconcile(a_file(a_line()))
+    assert await cases(pool) == [("statement_differs", "payment:stripe-main/pi_1", None)]
+    again = CompareAgain(pool=pool, retry=DatabaseRetry(asyncio.Event()), policy=lambda: POLICY, now=lambda: LATER)
+    await again.run_once()
+    assert await cases(pool) == [("statement_differs", "payment:stripe-main/pi_1", None)]
+    more = a_delivery(an_event(amount=40, capture_ref="c2"))
+    await repeat_on_conflict(pool, lambda conn: apply_deliveries(conn, [more], policy=POLICY, now=NOON))
+    async with alone_at(pool, "stripe-main"):
+        await again.run_once()  # somebody reconciles it
+        assert await pool.fetchval("SELECT count(*) FROM statement_differences WHERE settled_at IS NULL") == 1
+    await again.run_once()
+    assert await cases(pool) == [("statement_differs", "payment:stripe-main/pi_1", "system")]
+
+
+async def test_what_differs_in_another_way_by_now_is_another_case(reconcile, paid, pool):
+    await paid(an_event(amount=60))
+    terms = BooksTerms(fees={"CNY": FeeTerms(millionths=0)})
+    policy = Policy(books=BooksPolicy(terms=terms))
+    await reconcile(a_file(a_line(fee=9)), policy=policy)
+    more = a_delivery(an_event(amount=40, capture_ref="c2"))
+    await repeat_on_conflict(pool, lambda conn: apply_deliveries(conn, [more], policy=POLICY, now=NOON))
+    again = CompareAgain(pool=pool, retry=DatabaseRetry(asyncio.Event()), policy=lambda: policy, now=lambda: LATER)
+    await again.run_once()
+    assert await cases(pool) == [
+        ("statement_differs", "payment:stripe-main/pi_1", "system"),
+        ("statement_fee_differs", "payment:stripe-main/pi_1", None),
+    ]
+
+
+async def test_a_line_finds_its_payment_by_a_capture_or_by_its_order(reconcile, paid, pool):
+    await paid(an_event(capture_ref="c1"))
+    await paid(an_event(order_ref="A2", payment_ref="pi_2"), order_ref="A2")
+    done = await reconcile(
+        a_file(
+            a_line(payment_ref=None, order_ref=None, capture_ref="c1"),
+            a_line(payment_ref=None, order_ref="A2"),
+            a_line(payment_ref=None, order_ref="A3", amount=7),
+        )
+    )
+    assert counts(done) == {"matched": 2}
+    assert [(each.kind, each.lines, each.amount) for each in done.taken[0].unnamed] == [("payment", 1, 7)]
+
+
+async def test_a_chargeback_finds_the_one_dispute_of_its_payment(reconcile, paid, pool):
+    await paid(an_event(), an_event(Kind.DISPUTE_OPENED, 9, dispute_ref="dp_1", amount=100))
+    done = await reconcile(a_file(a_line(), a_line(LineKind.CHARGEBACK, -100)))
+    assert (counts(done), done.taken[0].unnamed) == ({"matched": 2}, [])
+
+
+async def test_a_statement_that_would_change_too_much_pauses_the_account_and_goes_on_once_decided(
+    reconcile, paid, pool
+):
+    rules = {GuardSign.TAKEN_BACK: Rule(least=2, share=0.01)}
+    lines = []
+    for number in range(3):
+        await paid(an_event(order_ref=f"A{number}", payment_ref=f"pi_{number}"), order_ref=f"A{number}")
+        names = {"order_ref": f"A{number}", "payment_ref": f"pi_{number}"}
+        lines += [a_line(**names), a_line(LineKind.REFUND, -100, refund_ref=f"re_{number}", **names)]
+    with pytest.raises(AccountPaused):
+        await reconcile(a_file(*lines), guard=rules)
+    # All of the file was taken in, and none of its events applied.
+    assert await pool.fetchval("SELECT count(*) FROM statement_lines") == 6
+    assert await pool.fetchval("SELECT matched_at FROM statements") is None
+    assert await pool.fetchval("SELECT count(*) FROM refunds") == 0
+    assert [kind for kind, _, closed in await cases(pool) if not closed] == ["account_paused"]
+    told = {"by": "mei", "note": "our own refunds", "deaf_s": 3600, "now": LATER}
+    await repeat_on_conflict(pool, lambda conn: decide(conn, "stripe-main", "go", **told))
+    await pool.execute("UPDATE account_pauses SET ended_at = $1, deaf_until = $2", LATER, LATER + timedelta(hours=1))
+    done = await reconcile(a_file(*lines), guard=rules)
+    assert (done.outcomes, done.settled) == ({"applied": 3}, 3)
+    assert await pool.fetchval("SELECT matched_at FROM statements") == LATER
+    assert await pool.fetchval("SELECT count(*) FROM orders WHERE status = 'refunded'") == 3
+
+
+async def test_who_dies_after_events_were_applied_does_nothing_twice(reconcile, paid, pool, monkeypatch):
+    await paid()
+
+    async def die(*_arguments, **_named):
+        raise RuntimeError("killed")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("tillkeeper.workers.reconcile.mark_told", die)
+        with pytest.raises(RuntimeError):
+            await reconcile(a_file(a_line()))
+    assert await pool.fetchval("SELECT status FROM orders") == "paid"
+    assert await pool.fetchval("SELECT matched_at FROM statements") is None
+    done = await reconcile(a_file(a_line()))
+    assert (done.left, await pool.fetchval("SELECT count(*) FROM inbox")) == (0, 1)
+    assert await pool.fetchval("SELECT matched_at FROM statements") == LATER

@@ -10,7 +10,19 @@ import pytest
 from tests.system.commands import ENVIRON
 
 ROOT = Path(__file__).parents[2]
-SECTIONS = ["accept", "apply", "end_to_end", "sweep", "stages", "confirms", "stalls", "memory", "reads", "pages"]
+SECTIONS = [
+    "accept",
+    "apply",
+    "end_to_end",
+    "sweep",
+    "stages",
+    "confirms",
+    "stalls",
+    "memory",
+    "reads",
+    "pages",
+    "books",
+]
 
 
 @pytest.mark.long(seconds=40)

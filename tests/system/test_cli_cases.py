@@ -67,6 +67,25 @@ async def test_an_order_is_not_closed_while_its_money_may_be_on_its_way(config, 
     assert "is closed since" in (await tillkeeper(*arguments, "--force")).err
 
 
+async def test_closing_in_doubt_at_a_terminal_takes_two_where_the_desk_has_two_operators(config, pool):
+    for name in ("mei", "jun"):
+        columns = "name, display_name, role, locale, created_at, created_by"
+        await pool.execute(f"INSERT INTO people ({columns}) VALUES ($1, $1, 'operator', 'en', now(), 'x')", name)
+    await registered(pool)
+    await told(pool, an_event(Kind.PAYMENT_PENDING, order_ref="A-1"))
+    arguments = ["order", "close", "A-1", "--note", "no news", "--by", "mei", "--config", config]
+    proposed = await tillkeeper(*arguments, "--force")
+    assert (proposed.code, "proposed, for another operator to confirm" in proposed.out) == (0, True)
+    assert await pool.fetchval("SELECT closed_at FROM orders") is None
+    [row] = await pool.fetch("SELECT act, proposed_by, reason FROM approvals")
+    assert tuple(row) == ("close an order in doubt", "mei", "no news")
+    assert "it is proposed already" in (await tillkeeper(*arguments, "--force")).err
+    # What nothing stands against is closed at once.
+    await registered(pool, "A-2")
+    plain = await tillkeeper("order", "close", "A-2", "--note", "no news", "--force", "--config", config)
+    assert plain.out == "A-2  closed; unpaid 未支付\n"
+
+
 ANSWERED = """
 INSERT INTO steps (order_id, phase, action, at, taken_at, result)
 SELECT id, phase, 'query', now(), now(), 'unpaid' FROM orders

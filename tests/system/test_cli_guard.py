@@ -93,3 +93,34 @@ async def test_a_go_says_who_when_and_why_and_the_second_person_is_told(guard, p
 @pytest.mark.parametrize("arguments", [("go", "stripe-main"), ("go", "stripe-main", "--note", " "), ("discard", "a")])
 async def test_a_decision_says_why(guard, arguments):
     await guard(*arguments, code=2)
+
+
+# --- a second person --------------------------------------------------------------------------------------------------
+
+COLUMNS = "name, display_name, role, locale, created_at, created_by"
+ADD = f"INSERT INTO people ({COLUMNS}) VALUES ($1, $1, $2, 'en', now(), 'x')"
+
+
+@pytest.mark.usefixtures("paused")
+@pytest.mark.parametrize(("command", "decision"), [("go", "go"), ("discard", "park")])
+async def test_where_there_are_two_operators_a_terminal_only_proposes(guard, pool, command, decision):
+    for name, role in (("mona", "operator"), ("nils", "admin"), ("olga", "support")):
+        await pool.execute(ADD, name, role)
+    told = await guard(command, "stripe-main", "--note", "a trial of the shop", "--by", "mona")
+    assert "proposed, for another operator to confirm at the desk: /accounts/stripe-main/pause" in told.out
+    assert await pool.fetchval("SELECT decision FROM account_pauses") is None
+    row = await pool.fetchrow(
+        "SELECT act, proposed_by, content::jsonb ->> 'decision' AS decision, reason FROM approvals"
+    )
+    assert tuple(row) == ("decide about a paused account", "mona", decision, "a trial of the shop")
+    again = await guard(command, "stripe-main", "--note", "x", "--by", "nils", "--json", code=1)
+    assert "somebody has proposed it" in again.err
+
+
+@pytest.mark.usefixtures("paused")
+async def test_one_operator_decides_alone_as_does_who_has_no_desk(guard, pool):
+    await pool.execute(ADD, "mona", "operator")
+    await pool.execute(ADD, "gone", "operator")
+    await pool.execute("UPDATE people SET disabled_at = now() WHERE name = 'gone'")
+    told = await guard("go", "stripe-main", "--note", "a trial", "--by", "mona", "--json")
+    assert (told.json["proposal"], told.json["decision"]) == (None, "go")

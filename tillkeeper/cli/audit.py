@@ -89,8 +89,8 @@ def audit_command(
 
     The books: accepted = applied + no_change + waiting + mismatched + duplicates + parked + held.  Besides, no number
     that a receiver gave out is missing, every order's status is derived anew and compared, no order whose money is on
-    its way is left to nobody, and no case is open whose cause is gone.  What is overdue by an hour is told, and is no
-    fault of the books.
+    its way is left to nobody, no case is open whose cause is gone, and statements' lines are those that were read.
+    What is overdue by an hour is told, and is no fault of the books.
 
     It goes on from the last audit that balanced: it reads what receivers numbered since then, the events recorded
     since, and the orders that these concern, so exit code 0 says that the books balance from the first delivery on.
@@ -252,6 +252,18 @@ def _print_faults(books: "Audit") -> None:
             "Events whose order or delivery does not exist",
             ("account", "event", ">order", "run", ">number"),
             (cells(event, "account", "event_id", "order_id", "run", "number") for event in books.stray),
+        ),
+        (
+            "Statements whose lines are not those that were read",
+            (*("statement", "account", "kind", "currency"), *(">lines read", ">stored", ">amount read", ">stored")),
+            (
+                cells(
+                    each,
+                    *("statement", "account", "kind", "currency"),
+                    *("read_lines", "stored_lines", "read_amount", "stored_amount"),
+                )
+                for each in books.misadded
+            ),
         ),
         (
             "Nobody looks after these orders: no sweep will, and no case is open",

@@ -213,7 +213,7 @@ def _refused(case_id: int) -> Iterator[None]:
     """Says why an act was not done.  Raises CommandError."""
     from tillkeeper.store.cases.acts import HighestLevel
     from tillkeeper.store.cases.writing import ClosedCase, NoSuchCase
-    from tillkeeper.store.people.approvals import AlreadyProposed, ProposalNotOpen, SamePerson
+    from tillkeeper.store.people.approvals import AlreadyProposed, MayBeSamePerson, ProposalNotOpen, SamePerson
 
     try:
         yield
@@ -231,5 +231,11 @@ def _refused(case_id: int) -> Iterator[None]:
         ) from None
     except ProposalNotOpen:
         raise CommandError(f"nothing is proposed for case {case_id}, or not any more", code=NO) from None
+    except MayBeSamePerson:
+        raise CommandError(
+            f"case {case_id} is resolved by two people, and these may be one: one signs in with the company's account, "
+            "the other does not; `tillkeeper user link` ties them",
+            code=NO,
+        ) from None
     except SamePerson:
         raise CommandError(f"case {case_id} is resolved by two people; another one must confirm", code=NO) from None

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from tillkeeper.store.apply.try_held import OrderChange, Trial, TrialSums
     from tillkeeper.store.guard.deciding import Decision
+    from tillkeeper.store.people.approvals import Approval
     from tillkeeper.store.reports.pauses import Pause
 
 app = typer.Typer()
@@ -183,7 +184,8 @@ def go_command(
 ) -> None:
     """Let a paused account go on: workers apply all that waits, in its order, and what comes from now on.
 
-    Until then and for an hour after it (deaf_min of [guard], or --deaf-for) no rule pauses it again.
+    Until then and for an hour after it (deaf_min of [guard], or --deaf-for) no rule pauses it again.  Where the desk
+    has more than one operator, this only proposes it: another one confirms it at the desk.
     """
     with reported(as_json=as_json):
         settings = settings_from(config)
@@ -201,7 +203,8 @@ def go_command(
 def discard_command(account: Account, note: Why, by: By = None, config: Config = None, as_json: AsJson = False) -> None:
     """Have all that waits parked instead of applied: nothing vanishes, and each can be looked at and replayed.
 
-    What comes from now on is applied, and the rules watch it as ever.
+    What comes from now on is applied, and the rules watch it as ever.  Where the desk has more than one operator, this
+    only proposes it: another one confirms it at the desk.
     """
     with reported(as_json=as_json):
         _decide(account, "park", person(by), reason(note), 0, config, as_json=as_json)
@@ -212,22 +215,28 @@ def _decide(account: str, decision: "Decision", by: str, note: str, deaf_s: int,
     from tillkeeper import clock
     from tillkeeper.cli.database import ask
     from tillkeeper.cli.output import print_json
-    from tillkeeper.store.guard.deciding import NotPaused, decide
+    from tillkeeper.store.guard.deciding import NotPaused
+    from tillkeeper.store.guard.deciding_in_two import decide_at_terminal
+    from tillkeeper.store.people.approvals import AlreadyProposed
     from tillkeeper.store.postgres.transactions import repeat_on_conflict
     from tillkeeper.store.reports.pauses import list_pauses
 
-    async def work(pool: "Pool") -> "Pause":
+    async def work(pool: "Pool") -> "tuple[Pause, Approval | None]":
         told: dict[str, Any] = {"by": by, "note": note, "deaf_s": deaf_s, "now": clock.now()}
-        await repeat_on_conflict(pool, lambda conn: decide(conn, account, decision, **told))
+        proposed = await repeat_on_conflict(pool, lambda conn: decide_at_terminal(conn, account, decision, **told))
         async with pool.acquire() as conn:
-            return (await list_pauses(conn, ended_too=True, account=account, limit=1))[0]
+            return (await list_pauses(conn, ended_too=True, account=account, limit=1))[0], proposed
 
     try:
-        pause = ask(settings, work)
+        pause, proposed = ask(settings, work)
     except NotPaused as refused:
         raise CommandError(str(refused), code=NO) from None
+    except AlreadyProposed:
+        raise CommandError(f"somebody has proposed it for {account}; see /proposals at the desk", code=NO) from None
     if as_json:
-        print_json({"act": decision, **_as_json(pause)})
+        print_json({"act": decision, "proposal": proposed.id if proposed else None, **_as_json(pause)})
+    elif proposed is not None:
+        print(f"{account}  proposed, for another operator to confirm at the desk: /accounts/{account}/pause")
     else:
         becomes = "applied" if decision == "go" else "parked"
         print(f"{account}  {pause.held} deliveries are being {becomes}; `guard list` shows how many are left")

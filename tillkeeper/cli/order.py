@@ -113,7 +113,8 @@ def close_command(
     Refused while a payment is pending, was captured and not given back, or waits under a reference much like this one:
     uncertain is not failed.  If you are not
     sure, have the gateway asked first (order ask).  Money that comes in after closing follows the policy: the order is
-    opened again, or a case proposes a refund.
+    opened again, or a case proposes a refund.  Where the desk has more than one operator, --force only proposes it:
+    another one confirms it at the desk.
     """
     _act("close", ref, person(by), reason(note), config, as_json=as_json, force=force)
 
@@ -169,35 +170,43 @@ def _act(what: str, ref: str, by: str, note: str, config: Path | None, *, as_jso
         from tillkeeper.cli.output import print_json, shown
         from tillkeeper.domain.order.acts import ActRefused
         from tillkeeper.store.orders import acts as order_acts
+        from tillkeeper.store.orders.closing_in_two import close_at_terminal
+        from tillkeeper.store.people.approvals import AlreadyProposed, Approval
         from tillkeeper.store.postgres.transactions import repeat_on_conflict
         from tillkeeper.store.reports import order as order_report
 
-        acts: dict[str, Callable[..., Awaitable[None]]] = {
+        acts: dict[str, Callable[..., Awaitable[object]]] = {
             "hold": order_acts.hold,
             "release": order_acts.release,
-            "close": order_acts.close,
+            "close": close_at_terminal,
             "ask": order_acts.ask_gateway,
             "remind": order_acts.remind,
             "claimed": partial(order_acts.claim, policy=policy_from(settings).cases),
         }
 
-        async def work(conn: "Conn") -> None:
-            await acts[what](conn, ref, by=by, note=note, now=clock.now(), **more)
+        async def work(conn: "Conn") -> object:
+            return await acts[what](conn, ref, by=by, note=note, now=clock.now(), **more)
 
-        async def query(pool: Any) -> dict[str, Any]:
-            await repeat_on_conflict(pool, work)
+        async def query(pool: Any) -> tuple[dict[str, Any], object]:
+            came_of_it = await repeat_on_conflict(pool, work)
             found = await order_report.show(pool, ref)
             assert found is not None  # orders are never removed
-            return found
+            return found, came_of_it
 
         try:
-            found = ask(settings, query)
+            found, came_of_it = ask(settings, query)
         except order_acts.NoSuchOrder:
             raise CommandError(f"no order {ref!r} is registered", code=NO) from None
         except ActRefused as error:
             raise CommandError(f"order {ref!r}: {error}", code=NO) from None
+        except AlreadyProposed:
+            raise CommandError(f"order {ref!r}: it is proposed already; see /proposals at the desk", code=NO) from None
+        proposal = came_of_it.id if isinstance(came_of_it, Approval) else None
         if as_json:
-            print_json({"act": what, "by": by, "note": note, **found})
+            told = {} if proposal is None else {"proposal": proposal}
+            print_json({"act": what, "by": by, "note": note, **told, **found})
+        elif proposal is not None:
+            print(f"{shown(ref)}  proposed, for another operator to confirm at the desk: its page, or /proposals")
         else:
             print(f"{shown(ref)}  {_done(what, found)}")
 

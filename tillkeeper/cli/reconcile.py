@@ -235,6 +235,8 @@ def _print_taken(taken: "TakenStatement", first: "list[StatementLine]") -> None:
     print_table("Its first lines, as they were read", columns, map(_line_row, first))
     rows = ((each.kind, f"{each.lines:,}", _signed(each.amount, each.currency)) for each in taken.sums)
     print_table("Its sums", ("kind", ">lines", ">amount"), rows)
+    rows = ((each.kind, f"{each.lines:,}", _signed(each.amount, each.currency)) for each in taken.unnamed)
+    print_table("Compared with nothing: they name no payment, refund or dispute", ("kind", ">lines", ">amount"), rows)
 
 
 def _line_row(line: "StatementLine") -> tuple[object, ...]:

@@ -9,7 +9,7 @@ import hmac
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from authlib.oauth2.auth import ClientAuth
 from authlib.oauth2.client import OAuth2Client
@@ -28,7 +28,9 @@ from tillkeeper.oidc.errors import ProviderAway, ProviderRefuses, SignInRefused
 from tillkeeper.oidc.flow import SignInFlow
 from tillkeeper.oidc.paths import BACK_PATH
 from tillkeeper.oidc.settings import OidcSettings
-from tillkeeper.oidc.tokens import UnknownKey, verified_claims
+from tillkeeper.oidc.tokens import UnknownKey, signed_out_subject, verified_claims
+
+Said = TypeVar("Said")
 
 FRESH_S: Final = 300.0  # what was fetched is used for so long
 KEYS_AGAIN_S: Final = 10.0  # an unknown key has them fetched, but no stranger makes us call more often
@@ -127,21 +129,36 @@ class Provider:
         return {name: str(token) for name, token in tokens.items()}
 
     async def _verify(self, flow: SignInFlow, tokens: dict[str, str], discovered: Discovered) -> dict[str, Any]:
+        def verify(keys: KeySet) -> dict[str, Any]:
+            return verified_claims(
+                tokens["id_token"],
+                keys,
+                discovered,
+                client_id=self.settings.client_id,
+                nonce=flow.nonce,
+                access_token=tokens["access_token"],
+                now=self._now(),
+            )
+
+        return await self._with_keys(discovered, verify)
+
+    async def signed_out(self, token: str) -> str:
+        """Returns whom a logout token says to have signed out.  Raises SignInRefused, ProviderAway, ProviderRefuses."""
+        discovered = await self.discovered()
+
+        def verify(keys: KeySet) -> str:
+            return signed_out_subject(token, keys, discovered, client_id=self.settings.client_id, now=self._now())
+
+        return await self._with_keys(discovered, verify)
+
+    async def _with_keys(self, discovered: Discovered, verify: Callable[[KeySet], Said]) -> Said:
+        """Verifies with the provider's keys, fetched anew for one that is not among them."""
         for older_than_s in (FRESH_S, KEYS_AGAIN_S):
-            keys = await self.keys(discovered, older_than_s=older_than_s)
             try:
-                return verified_claims(
-                    tokens["id_token"],
-                    keys,
-                    discovered,
-                    client_id=self.settings.client_id,
-                    nonce=flow.nonce,
-                    access_token=tokens["access_token"],
-                    now=self._now(),
-                )
+                return verify(await self.keys(discovered, older_than_s=older_than_s))
             except UnknownKey:
                 continue
-        raise SignInRefused("the ID token is signed with a key that the provider does not publish")
+        raise SignInRefused("the token is signed with a key that the provider does not publish")
 
     async def _more(self, url: str, access_token: str, subject: str) -> dict[str, Any]:
         """Asks for what the token does not say."""

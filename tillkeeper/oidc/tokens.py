@@ -19,6 +19,12 @@ CLOCK_SKEW_S: Final = 60  # how far the provider's clock may be from ours
 TOKEN_CHARS_MAX: Final = 64 * 1024  # with some hundred groups in it
 
 
+LOGOUT_LIVES_S: Final = 120  # of a logout token: one that is caught and sent again later ends nothing
+SIGNED_OUT: Final = "http://schemas.openid.net/event/backchannel-logout"
+# Whatever a stranger puts into a token: the libraries meet some of it with errors of Python's own.
+BAD: Final = (JoseError, ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError)
+
+
 class UnknownKey(Exception):
     """None of the keys at hand has signed it; the provider may have new ones."""
 
@@ -30,11 +36,8 @@ def verified_claims(
 
     Raises UnknownKey, and SignInRefused for anything else.
     """
-    if len(token) > TOKEN_CHARS_MAX:
-        raise SignInRefused(f"the ID token has more than {TOKEN_CHARS_MAX} characters")
     try:
-        registry = JWSRegistry(algorithms=list(discovered.algorithms), strict_check_header=False)
-        read = jwt.decode(token, keys, registry=registry)
+        read = _read(token, keys, discovered)
         claims = CodeIDToken(
             read.claims,
             read.header,
@@ -48,7 +51,41 @@ def verified_claims(
         claims.validate(now=int(now.timestamp()), leeway=CLOCK_SKEW_S)
     except InvalidKeyIdError as error:
         raise UnknownKey from error
-    # Whatever a stranger puts into a token: the libraries meet some of it with errors of Python's own.
-    except (JoseError, ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError) as error:
+    except BAD as error:
         raise SignInRefused(f"the ID token is refused: {repr(error)[:SAID_CHARS_MAX]}") from None
     return dict(read.claims)
+
+
+def signed_out_subject(token: str, keys: KeySet, discovered: Discovered, *, client_id: str, now: datetime) -> str:
+    """Returns whom a logout token of this provider, made for us just now, says to have signed out there
+    (OpenID Connect Back-Channel Logout 1.0, 2.6).
+
+    Raises UnknownKey, and SignInRefused for anything else, and for one that names a session alone: none is known here.
+    """
+    try:
+        claims = _read(token, keys, discovered).claims
+        jwt.JWTClaimsRegistry(
+            now=int(now.timestamp()),
+            leeway=CLOCK_SKEW_S,
+            iss={"essential": True, "value": discovered.issuer},
+            aud={"essential": True, "value": client_id},
+            iat={"essential": True},
+            jti={"essential": True},
+            sub={"essential": True},
+        ).validate(claims)
+        is_logout = isinstance(claims["events"][SIGNED_OUT], dict) and "nonce" not in claims
+        is_old = now.timestamp() - claims["iat"] > LOGOUT_LIVES_S
+    except InvalidKeyIdError as error:
+        raise UnknownKey from error
+    except BAD as error:
+        raise SignInRefused(f"the logout token is refused: {repr(error)[:SAID_CHARS_MAX]}") from None
+    if not is_logout or is_old or not isinstance(claims["sub"], str):
+        raise SignInRefused("the logout token is none, is too old, or names nobody")
+    return claims["sub"]
+
+
+def _read(token: str, keys: KeySet, discovered: Discovered) -> jwt.Token:
+    if len(token) > TOKEN_CHARS_MAX:
+        raise ValueError(f"it has more than {TOKEN_CHARS_MAX} characters")
+    registry = JWSRegistry(algorithms=list(discovered.algorithms), strict_check_header=False)
+    return jwt.decode(token, keys, registry=registry)

@@ -159,6 +159,9 @@ async def _decide(call: CheckedCall, what: str, work: Work) -> web.Response:
     deed = Deed(what=what, subject=f"proposal {call.id}", why=call.body.reason)
     try:
         return await act_once(call, deed, work)
+    except approvals.MayBeSamePerson:
+        says = "you and whoever proposed it may be one person: one has the company's account, the other has not"
+        raise ApiProblem(409, says, "Have an admin tie the two: tillkeeper user link.") from None
     except approvals.SamePerson:
         raise ApiProblem(409, "you proposed it", "Another person of the role must confirm it.") from None
     except approvals.ProposalNotOpen:

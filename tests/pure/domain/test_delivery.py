@@ -115,3 +115,23 @@ def test_what_is_signed_and_no_envelope_is_no_envelope():
 def test_a_message_can_be_shown_whoever_sent_it():
     envelope = an_envelope()
     assert unproven(OTHER.seal(envelope)) == unproven(pack(envelope)) == envelope
+
+
+# --- sealed anew ------------------------------------------------------------------------------------------------------
+
+
+def blanked(delivery):
+    return msgspec.structs.replace(delivery, body=b"")
+
+
+@pytest.mark.parametrize("keys", [OLD, EnvelopeKeys()])
+def test_a_message_is_sealed_anew_with_its_deliveries_changed(keys):
+    envelope = an_envelope()
+    [*deliveries] = keys.open(keys.reseal(keys.seal(envelope), blanked)).deliveries
+    assert deliveries == [blanked(each) for each in envelope.deliveries]
+
+
+@pytest.mark.parametrize("keys", [OTHER, EnvelopeKeys()])
+def test_nobody_seals_anew_what_they_cannot_prove(keys):
+    with pytest.raises(NotAuthentic):
+        keys.reseal(OLD.seal(an_envelope()), blanked)

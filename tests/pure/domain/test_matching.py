@@ -17,6 +17,7 @@ from tillkeeper.domain.books.matching import (
     Comparison,
     MatchedObject,
     Verdict,
+    verdict_by_table,
     verdict_of,
 )
 from tillkeeper.domain.books.statement import LineKind, StatementLine, StatementRefused
@@ -93,12 +94,27 @@ def test_a_payment(lines, fields, expected):
         ((back(), back(number=3)), known(40), Verdict.TWICE),
         ((back(), a_line(LineKind.REFUND_FAILED, 40, refund_ref="x1")), known(40, -40), Verdict.MATCHED),
         ((back(), a_line(LineKind.REFUND_FAILED, 40, refund_ref="x1")), known(40), Verdict.REFUNDED_THERE_ONLY),
-        ((back(),), known(40, -40), Verdict.AMOUNT_DIFFERS),
+        ((back(),), known(40, -40), Verdict.CARRIED_OVER),
         ((back(occurred_at=NOON + timedelta(days=3)),), known(40), Verdict.CARRIED_OVER),
     ],
 )
 def test_a_refund(lines, facts, expected):
     assert verdict(*lines, facts=facts, kind=MatchedObject.REFUND) is expected
+
+
+@pytest.mark.parametrize(
+    ("kind", "days", "expected"),
+    [
+        (MatchedObject.PAYMENT, (-1, 2), Verdict.HERE_ONLY),
+        (MatchedObject.REFUND, (-1, 2), Verdict.CARRIED_OVER),
+        (MatchedObject.REFUND, (-16, 2), Verdict.HERE_ONLY),
+        (MatchedObject.DISPUTE, (-16, 2), Verdict.CARRIED_OVER),
+        (MatchedObject.DISPUTE, (-121, 32), Verdict.HERE_ONLY),
+    ],
+)
+def test_a_refund_or_a_dispute_is_missed_only_where_statements_reach_far_enough(kind, days, expected):
+    begins, ends = (DAY + timedelta(days=each) for each in days)
+    assert verdict(facts=known(100), kind=kind, covered=(Covered(begins, ends),)) is expected
 
 
 def test_a_refund_that_was_under_way_says_nothing_of_its_end():
@@ -213,6 +229,39 @@ def test_of_movements_at_the_edge_any_may_be_still_to_come(sums, data):
     assert verdict(*lines, facts=known(*movements, at=edge)) is expected
 
 
+moments = st.integers(-60, 60).map(lambda hours: NOON + timedelta(hours=hours))
+any_line = st.builds(
+    a_line,
+    st.sampled_from([LineKind.PAYMENT, LineKind.REFUND, LineKind.REFUND_FAILED, LineKind.CHARGEBACK]),
+    st.sampled_from([-100, -40, 0, 40, 100]),
+    currency=st.sampled_from(["CNY", "USD"]),
+    occurred_at=st.none() | moments,
+    settled_on=st.none() | st.dates(date(2026, 11, 20), date(2026, 11, 24)),
+    capture_ref=st.none() | st.sampled_from(["c1", "c2"]),
+    pending=st.booleans(),
+)
+any_known = st.builds(
+    KnownMoney,
+    currency=st.sampled_from(["CNY", "USD"]),
+    movements=st.lists(
+        st.builds(Movement, st.sampled_from([-40, 0, 40, 100]), moments, st.sampled_from(["", "c1"])), max_size=2
+    ).map(tuple),
+    besides=st.sampled_from([(), (5,)]),
+)
+
+
+@given(
+    st.lists(any_line, max_size=2),
+    st.none() | any_known,
+    st.sampled_from(MatchedObject),
+    st.sampled_from([(), WEEK]),
+    st.sampled_from([BooksTerms(), BooksTerms(fees={"CNY": FeeTerms(millionths=5_000)})]),
+)
+def test_what_is_quicker_for_most_says_what_the_table_says(lines, facts, kind, covered, terms):
+    comparison = compared(*lines, facts=facts, kind=kind, covered=covered, terms=terms)
+    assert verdict_of(comparison) is verdict_by_table(comparison)
+
+
 def test_the_table_ends_with_what_always_holds_and_the_page_says_each_line():
     assert MATCH_TABLE[-1].verdict is Verdict.MATCHED
     assert {rule.verdict for rule in MATCH_TABLE} == set(Verdict)
@@ -235,7 +284,8 @@ def test_spans_that_touch_are_one_and_what_is_between_others_is_missing():
 
 def test_a_moment_near_the_edge_is_not_surely_covered():
     spans, buffer = days((0, 4)), timedelta(days=1)
-    found = [surely_covers(spans, DAY + timedelta(days=each), buffer) for each in (0, 1, 2, 3, 4)]
+    moments = [DAY + timedelta(days=each) for each in (0, 1, 2, 3, 4)]
+    found = [surely_covers(spans, each, before=buffer, after=buffer) for each in moments]
     assert found == [False, True, True, False, False]
 
 

@@ -34,6 +34,7 @@ def test_every_route_states_who_may_use_it():
         "/sign-in",
         "/sign-in/company",
         "/sign-in/company/back",
+        "/sign-in/company/out",
         "/welcome/{token}",
     }
 

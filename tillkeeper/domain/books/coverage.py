@@ -31,6 +31,6 @@ def gaps(spans: Sequence[Covered]) -> Iterator[Covered]:
         yield Covered(before.ends, after.begins)
 
 
-def surely_covers(spans: Iterable[Covered], at: datetime, buffer: timedelta) -> bool:
-    """Returns True if a moment is so far inside of a joined span that no neighbouring statement can have it."""
-    return any(span.begins + buffer <= at < span.ends - buffer for span in spans)
+def surely_covers(spans: Iterable[Covered], at: datetime, *, before: timedelta, after: timedelta) -> bool:
+    """Returns True if a joined span has a moment, and so much time before and after it."""
+    return any(span.begins + before <= at < span.ends - after for span in spans)

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import ROUND_HALF_UP, Decimal
+from functools import lru_cache
 from typing import ClassVar, Final, Protocol, cast
 from zoneinfo import ZoneInfo
 
@@ -25,7 +26,7 @@ from tillkeeper.gateways.statement_form import Row
 
 ZONE: Final = "Asia/Shanghai"
 _BEIJING: Final = ZoneInfo(ZONE)
-MARK: Final = "`"
+MARK_AND_BLANKS: Final = "` \t"
 TIME_CHARS: Final = 19
 AMOUNT_CHARS_MAX: Final = 24
 
@@ -135,8 +136,8 @@ class TradeBill:
             says = f"it is of the merchant {trade.text(MERCHANT)}, and the account is {self._mch_id}"
             raise StatementRefused(says, line=row.number)
         self._trades += 1
-        for column in self._sums:
-            self._sums[column] += trade.decimal(column)
+        for column, amount in self._sums.items():
+            self._sums[column] = amount + _decimal(values[self._places[column]], row.number)
         local = trade.local
         self._days.add(local.date())
         yield from trade.lines(local.astimezone(UTC))
@@ -258,9 +259,17 @@ class _Trade(msgspec.Struct, frozen=True):
 
 
 def _decimal(text: str, line: int) -> Decimal:
+    amount = _amount(text)
+    if amount is None:
+        raise StatementRefused(f"{text!r} is no amount such as 12.30", line=line)
+    return amount
+
+
+@lru_cache(maxsize=4096)  # most columns of most trades have nothing, and shops have few prices
+def _amount(text: str) -> Decimal | None:
     digits = text.removeprefix("-")
     if len(text) > AMOUNT_CHARS_MAX or not digits.isascii() or not digits.replace(".", "", 1).isdigit():
-        raise StatementRefused(f"{text!r} is no amount such as 12.30", line=line)
+        return None
     return Decimal(text)
 
 
@@ -272,7 +281,7 @@ def _time(text: str) -> datetime | None:
 
 def _values(row: Row) -> list[str]:
     """Returns the cells without the mark that keeps spreadsheets from counting with them."""
-    return [cell.strip().removeprefix(MARK).strip() for cell in row.cells]
+    return [cell.lstrip(MARK_AND_BLANKS).rstrip() for cell in row.cells]
 
 
 def _midnight(day: date) -> datetime:

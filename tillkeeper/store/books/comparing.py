@@ -14,7 +14,7 @@ import msgspec
 
 from tillkeeper.domain.books.coverage import Covered, joined
 from tillkeeper.domain.books.known import KnownMoney, known_dispute, known_payment, known_refund
-from tillkeeper.domain.books.matching import OBJECTS, Comparison, MatchedObject, Verdict
+from tillkeeper.domain.books.matching import LISTED_AFTER, OBJECTS, Comparison, MatchedObject, Verdict
 from tillkeeper.domain.books.statement import LineKind, StatementLine
 from tillkeeper.domain.order.facts import PaymentFacts, ReturnFacts
 from tillkeeper.domain.statement_terms import BooksTerms
@@ -214,7 +214,7 @@ async def compare(conn: Conn, scope: Scope, terms: BooksTerms, cover: Cover) -> 
             yield _compared(base, reading, rows)
         if scope.begins is None or scope.ends is None or not covered:
             continue
-        begins, ends = scope.begins - terms.buffer, scope.ends + terms.buffer
+        begins, ends = scope.begins - terms.buffer - LISTED_AFTER[kind], scope.ends + terms.buffer
         arguments = (scope.account, scope.form, begins - CLOCKS_APART, begins, ends)
         async for row in conn.cursor(reading.unlisted, *arguments, prefetch=ROWS_AT_ONCE, timeout=READ_S):
             yield _unlisted(base, reading, row)

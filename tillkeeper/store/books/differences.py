@@ -113,6 +113,14 @@ async def open_their_cases(
     return await open_cases(conn, reasons, policy=policy, now=now)
 
 
+async def open_all_cases(conn: Conn, account: str, form: str, *, policy: CasePolicy, now: datetime) -> None:
+    """Opens the cases of all open differences of a form, in the caller's transaction."""
+    after = ("", "")
+    while found := await read_without_case(conn, account, form, after):
+        after = (found[-1].object, found[-1].ref)
+        await open_their_cases(conn, found, policy=policy, now=now)
+
+
 def difference_in(row: asyncpg.Record) -> StatementDifference:
     """Reads a row."""
     fields = {name: row[name] for name in FIELDS if name not in {"object", "verdict"}}

@@ -125,6 +125,16 @@ async def list_differences(
     ]
 
 
+DIFFERING_FORMS = """
+SELECT DISTINCT account, form FROM statement_differences WHERE settled_at IS NULL ORDER BY account, form
+"""
+
+
+async def list_differing_forms(conn: Conn) -> list[tuple[str, str]]:
+    """Reads of which forms of which accounts something differs still."""
+    return [(row["account"], row["form"]) for row in await conn.fetch(DIFFERING_FORMS)]
+
+
 COUNT_DIFFERENCES = """
 SELECT count(*) FROM statement_differences d
 LEFT JOIN unnest($2::text[], $3::text[]) AS k (verdict, kind) ON k.verdict = d.verdict

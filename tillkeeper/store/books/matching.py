@@ -39,6 +39,7 @@ class MatchTally(msgspec.Struct, kw_only=True):
     counts: dict[tuple[Verdict, MatchedObject, str], VerdictCount] = msgspec.field(default_factory=dict)
     compared: int = 0
     settled: int = 0
+    changed: int = 0  # that differ in another way by now, which another case is about
 
     def add(self, verdict: Verdict, comparison: Comparison) -> None:
         """Counts one object."""
@@ -99,6 +100,7 @@ def _judge(each: Compared, scope: Scope, tally: MatchTally, pending: _Pending) -
             )
         )
         if over and CASE_KINDS_OF[over[2]] is not CASE_KINDS_OF[verdict]:
+            tally.changed += 1
             pending.changed.append(over)
     elif over:
         tally.settled += 1

@@ -55,6 +55,7 @@ class TakenStatement(msgspec.Struct, kw_only=True):
     is_new: bool
     superseded: list[int] = msgspec.field(default_factory=list)  # statements in whose place it came
     superseded_by: int | None = None
+    unnamed: list[LineSums] = msgspec.field(default_factory=list)  # lines that name nothing to compare them with
 
 
 KNOWN = """
@@ -145,6 +146,65 @@ def _records(
                 line.pending,
             ),
         )
+
+
+# --- lines that name their payment otherwise --------------------------------------------------------------------------
+
+# By one of its captures; many gateways number these alone.  The index is the one that searches have.
+BY_CAPTURE = """
+UPDATE statement_lines l SET payment_ref = x.payment_ref
+FROM inbox x
+WHERE l.statement_id = $1 AND l.payment_ref IS NULL AND l.capture_ref IS NOT NULL
+  AND reverse(lower(x.capture_ref COLLATE "C")) = reverse(lower(l.capture_ref COLLATE "C"))
+  AND x.capture_ref = l.capture_ref AND x.account = l.account AND x.payment_ref IS NOT NULL
+"""
+# By its order, where that has one payment at the account that brought money in.
+BY_ORDER = """
+UPDATE statement_lines l SET payment_ref = p.payment_ref
+FROM (
+    SELECT o.order_ref, min(p.payment_ref) AS payment_ref
+    FROM (SELECT DISTINCT order_ref FROM statement_lines
+          WHERE statement_id = $1 AND payment_ref IS NULL AND order_ref IS NOT NULL) AS n
+    JOIN orders o ON o.order_ref = n.order_ref
+    JOIN payments p ON p.order_id = o.id AND p.account = $2 AND p.status = 'succeeded'
+    GROUP BY o.order_ref HAVING count(*) = 1
+) AS p
+WHERE l.statement_id = $1 AND l.payment_ref IS NULL AND l.order_ref = p.order_ref
+"""
+# A chargeback by the one dispute of its payment.
+BY_PAYMENT = """
+UPDATE statement_lines l SET dispute_ref = d.dispute_ref
+FROM (
+    SELECT n.payment_ref, min(d.dispute_ref) AS dispute_ref
+    FROM (SELECT DISTINCT payment_ref FROM statement_lines
+          WHERE statement_id = $1 AND kind IN ('chargeback', 'chargeback_reversed') AND dispute_ref IS NULL
+            AND payment_ref IS NOT NULL) AS n
+    JOIN payments p ON p.account = $2 AND p.payment_ref = n.payment_ref
+    JOIN disputes d ON d.order_id = p.order_id AND d.account = p.account AND d.payment_ref = p.payment_ref
+    GROUP BY n.payment_ref HAVING count(*) = 1
+) AS d
+WHERE l.statement_id = $1 AND l.kind IN ('chargeback', 'chargeback_reversed') AND l.dispute_ref IS NULL
+  AND l.payment_ref = d.payment_ref
+"""
+UNNAMED = """
+SELECT kind, currency, count(*) AS lines, sum(amount_minor)::bigint AS amount FROM statement_lines
+WHERE statement_id = $1 AND superseded_by IS NULL
+  AND (kind = 'payment' AND payment_ref IS NULL OR kind IN ('refund', 'refund_failed') AND refund_ref IS NULL
+       OR kind IN ('chargeback', 'chargeback_reversed') AND dispute_ref IS NULL)
+GROUP BY kind, currency ORDER BY kind, currency
+"""
+
+
+async def name_lines(conn: Conn, statement_id: int, account: str) -> list[LineSums]:
+    """Finds the payment or dispute of lines that do not name it; returns what nothing can be compared with."""
+    await conn.execute(BY_CAPTURE, statement_id, timeout=UPDATE_S)
+    await conn.execute(BY_ORDER, statement_id, account, timeout=UPDATE_S)
+    await conn.execute(BY_PAYMENT, statement_id, account, timeout=UPDATE_S)
+    rows = await conn.fetch(UNNAMED, statement_id, timeout=UPDATE_S)
+    return [
+        LineSums(kind=LineKind(row["kind"]), currency=row["currency"], lines=row["lines"], amount=row["amount"])
+        for row in rows
+    ]
 
 
 # --- what an older statement said -------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from typing import Final
 
 from tillkeeper.store.guard.deciding import Decision, NotPaused, decide
 from tillkeeper.store.people.approvals import Approval, confirm, open_approval, open_number, propose, refuse
+from tillkeeper.store.people.people import takes_two
 from tillkeeper.store.postgres.pool import Conn
 
 DECIDING: Final = "decide about a paused account"  # the act that a second person confirms
@@ -74,3 +75,16 @@ async def refuse_decision(conn: Conn, account: str, approval_id: int, *, by: str
 
 async def _proposed(conn: Conn, account: str, approval_id: int, now: datetime) -> int:
     return await open_number(conn, approval_id, act=DECIDING, subject=subject_of(account), now=now)
+
+
+async def decide_at_terminal(
+    conn: Conn, account: str, decision: Decision, *, by: str, note: str, deaf_s: int, now: datetime
+) -> Approval | None:
+    """Decides about the account; proposes it instead where another person is known who can confirm.
+
+    Raises NotPaused or AlreadyProposed.
+    """
+    if await conn.fetchval(OPEN_PAUSE, account) is not None and await takes_two(conn):
+        return await propose_decision(conn, account, decision, deaf_s=deaf_s, by=by, note=note, now=now)
+    await decide(conn, account, decision, deaf_s=deaf_s, by=by, note=note, now=now)
+    return None

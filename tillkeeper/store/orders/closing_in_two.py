@@ -7,8 +7,9 @@ from datetime import datetime
 from typing import Final
 
 from tillkeeper.domain.order.acts import Refusal, WantedAct, What
-from tillkeeper.store.orders.acts import OrderMovedOn, Seen, carry_out, plan
+from tillkeeper.store.orders.acts import OrderMovedOn, Seen, carry_out, close, plan
 from tillkeeper.store.people.approvals import Approval, confirm, open_approval, open_number, propose, refuse
+from tillkeeper.store.people.people import takes_two
 from tillkeeper.store.postgres.pool import Conn
 
 CLOSING: Final = "close an order in doubt"  # the act that a second person confirms
@@ -58,3 +59,18 @@ async def refuse_closing(conn: Conn, order_ref: str, approval_id: int, *, by: st
 
 async def _proposed(conn: Conn, order_ref: str, approval_id: int, now: datetime) -> int:
     return await open_number(conn, approval_id, act=CLOSING, subject=subject_of(order_ref), now=now)
+
+
+async def close_at_terminal(
+    conn: Conn, order_ref: str, *, by: str, note: str, now: datetime, force: bool
+) -> Approval | None:
+    """Closes the order; proposes it instead where money may be there and another person is known who can confirm.
+
+    Raises NoSuchOrder, ActRefused or AlreadyProposed.
+    """
+    if force and await takes_two(conn):
+        planned = await plan(conn, order_ref, WantedAct(what=What.CLOSE), by=by, now=now)
+        if planned.refused is not None and planned.refused.why is Refusal.IN_DOUBT:
+            return await propose_closing(conn, order_ref, by=by, note=note, now=now, seen=planned.seen)
+    await close(conn, order_ref, by=by, note=note, now=now, force=force)
+    return None

@@ -24,6 +24,10 @@ class SamePerson(Exception):
     """Whoever proposed it cannot confirm it."""
 
 
+class MayBeSamePerson(SamePerson):
+    """One of the two signs in with the company's account and the other does not: nobody has said that they are two."""
+
+
 class Approval(msgspec.Struct, frozen=True, kw_only=True):
     """What somebody proposed: an act, its subject, and what exactly would be done."""
 
@@ -70,14 +74,23 @@ WHERE id = $1 AND decision IS NULL AND expires_at > $2 FOR UPDATE
 DECIDE = "UPDATE approvals SET decision = $2, decided_by = $3, decided_at = $4 WHERE id = $1"
 
 
+# Somebody who has a password here, and whom the company's provider names otherwise, is two rows of this table.  Those
+# whom it names are told apart by it, the others by the admin who added them; one of each is told apart by nobody.
+MAY_BE_ONE = """
+SELECT count(DISTINCT issuer IS NULL) > 1 FROM people WHERE name = ANY($1::text[])
+"""
+
+
 async def confirm(conn: Conn, approval_id: int, *, by: str, now: datetime) -> Approval:
     """Takes an approval; the caller does exactly what it says, in the same transaction.
 
-    Raises NotOpen or SamePerson.
+    Raises NotOpen, SamePerson or MayBeSamePerson.
     """
     approval = await _open(conn, approval_id, now)
     if by == approval.proposed_by:
         raise SamePerson
+    if await conn.fetchval(MAY_BE_ONE, [by, approval.proposed_by]):
+        raise MayBeSamePerson
     await _decide(conn, approval, "confirmed", by=by, now=now)
     return approval
 

@@ -10,7 +10,7 @@ from tillkeeper.domain.people import Locale, Person, Role
 from tillkeeper.store.people.log import LogEntry, write_log
 from tillkeeper.store.people.people import NameTaken, NoSuchPerson, person_in
 from tillkeeper.store.people.sessions import open_session
-from tillkeeper.store.postgres.pool import Conn
+from tillkeeper.store.postgres.pool import Conn, rows_of
 
 FIND = "SELECT id, name, display_name, role, locale FROM people WHERE issuer = $1 AND subject = $2"
 # Without a role: the table gives the lowest, and the desk has no right to give another (deploy/roles.sql).
@@ -61,6 +61,17 @@ async def keep_out(conn: Conn, member: Member, why: str, *, now: datetime) -> No
         why=why,
     )
     await write_log(conn, entry, now=now)
+
+
+async def sign_out(conn: Conn, issuer: str, subject: str, *, now: datetime) -> int:
+    """Ends the sessions that the provider opened for somebody, who signed out there; returns their number."""
+    row = await conn.fetchrow(FIND, issuer, subject)
+    if row is None:
+        return 0
+    ended = rows_of(await conn.execute(END_GIVEN, row["id"]))
+    what = "signed out at the company"
+    await write_log(conn, LogEntry(kind="access", person_id=row["id"], person=row["name"], what=what), now=now)
+    return ended
 
 
 async def _added(conn: Conn, member: Member, locale: Locale, now: datetime) -> Person:

@@ -98,6 +98,17 @@ async def list_people(conn: Conn, *, now: datetime) -> list[ListedPerson]:
     return [ListedPerson(**dict(row)) for row in await conn.fetch(LIST, now)]
 
 
+# What somebody of the company may, their sessions say.
+OPERATORS = """
+SELECT count(*) FROM people WHERE disabled_at IS NULL AND (role IN ('operator', 'admin') OR issuer IS NOT NULL)
+"""
+
+
+async def takes_two(conn: Conn) -> bool:
+    """Returns whether more than one person is known who may decide: then nobody decides alone, at a terminal either."""
+    return bool(await conn.fetchval(OPERATORS) > 1)
+
+
 SET_ROLE = "UPDATE people SET role = $2 WHERE name = $1 AND role <> $2 RETURNING id"
 KNOWN = "SELECT id FROM people WHERE name = $1 FOR NO KEY UPDATE"
 

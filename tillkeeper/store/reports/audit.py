@@ -9,6 +9,7 @@ import asyncpg
 import msgspec
 
 from tillkeeper.domain.order.status import summarize
+from tillkeeper.domain.retention import BEGINNING
 from tillkeeper.store.orders.loading import facts_of
 from tillkeeper.store.postgres.pool import Conn
 from tillkeeper.store.reports.listed_orders import mislisted
@@ -20,6 +21,7 @@ from tillkeeper.store.reports.overdue import (
     stale,
     unattended,
 )
+from tillkeeper.store.reports.statement_sums import misadded_statements
 from tillkeeper.store.rows import order_in, summary_in
 
 EXAMPLES_MAX: Final = 20  # enough to find the cause; one fault may occur a million times
@@ -46,6 +48,7 @@ class Audit(msgspec.Struct, kw_only=True):
     unfetched: list[dict[str, Any]]
     misjudged: list[dict[str, Any]]
     stray: list[dict[str, Any]]  # events of an order or a delivery that does not exist
+    misadded: list[dict[str, Any]]  # statements whose lines are not those that were read
     unattended: list[dict[str, Any]]
     mislisted: list[dict[str, Any]]  # orders that stand otherwise in the list of open ones
     stale: list[dict[str, Any]]
@@ -73,7 +76,7 @@ class Audit(msgspec.Struct, kw_only=True):
         order with money under way is left without a sweep or a case, or stands otherwise in the list of open ones."""
         broken = self.missing or self.unbalanced or self.unfetched or self.misjudged or self.unreadable
         stands_over = self.unattended or self.stale or self.mislisted
-        return self.accepted == self.accounted and not (broken or self.stray or stands_over)
+        return self.accepted == self.accounted and not (broken or self.stray or self.misadded or stands_over)
 
 
 # What is held is stored nowhere else, but for what a lane delivered again after it was applied.
@@ -190,6 +193,7 @@ async def audit_in(conn: Conn, *, settled_until: datetime, now: datetime) -> Aud
         unfetched=[each for each in map(_unfetched, fetches) if each],
         misjudged=misjudged,
         stray=[dict(row) for row in await conn.fetch(STRAY, EXAMPLES_MAX)],
+        misadded=await misadded_statements(conn, since=BEGINNING, limit=EXAMPLES_MAX),
         unattended=alone,
         mislisted=otherwise,
         stale=await stale(conn, limit=EXAMPLES_MAX),

@@ -17,6 +17,7 @@ from tillkeeper.store.postgres.pool import Conn
 from tillkeeper.store.reports.audit import EXAMPLES_MAX, FETCHED, ORDERS_AT_ONCE, Audit, misjudged_in
 from tillkeeper.store.reports.listed_orders import mislisted, moving
 from tillkeeper.store.reports.overdue import overdue_fetches, overdue_notices, overdue_orders, stale
+from tillkeeper.store.reports.statement_sums import misadded_statements
 
 MOVING_MAX: Final = 100_000  # orders whose money moves at once; more is a day's outage
 CLOCKS_APART: Final = timedelta(hours=1)  # of receivers and workers; an event is recorded after its delivery came
@@ -175,6 +176,7 @@ async def audit_part(conn: Conn, part: AuditRange, *, settled_until: datetime, n
         unfetched=[],
         misjudged=misjudged,
         stray=[dict(row) for row in await conn.fetch(STRAY_IN_PART, part.recorded_since, EXAMPLES_MAX)],
+        misadded=await misadded_statements(conn, since=part.recorded_since, limit=EXAMPLES_MAX),
         unattended=[dict(row) for row in await conn.fetch(UNATTENDED, EXAMPLES_MAX)],
         mislisted=_each_once(otherwise),
         stale=await stale(conn, limit=EXAMPLES_MAX),
