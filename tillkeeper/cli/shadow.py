@@ -69,7 +69,7 @@ def compare_command(
         words = _words(word or ())
         columns = _Columns(ref, status, paid)
 
-        async def query(pool: "Pool") -> "Comparison":
+        async def query(pool: "Pool") -> "ShopComparison":
             return await _compare(pool, _states(file, columns), words)
 
         found = ask(settings, query)
@@ -93,7 +93,7 @@ class _Columns:
         return {name: known[name] for name in wanted}
 
 
-class Comparison:
+class ShopComparison:
     """What was compared: counts by (shop's word, our status), and the first differences with their reasons."""
 
     def __init__(self) -> None:
@@ -144,12 +144,12 @@ def _states(file: Path, columns: _Columns) -> "Iterator[tuple[int, str, str | No
 
 async def _compare(
     pool: "Pool", states: "Iterator[tuple[int, str, str | None, str | None]]", words: "Mapping[str, Status]"
-) -> Comparison:
+) -> ShopComparison:
     from itertools import islice
 
     from tillkeeper.store.reports.shadow import states_of
 
-    found = Comparison()
+    found = ShopComparison()
     while some := list(islice(states, AT_ONCE)):
         ours = await states_of(pool, [ref for _, ref, _, _ in some])
         for line, ref, word, paid in some:
@@ -174,7 +174,7 @@ def _shop(line: int, ref: str, word: str | None, paid: str | None, ours: "OursSt
     return ShopState(line=line, order_ref=ref, word=word or None, paid=amount)
 
 
-def _add(found: Comparison, shop: "ShopState", ours: "OursState", words: "Mapping[str, Status]") -> None:
+def _add(found: ShopComparison, shop: "ShopState", ours: "OursState", words: "Mapping[str, Status]") -> None:
     from tillkeeper.cli.money import in_words
     from tillkeeper.domain.shadow import differences_between
 
@@ -209,7 +209,7 @@ async def _why(pool: "Pool", order_ref: str) -> str:
     return f"{told.because}{last}"
 
 
-def _print(found: Comparison, *, as_json: bool) -> None:
+def _print(found: ShopComparison, *, as_json: bool) -> None:
     from tillkeeper.cli.output import print_json, print_table
 
     pairs = [(word, ours, count) for (word, ours), count in found.pairs.most_common()]
