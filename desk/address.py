@@ -88,6 +88,7 @@ _TAKEN: Final[Mapping[str, Mapping[str, Parameter]]] = MappingProxyType(
         "/outbox": {"state": one_of("pending", "dead"), "audience": one_of(*Audience), "after": TEXT},
         "/outbox/retry": {"key": TEXTS},
         "/outbox/retried": {"retried": TEXTS, "left": TEXTS},
+        "/books": {"account": TEXT},
         "/handover": {"since": MOMENT},
     }
 )

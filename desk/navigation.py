@@ -27,6 +27,7 @@ NAVIGATION: Final = (
     Destination(path="/refused", word="nav.refused", key="r"),
     Destination(path="/outbox", word="nav.outbox", key="o"),
     Destination(path="/accounts", word="nav.accounts", key="a"),
+    Destination(path="/books", word="nav.books", key="b"),
     Destination(path="/handover", word="nav.handover", key="h"),
 )
 

@@ -20,6 +20,7 @@ PAGES = {
     "accounts": "/accounts",
     "account": "/accounts/alipay-main",
     "handover": "/handover",
+    "books": "/books",
     "find": "/find?q=02837156",
     "code": "/find?q=ACQ.BUYER_BALANCE_NOT_ENOUGH",
     "claim": "/orders/ORD-1043/claim",

@@ -15,6 +15,7 @@ from tillkeeper.desk.words import catalogue, say, say_plainly
 from tillkeeper.diagnostics.findings import Finding
 from tillkeeper.diagnostics.refusals import WRITTEN
 from tillkeeper.domain import guard
+from tillkeeper.domain.books.matching import DIFFERENCES
 from tillkeeper.domain.events import Evidence, Kind
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.domain.guard import GuardSign
@@ -118,6 +119,7 @@ FAMILIES = {
             "verdict",
         ),
     },
+    "verdict.": DIFFERENCES,
     "parked_reason.": PARKED_REASONS,
     "parked_title.": PARKED_REASONS,
     "parked_means.": PARKED_REASONS,

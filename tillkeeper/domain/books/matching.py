@@ -316,11 +316,13 @@ def verdict_by_table(comparison: Comparison) -> Verdict:
 def agrees_plainly(each: Comparison) -> bool:
     """Returns True for one line that says what the one movement says, as nearly all do: the table has it matched."""
     known = each.known
-    if known is None or len(each.lines) != 1 or len(known.movements) != 1 or each.terms.fees:
+    if known is None or len(each.lines) != 1 or len(known.movements) != 1:
         return False
     line, movement = each.lines[0], known.movements[0]
     said = line.amount if each.object is MatchedObject.PAYMENT else -line.amount
     if said != movement.amount or line.currency != known.currency or not said or line.kind in RETURNS:
+        return False
+    if each.terms.fees and each.fee_differs:
         return False
     if not each.covered or each.object is MatchedObject.DISPUTE:
         return True

@@ -1,0 +1,73 @@
+"""The page of the books: what differs with its case, what is missing between statements, and which were taken in."""
+
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+
+from tests.database.factories import NOON, a_delivery, a_registration, an_event
+from tests.desk_orders import HOSTILE
+from tests.desk_reading import page_of, shows_text_alone, text_of
+from tests.desks import a_desk, a_person, desk_client
+from tests.statement_lines import DAY, a_file, a_line
+from tillkeeper.desk.person import Role
+from tillkeeper.domain.policy import Policy
+from tillkeeper.store.apply.batch import apply_deliveries
+from tillkeeper.store.apply.registration import register
+from tillkeeper.store.postgres.transactions import repeat_on_conflict
+from tillkeeper.workers.reconcile import Reconciler
+
+LATER = NOON + timedelta(days=3)
+POLICY = Policy()
+
+
+def at_desk(pool, locale="en"):
+    return desk_client(a_desk(pool, now=lambda: LATER), a_person(Role.VIEWER, locale, "mei"))
+
+
+async def reconcile(pool, *files, by="mei"):
+    return await Reconciler(pool, "stripe-main", policy=POLICY, run=uuid4(), by=by, now=lambda: LATER).reconcile(files)
+
+
+@pytest.fixture
+async def paid(pool):
+    await register(pool, a_registration(), policy=POLICY, now=NOON)
+    delivery = a_delivery(an_event())
+    await repeat_on_conflict(pool, lambda conn: apply_deliveries(conn, [delivery], policy=POLICY, now=NOON))
+
+
+@pytest.mark.parametrize(("locale", "says"), [("en", "No statement was taken in."), ("zh", "还没有对账单。")])
+async def test_without_a_statement_it_says_how_to_begin(pool, locale, says):
+    async with at_desk(pool, locale) as client:
+        text = await text_of(client, "/books")
+    assert says in text
+    assert "tillkeeper reconcile" in text
+
+
+@pytest.mark.usefixtures("paid")
+async def test_what_differs_leads_to_its_case_and_its_order(pool):
+    await reconcile(pool, a_file(a_line(amount=90)), a_file(begins=DAY + timedelta(days=2), name="later"))
+    number = await pool.fetchval("SELECT id FROM cases")
+    async with at_desk(pool) as client:
+        page, text = await page_of(client, "/books"), await text_of(client, "/books")
+        elsewhere = await text_of(client, "/books?account=alipay-main")
+    assert f'href="/cases/{number}"' in page
+    assert 'href="/orders/A1"' in page
+    for part in ("differ in 1 place", "another amount", "Missing between statements", "test.trade", "line 2"):
+        assert part in text, part
+    assert "No statement was taken in." in elsewhere
+
+
+@pytest.mark.usefixtures("paid")
+async def test_where_all_agrees_it_says_so(pool):
+    await reconcile(pool, a_file(a_line()))
+    async with at_desk(pool) as client:
+        assert "Statements and orders agree." in await text_of(client, "/books")
+
+
+async def test_what_strangers_wrote_is_shown_as_text(pool):
+    await register(pool, a_registration(), policy=POLICY, now=NOON)
+    line = a_line(payment_ref=HOSTILE[:200], order_ref=None, currency="USD")
+    await reconcile(pool, a_file(line, form="test.<b>"), by="<script>")
+    async with at_desk(pool) as client:
+        shows_text_alone(await page_of(client, "/books"))
