@@ -142,6 +142,7 @@ def build_app(settings: Settings, resources: Resources) -> web.Application:
         accounts=resources.accounts.gateways.keys(),
         policy=lambda: resources.policy.policy,
         body_bytes_max=body_bytes_max,
+        shadow=settings.shadow,
     )
     webhooks = Webhooks(resources, settings)
     resources.accounts.on_change(webhooks.update_accounts)

@@ -77,12 +77,14 @@ class OrdersApi:
         accounts: Collection[str],
         policy: Callable[[], Policy],
         body_bytes_max: int,
+        shadow: bool = False,
     ) -> None:
         self._pool = pool
         self._tokens = tuple(token.encode() for token in tokens)
         self._accounts = accounts
         self._policy = policy
         self._body_bytes_max = body_bytes_max
+        self._shadow = shadow
         self._log_throttle = LogThrottle(every_s=UNAVAILABLE_LOG_S, monotonic_s=clock.monotonic_s)
 
     def routes(self) -> dict[str, dict[str, Handler]]:
@@ -144,7 +146,7 @@ class OrdersApi:
 
     async def _put(self, request: web.Request, order_ref: str) -> web.Response:
         registration = registration_of(order_ref, await self._body(request), accounts=self._accounts)
-        outcome = await register(self._pool, registration, policy=self._policy(), now=clock.now())
+        outcome = await register(self._pool, registration, policy=self._policy(), now=clock.now(), shadow=self._shadow)
         return answer(201 if outcome == "created" else 200, Registered(order_ref=order_ref, registration=outcome))
 
     async def _put_refund(self, request: web.Request, order_ref: str) -> web.Response:

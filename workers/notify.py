@@ -21,6 +21,7 @@ from tillkeeper.domain.order.mail_timing import PresentOrder, SendLater, SendNow
 from tillkeeper.domain.order.notice_outcomes import (
     NO_CHANNEL,
     PENDING,
+    SHADOW,
     ChannelEntry,
     ChannelState,
     Dead,
@@ -90,7 +91,10 @@ class NotifyLoop:
         now: Callable[[], datetime],
         audiences: Collection[Audience] = ALL,
         cases: Callable[[], CasePolicy] = CasePolicy,
+        shadow: bool = False,
     ) -> None:
+        """`shadow` drops every notice: nobody is told anything."""
+        self._shadow = shadow
         self._pool = pool
         self._channels = channels
         self._settings = settings
@@ -121,14 +125,22 @@ class NotifyLoop:
         await self._jobs.keep_filled(stop, idle_s=idle_s)
 
     async def _take(self, room: int, _full: frozenset[str]) -> tuple[int, list[Claimed]]:
-        """Claims due notices; settles those that have no channel."""
+        """Claims due notices; settles those that are told nobody, or have no channel."""
         claimed = await self._retry.until_available(lambda: self._claim(min(room, ROWS_CLAIMED)))
         self._measure_lag(claimed)
-        without_channel = [row for row in claimed if not self._has_channel(row)]
-        await self._settle(
-            [(row, {NO_CHANNEL: self._entry(row, Dropped(why=NO_CHANNEL), None)}) for row in without_channel]
-        )
-        return len(claimed), [row for row in claimed if row not in without_channel]
+        dropped = [(row, why) for row in claimed if (why := self._why_not(row)) is not None]
+        await self._settle([(row, {why: self._entry(row, Dropped(why=why), None)}) for row, why in dropped])
+        without = [row for row, _ in dropped]
+        return len(claimed), [row for row in claimed if row not in without]
+
+    def _why_not(self, row: Claimed) -> str | None:
+        """Returns why a notice is not sent at all, or None.
+
+        An order that was registered in shadow mode stays with whoever handled it then, also once that mode is over.
+        """
+        if self._shadow or (row.is_shadow and row.audience is not Audience.OPS):
+            return SHADOW
+        return None if self._has_channel(row) else NO_CHANNEL
 
     async def _claim(self, limit: int) -> list[Claimed]:
         now = self._now()

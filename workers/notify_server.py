@@ -52,6 +52,8 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
             open_channels(settings.notify, broker_url=settings.broker_url, broker_prefix=settings.broker_prefix)
         )
         _start_counters(channels)
+        if settings.shadow:
+            log.warning("shadow_mode")
         log.info(
             "notify_started", mail=channels.mail is not None, merchant=[channel.name for channel in channels.merchant]
         )
@@ -65,6 +67,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
                     now=clock.now,
                     audiences=(audience,),
                     cases=lambda: policy.policy.cases,
+                    shadow=settings.shadow,
                 ).keep_running(stop, idle_s=IDLE_S),
                 name=f"notify {audience}",
             )

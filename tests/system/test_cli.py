@@ -57,6 +57,7 @@ COMMANDS = [
     "case refuse",
     "handover",
     "rehearse",
+    "shadow compare",
     "ledger",
     "chain head",
     "chain key",

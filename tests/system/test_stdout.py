@@ -141,6 +141,7 @@ PRINTING = [
 NEED_OTHERS = {
     "backfill",
     "broker check",
+    "shadow compare",
     "chain key",
     "init",
     "notify test",

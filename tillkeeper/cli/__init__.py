@@ -40,6 +40,7 @@ from tillkeeper.cli import (
     retention,
     roles,
     run,
+    shadow,
     stuck,
     user,
     user_account,
@@ -68,7 +69,7 @@ SUBJECTS = (
     *(find, claim, explain, db, order, events, stuck, cases, case_acts, handover, backfill),
     *(reconcile, books),
     *(user, user_account, waiting, parked, guarding, refused, outbox),
-    *(keys, words, policy, broker, inspection, retention, erase, rehearse, ledger, chain, audit),
+    *(keys, words, policy, broker, inspection, retention, erase, rehearse, shadow, ledger, chain, audit),
 )
 for subject in SUBJECTS:
     app.add_typer(subject.app)

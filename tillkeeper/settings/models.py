@@ -141,6 +141,7 @@ class Settings(BaseModel):
     envelope_keys: Annotated[tuple[EnvelopeKey, ...], Field(max_length=ENVELOPE_KEYS_MAX, repr=False)] = ()
     api_tokens: Annotated[tuple[Token, ...], Field(max_length=TOKENS_MAX, repr=False)] = ()  # none: nobody may
     policy: Path | None = None
+    shadow: bool = False  # decide and tell nobody: docs/trying-it.md
     event_loop: Literal["uvloop", "asyncio"] = "uvloop"
     ingest: IngestSettings = IngestSettings()
     work: WorkSettings = WorkSettings()

@@ -11,6 +11,7 @@ import yaml
 
 from tests.system.receiving import PATH, a_delivery, until
 from tests.system.watching.stack import Stack, Watched, watching
+from tillkeeper import database_metrics, telemetry  # noqa: F401 - they define what DEFINITIONS lists
 from tillkeeper.metric_definitions import DEFINITIONS
 
 ROOT = Path(__file__).parents[3]

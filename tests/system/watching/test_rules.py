@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from tests.system.watching.alert_cases import CASES
+from tillkeeper import database_metrics, telemetry  # noqa: F401 - they define what DEFINITIONS lists
 from tillkeeper.metric_definitions import DEFINITIONS
 
 ROOT = Path(__file__).parents[3]

@@ -25,6 +25,14 @@ def configuration(look: LoadedSettings) -> Iterator[ReadinessFinding]:
         yield to_do("configuration", "there is no account", "add one: deploy/accounts.toml has every gateway's")
 
 
+def shadow(settings: Settings) -> Iterator[ReadinessFinding]:
+    """Yields that nobody is told anything, where the settings say so."""
+    if settings.shadow:
+        yield to_do(
+            "shadow mode", "on: everything is decided, and nobody is told", "`shadow = false` once you rely on it"
+        )
+
+
 def secrets(look: LoadedSettings) -> Iterator[ReadinessFinding]:
     """Yields each secret that is missing or doubtful."""
     settings = look.settings

@@ -21,6 +21,8 @@ async def _rest(
     settings: Settings, look: LoadedSettings, *, live: bool, management: str | None
 ) -> AsyncIterator[ReadinessFinding]:
     yield configuration.policy(settings, look)
+    for finding in configuration.shadow(settings):
+        yield finding
     async for finding in database.database(settings):
         yield finding
     async for finding in broker.broker(settings, management=management):

@@ -22,6 +22,7 @@ from tillkeeper.domain.order.notices import Audience, Notice
 RETRY_AFTER_MAX: Final = timedelta(hours=6)  # a receiver that asks for a longer pause is tried again by then
 WHY_CHARS_MAX: Final = 300
 NO_CHANNEL: Final = "no channel"
+SHADOW: Final = "shadow mode"
 PENDING: Final = "pending"
 GONE: Final = "gone: the receiver answered 410"
 

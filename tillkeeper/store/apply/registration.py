@@ -34,20 +34,22 @@ TERMS = "SELECT terms, terms ? 'erased' AS erased FROM orders WHERE order_ref = 
 
 
 async def register(
-    pool: asyncpg.Pool, registration: Registration, *, policy: Policy, now: datetime
+    pool: asyncpg.Pool, registration: Registration, *, policy: Policy, now: datetime, shadow: bool = False
 ) -> Literal["created", "unchanged"]:
     """Registers an order, and applies what waits for it in the same transaction.
+
+    Nobody but ops is ever told about an order that was registered in shadow mode.
 
     The same registration again is "unchanged".  Raises Contradiction when it differs, or when it claims a payment that
     is another order's.
     """
-    return await repeat_on_conflict(pool, lambda conn: _register(conn, registration, policy, now))
+    return await repeat_on_conflict(pool, lambda conn: _register(conn, registration, policy, now, shadow=shadow))
 
 
 async def _register(
-    conn: Conn, registration: Registration, policy: Policy, now: datetime
+    conn: Conn, registration: Registration, policy: Policy, now: datetime, *, shadow: bool
 ) -> Literal["created", "unchanged"]:
-    terms = msgspec.json.encode(registration)
+    terms = msgspec.json.encode({**msgspec.structs.asdict(registration), "shadow": True} if shadow else registration)
     instalments = msgspec.json.encode(registration.instalments).decode() if registration.instalments else None
     order_id = await conn.fetchval(
         INSERT_ORDER,

@@ -49,6 +49,7 @@ class Claimed(msgspec.Struct, frozen=True, kw_only=True):
     version: int | None
     order: PresentOrder | None
     recipient: Recipient | None
+    is_shadow: bool = False  # its order was registered in shadow mode
     trace: str = ""  # the traceparent of what caused it, where that is traced
 
 
@@ -80,7 +81,8 @@ WITH taken AS (
 SELECT t.key, t.attempts, t.audience, t.topic, t.payload, t.created_at, t.due_at, t.channels, t.order_id, t.version,
        t.trace, o.terms, o.status, o.captured_minor, o.refunding_minor, o.refunded_minor,
        o.discount_minor, o.closed_at IS NOT NULL AS closed,
-       coalesce(o.held_until > $1, false) AS held
+       coalesce(o.held_until > $1, false) AS held,
+       coalesce((SELECT s.terms ? 'shadow' FROM orders AS s WHERE s.id = t.order_id), false) AS is_shadow
 FROM taken AS t LEFT JOIN orders AS o ON o.id = t.order_id AND t.audience = 'payer'
 ORDER BY t.due_at, t.key
 """
@@ -106,6 +108,7 @@ async def claim(
             version=row["version"],
             order=None if row["status"] is None else _order_now(row, doubts[row["order_id"]], mails=0),
             recipient=None if row["terms"] is None else _recipient_in(row["terms"]),
+            is_shadow=row["is_shadow"],
             trace=row["trace"] or "",
         )
         for row in rows

@@ -30,7 +30,8 @@ def read_grants(roles_sql: str) -> Grants:
     grants: dict[str, frozenset[tuple[str, str]]] = {}
     for verbs, tables, group in _GRANT.findall(_COMMENT.sub("", roles_sql)):
         if " IN SCHEMA " not in tables:
-            pairs = {(verb.strip(), table.strip()) for verb in verbs.split(",") for table in tables.split(",")}
+            names = tables.removeprefix("SEQUENCE ").split(",")  # a sequence is asked about as a table is
+            pairs = {(verb.strip(), name.strip()) for verb in verbs.split(",") for name in names}
             grants[group] = grants.get(group, frozenset()) | pairs
     return grants
 
