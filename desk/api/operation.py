@@ -9,7 +9,19 @@ from tillkeeper.desk.api.call import CheckedCall
 from tillkeeper.domain.people import Scope
 
 Subject = Literal[
-    "Now", "Find", "Orders", "Stuck", "Cases", "Parked", "Refused", "Waiting", "Accounts", "Outbox", "Guard", "Shift"
+    "Now",
+    "Find",
+    "Orders",
+    "Stuck",
+    "Cases",
+    "Parked",
+    "Refused",
+    "Waiting",
+    "Accounts",
+    "Outbox",
+    "Guard",
+    "Books",
+    "Shift",
 ]
 
 ORDER: Final = "/api/orders/{order_ref}"

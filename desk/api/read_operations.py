@@ -4,8 +4,9 @@ from typing import Final
 
 from tillkeeper.desk.api import guarding
 from tillkeeper.desk.api.operation import ORDER, Operation
-from tillkeeper.desk.api.reads import accounts, cases, find, orders, queues
+from tillkeeper.desk.api.reads import accounts, books, cases, find, orders, queues
 from tillkeeper.desk.api.types import accounts as account_types
+from tillkeeper.desk.api.types import books as book_types
 from tillkeeper.desk.api.types import guard as guard_types
 from tillkeeper.desk.api.types import orders as order_types
 from tillkeeper.desk.api.types import queues as queue_types
@@ -269,6 +270,18 @@ READS: Final[tuple[Operation, ...]] = (
         handler=guarding.trial,
         answers=guard_types.Trial,
         finds_one=True,
+    ),
+    Operation(
+        path="/api/books",
+        right="look",
+        name="showBooks",
+        of="Books",
+        summary="Show what statements say otherwise",
+        description="What gateways' statements and orders say differently still, which statements were taken in, and "
+        "which time is missing between them.",
+        handler=books.books,
+        query=book_types.BooksQuery,
+        answers=book_types.Books,
     ),
     Operation(
         path="/api/handover",

@@ -71,3 +71,17 @@ async def test_what_strangers_wrote_is_shown_as_text(pool):
     await reconcile(pool, a_file(line, form="test.<b>"), by="<script>")
     async with at_desk(pool) as client:
         shows_text_alone(await page_of(client, "/books"))
+
+
+@pytest.mark.usefixtures("paid")
+async def test_programs_read_the_same(pool):
+    await reconcile(pool, a_file(a_line(amount=90)), a_file(begins=DAY + timedelta(days=2), name="later"))
+    async with at_desk(pool) as client:
+        told = await (await client.get("/api/books")).json()
+        elsewhere = await (await client.get("/api/books?account=alipay-main")).json()
+    [difference], [gap] = told["differences"], told["missing"]
+    assert (difference["verdict"], difference["said_minor"], difference["known_minor"]) == ("amount_differs", 90, 100)
+    assert (difference["order_ref"], difference["case_id"]) == ("A1", await pool.fetchval("SELECT id FROM cases"))
+    assert (gap["begins"], gap["ends"]) == ("2026-11-23T00:00:00Z", "2026-11-24T00:00:00Z")
+    assert [each["lines"] for each in told["statements"]] == [0, 1]
+    assert elsewhere == {"differences": [], "statements": [], "missing": []}
