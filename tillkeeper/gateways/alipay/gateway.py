@@ -11,6 +11,7 @@ from tillkeeper.gateways.account import AccountModel
 from tillkeeper.gateways.alipay import api, objects, webhook
 from tillkeeper.gateways.alipay.keys import TrustedKey, serial_of, serials_of_roots
 from tillkeeper.gateways.alipay.settings import ABOUT, AlipaySettings
+from tillkeeper.gateways.alipay.statements import TradeBill
 from tillkeeper.gateways.base import QUERYABLE_ALL, Gateway, Queryable
 from tillkeeper.gateways.errors import BadPayload, CannotQuery
 from tillkeeper.gateways.kit.answers import answered_at
@@ -19,6 +20,7 @@ from tillkeeper.gateways.kit.fact import query_event
 from tillkeeper.gateways.kit.fields import reference_or_none
 from tillkeeper.gateways.kit.rsa import rsa_private_key
 from tillkeeper.gateways.messages import Answer, Call, ClaimedReferences, Query, Reply, Request, Response, Verified
+from tillkeeper.gateways.statement_form import StatementForm
 
 
 class Alipay(Gateway):
@@ -27,6 +29,7 @@ class Alipay(Gateway):
     name: ClassVar[str] = "alipay"
     settings: ClassVar[type[AccountModel]] = AlipaySettings
     about: ClassVar[About] = ABOUT
+    statement_forms: ClassVar[tuple[type[StatementForm], ...]] = (TradeBill,)
     queryable: ClassVar[frozenset[Queryable]] = QUERYABLE_ALL
     single_payment: ClassVar[bool] = True  # an out_trade_no is one trade's
     kept_headers: ClassVar[frozenset[str]] = frozenset({"content-type"})

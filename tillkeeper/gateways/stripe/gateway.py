@@ -16,6 +16,7 @@ from tillkeeper.gateways.kit.answers import answered_at, payments_of_refunds
 from tillkeeper.gateways.kit.fact import Fact, in_minor_units, query_event, webhook_event
 from tillkeeper.gateways.kit.fields import at, member, reference_or_none, text, text_or_none
 from tillkeeper.gateways.messages import Answer, Call, ClaimedReferences, EventPage, Query, Request, Response, Verified
+from tillkeeper.gateways.statement_form import StatementForm
 from tillkeeper.gateways.stripe import api
 from tillkeeper.gateways.stripe.accounts import Owner, Whose
 from tillkeeper.gateways.stripe.events import (
@@ -33,6 +34,7 @@ from tillkeeper.gateways.stripe.events import (
 from tillkeeper.gateways.stripe.objects import method_of
 from tillkeeper.gateways.stripe.settings import ABOUT, StripeSettings
 from tillkeeper.gateways.stripe.signature import SIGNATURE_HEADER, SigningSecrets
+from tillkeeper.gateways.stripe.statements import BalanceReport
 from tillkeeper.gateways.stripe.states import facts_of
 
 # What the merchant wrote down at the payment; client_reference_id is a checkout session's.
@@ -57,6 +59,7 @@ class Stripe(Gateway):
     name: ClassVar[str] = "stripe"
     settings: ClassVar[type[AccountModel]] = StripeSettings
     about: ClassVar[About] = ABOUT
+    statement_forms: ClassVar[tuple[type[StatementForm], ...]] = (BalanceReport,)
     queryable: ClassVar[frozenset[Queryable]] = QUERYABLE_ALL
     kept_headers: ClassVar[frozenset[str]] = frozenset({SIGNATURE_HEADER, "content-type", "user-agent"})
 

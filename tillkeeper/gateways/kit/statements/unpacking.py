@@ -12,6 +12,8 @@ BYTES_MAX: Final = 2 * 1024**3  # a million lines of the longest known form are 
 RATIO_MAX: Final = 200  # tables of digits pack up to 40 times
 RATIO_FROM: Final = 16 * 1024**2  # below it no ratio does harm
 ENTRIES_MAX: Final = 1
+SUMMARY: Final = "汇总"  # beside the lines, Alipay gives their sums by shop
+UTF_8: Final = 0x800  # the flag of names that are UTF-8
 GZIP_MAGIC: Final = b"\x1f\x8b"
 ZIP_MAGIC: Final = b"PK\x03\x04"
 
@@ -61,7 +63,7 @@ def unpacked(file: BinaryIO) -> io.BufferedReader:
 def _only_entry(file: BinaryIO) -> BinaryIO:
     try:
         archive = zipfile.ZipFile(file)
-        entries = [entry for entry in archive.infolist() if not entry.is_dir()]
+        entries = [entry for entry in archive.infolist() if not entry.is_dir() and SUMMARY not in _name(entry)]
         if len(entries) != ENTRIES_MAX:
             raise StatementRefused(f"the zip holds {len(entries)} files; unpack it, and give the one with the lines")
         if entries[0].flag_bits & 1:
@@ -69,3 +71,8 @@ def _only_entry(file: BinaryIO) -> BinaryIO:
         return archive.open(entries[0])  # type: ignore[return-value]  # it reads bytes
     except (zipfile.BadZipFile, NotImplementedError, OSError) as error:
         raise StatementRefused(f"the zip cannot be read: {error}; fetch it again") from None
+
+
+def _name(entry: zipfile.ZipInfo) -> str:
+    """Returns an entry's name, which is GBK where the zip does not say that it is UTF-8; zipfile takes it for cp437."""
+    return entry.filename if entry.flag_bits & UTF_8 else entry.filename.encode("cp437").decode("gb18030", "replace")
