@@ -20,7 +20,7 @@ QUICK := --ignore=tests/pure/sandbox $(COVERED) tests/database/test_statements.p
 COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header \
 	--python-version 3.11 --extra sandbox --extra otel pyproject.toml
 
-.PHONY: help setup rabbitmq prometheus tools installed run test test-quick test-rest check lint cover bench abuse faults alerts fuzz histories lives docs pictures lock clean
+.PHONY: help setup rabbitmq prometheus tools installed run test test-quick test-long test-rest check lint cover bench abuse faults alerts fuzz histories lives docs pictures lock clean
 
 help:  ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,14 +48,17 @@ run: setup rabbitmq  ## All of it, played with by a sandbox; SECONDS=20 ends it,
 	@$(BIN)/tillkeeper sandbox --up $(if $(SECONDS),--seconds $(SECONDS)) $(if $(BROKER),--broker $(BROKER)) \
 		$(if $(GATEWAYS),--gateways $(GATEWAYS))
 
-test: setup rabbitmq prometheus tools  ## Every test, on real servers, in three processes; ARGS="-k word" for some; COVER=1 asks for coverage as well
-	@$(if $(COVER),$(MAKE) cover test-rest,$(PYTEST) $(ARGS))
+test: setup rabbitmq prometheus tools  ## The tests, on real servers, in three processes; ARGS="-k word" for some; COVER=1 asks for coverage as well
+	@$(if $(COVER),$(MAKE) cover test-rest,$(PYTEST) -m "not long and not faults and not installed" $(ARGS))
+
+test-long: setup rabbitmq prometheus tools  ## The tests of whole systems: sandbox runs, images, upgrade, restore, schemathesis, the bench in miniature
+	@$(PYTEST) -m "long and not faults and not installed" $(ARGS)
 
 test-quick: setup  ## A minute of tests: the rules, the gateways without what is slow, every SQL statement
 	@$(PYTEST) -q -m "not slow and not faults and not installed" --hypothesis-profile quick $(QUICK) $(ARGS)
 
 test-rest: setup rabbitmq prometheus tools  ## The tests that `make cover` does not run: those that take long, and with databases, brokers and processes
-	@$(PYTEST) -m "not covering and not faults and not installed" $(ARGS)
+	@$(PYTEST) -m "not covering and not long and not faults and not installed" $(ARGS)
 
 check: lint cover  ## Lint, format, types, import rules, and full coverage of domain/ and gateways/
 

@@ -34,7 +34,7 @@ SCHEMA = TESTS.parent / "schema.sql"
 
 @pytest.hookimpl(tryfirst=True)  # before some are deselected
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begins with the long ones: one that comes last keeps one process busy while the others have nothing left.
+    """Begins with those that take long: one that comes last keeps one process busy while the others have nothing left.
 
     `make cover` runs those that are marked here alone: what they do not reach has no test of its own, and tracing all
     those that play and fuzz would take three times as long.
@@ -52,7 +52,7 @@ def pytest_collection_finish() -> None:
 
 def _waited_s(item: pytest.Item) -> float:
     """How long one is waited for that is marked so; where the mark does not say it, more than nothing."""
-    mark = item.get_closest_marker("long")
+    mark = item.get_closest_marker("long") or item.get_closest_marker("early")
     return 0.0 if mark is None else mark.kwargs.get("seconds", 1.0)
 
 

@@ -92,7 +92,7 @@ async def find(page: Page, text: str) -> None:
     await page.wait_for_url("**/find?*")
 
 
-@pytest.mark.long
+@pytest.mark.early
 @pytest.mark.timeout(1200)
 async def test_two_newcomers_put_three_things_right(browser, links):
     async with somebody(browser, links.admin) as ada, somebody(browser, links.second, locale="zh-CN") as mei:

@@ -22,6 +22,7 @@ async def attacked() -> AsyncIterator[Attacked]:
         yield running
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("attack", ATTACKS)
 async def test_a_good_client_is_served_beside_an_attack(attacked, attack):
     met = await beside(attacked, attack, seconds=SECONDS)

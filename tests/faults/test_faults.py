@@ -36,7 +36,7 @@ async def test_twenty_thousand_deliveries_survive_every_fault(
         print(f"\n{told}")
 
 
-@pytest.mark.long(seconds=30)
+@pytest.mark.early(seconds=30)
 @pytest.mark.rabbitmq
 @pytest.mark.timeout(400)
 async def test_two_thousand_deliveries_survive_every_fault(own_postgres, own_database, own_rabbitmq, tmp_path, capsys):

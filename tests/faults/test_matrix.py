@@ -175,6 +175,7 @@ async def says(house: House, sql: str, *arguments: object) -> bool:
     return bool(await house.fetchval(sql, *arguments))
 
 
+@pytest.mark.long
 @pytest.mark.rabbitmq
 async def test_a_worker_waits_out_a_restart_of_the_database_in_the_middle_of_a_backlog(stage, postgres_server):
     await stage.post(stage.script.webhooks)

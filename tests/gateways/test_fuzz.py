@@ -25,6 +25,7 @@ def fuzzed(*arguments):
     return subprocess.run(program, check=False, capture_output=True, text=True)
 
 
+@pytest.mark.long
 def test_nothing_is_taken_for_something_else():
     count = EACH * len(GATEWAYS)
     ended = fuzzed("--count", str(count), "--seed", "1")
@@ -35,6 +36,7 @@ def test_nothing_is_taken_for_something_else():
         assert re.search(rf"^{name} +{EACH} ", ended.stdout, re.MULTILINE)
 
 
+@pytest.mark.long
 def test_the_same_seed_is_the_same_run():
     told = ("--count", "60", "--now", "1798000000", "--gateways", "stripe,wechatpay")
     one, same, other = (fuzzed(*told, "--seed", seed).stdout.rpartition("digest ")[2] for seed in ("7", "7", "8"))

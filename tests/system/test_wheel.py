@@ -129,6 +129,7 @@ def test_an_installation_begins_away_from_the_repository(installed, tmp_path):
     assert [line["says"] for line in lines if line["what"] == "policy"] == [f"{directory}/policy.toml"]
 
 
+@pytest.mark.long
 @pytest.mark.timeout(240)
 async def test_the_first_order_is_paid_away_from_the_repository(installed, tmp_path, empty_database):
     """`make installed` does the same in an empty Debian, with nothing lent."""

@@ -21,6 +21,7 @@ from tillkeeper.domain.books.chain import (
     printed_head,
     read_head,
 )
+from tillkeeper.domain.books.chain_keys import BadPublicKey, public_key, signer, verifier
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 LEAVES = [Leaf(n, fixed_leaf([n]), note_leaf(b"salt", "x") if n == 3 else b"") for n in (1, 2, 3)]
@@ -109,3 +110,18 @@ NO_HEADS = (
 def test_what_is_no_head_is_said(text):
     with pytest.raises(BadHead, match="nine groups"):
         read_head(text)
+
+
+def test_what_one_key_signs_that_key_verifies_and_no_other():
+    key, other = "1f" * 32, "2e" * 32
+    digest = a_link().hash
+    signature = signer(key)(digest)
+    assert verifier(public_key(key))(digest, signature)
+    assert not verifier(public_key(other))(digest, signature)
+    assert not verifier(public_key(key))(START, signature)
+
+
+@pytest.mark.parametrize("text", ["", "xyz", "1f" * 31])
+def test_what_is_no_public_key_is_said(text):
+    with pytest.raises(BadPublicKey, match="64 hexadecimal digits"):
+        verifier(text)
