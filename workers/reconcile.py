@@ -43,6 +43,7 @@ from tillkeeper.workers.pause import log_paused
 log = structlog.get_logger()
 
 EVENTS_AT_ONCE: Final = 200
+FOREIGN_MIN: Final = 100  # of an order that was lost in a small shop's day, its events may wait
 TELL_EVERY: Final = 1_000  # lines or objects
 
 Result = TypeVar("Result")
@@ -50,6 +51,16 @@ Result = TypeVar("Result")
 
 class AccountPaused(Exception):
     """The guard has paused the account: its events are not applied before a person decides."""
+
+
+class MostlyForeign(Exception):
+    """Most of a statement is of orders that are not registered, and nothing says that they are ours.
+
+    Its events would all wait for orders; another shop's, or another account's, would do so for ever.
+    """
+
+    def __init__(self, foreign: int, compared: int) -> None:
+        super().__init__(f"{foreign} of {compared} payments and refunds are of orders that are not registered here")
 
 
 class Reconciled(msgspec.Struct, kw_only=True):
@@ -99,7 +110,7 @@ class Reconciler:
     async def reconcile(self, files: Sequence[StatementFile], *, dry_run: bool = False) -> Reconciled:
         """Takes the files in and matches them.
 
-        Raises what reading them raises, AnotherReconciles, AccountPaused, or what the database raises.
+        Raises what reading them raises, AnotherReconciles, MostlyForeign, AccountPaused, or what the database raises.
         """
         done = Reconciled()
         async with alone_at(self._pool, self._account):
@@ -128,13 +139,13 @@ class Reconciler:
                 done.taken.append(taken)
             for taken in done.taken:
                 if taken.superseded_by is None and taken.id not in done.tallies:
-                    await self._match(conn, taken, done)
+                    await self._match(conn, taken, done, keep=keep)
         except BaseException:
             await transaction.rollback()
             raise
         await (transaction.commit() if keep else transaction.rollback())
 
-    async def _match(self, conn: Conn, taken: TakenStatement, done: Reconciled) -> None:
+    async def _match(self, conn: Conn, taken: TakenStatement, done: Reconciled, *, keep: bool) -> None:
         scope = Scope(
             account=self._account, form=taken.form, statement_id=taken.id, begins=taken.begins, ends=taken.ends
         )
@@ -142,6 +153,13 @@ class Reconciler:
         heard = self._hearing(f"matching {taken.form}")
         tally = done.tallies[taken.id] = await match(conn, scope, self._terms, now=self._now(), heard=heard)
         done.settled += tally.settled
+        if (
+            keep
+            and not self._terms.order_prefixes
+            and tally.foreign >= FOREIGN_MIN
+            and tally.foreign * 2 > tally.compared
+        ):
+            raise MostlyForeign(tally.foreign, tally.compared)
 
     def _counted(self, file: StatementFile) -> Iterator[StatementLine]:
         for done, line in enumerate(file.lines, start=1):

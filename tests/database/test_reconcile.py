@@ -27,7 +27,7 @@ from tillkeeper.store.retention.passes import plan
 from tillkeeper.store.retention.passes import run as run_retention
 from tillkeeper.workers.compare_again import CompareAgain
 from tillkeeper.workers.database_retry import DatabaseRetry
-from tillkeeper.workers.reconcile import AccountPaused, Reconciler
+from tillkeeper.workers.reconcile import AccountPaused, MostlyForeign, Reconciler
 
 LATER = NOON + timedelta(days=3)
 DAYS_AROUND = {"begins": DAY - timedelta(days=2), "ends": DAY + timedelta(days=3)}
@@ -350,3 +350,15 @@ async def test_who_dies_after_events_were_applied_does_nothing_twice(reconcile, 
     done = await reconcile(a_file(a_line()))
     assert (done.left, await pool.fetchval("SELECT count(*) FROM inbox")) == (0, 1)
     assert await pool.fetchval("SELECT matched_at FROM statements") == LATER
+
+
+async def test_a_statement_that_is_mostly_of_unknown_orders_is_refused_unless_the_policy_says_whose_they_are(
+    reconcile, pool
+):
+    lines = [a_line(order_ref=f"X{number}", payment_ref=f"pi_{number}", number=number) for number in range(100)]
+    with pytest.raises(MostlyForeign, match="100 of 100 payments and refunds are of orders that are not registered"):
+        await reconcile(a_file(*lines))
+    assert await pool.fetchval("SELECT count(*) FROM statements") == 0
+    assert counts(await reconcile(a_file(*lines), dry_run=True)) == {"at_gateway_only": 100}
+    policy = Policy(books=BooksPolicy(terms=BooksTerms(order_prefixes=("X",))))
+    assert (await reconcile(a_file(*lines), policy=policy)).outcomes == {"waiting": 100}

@@ -138,3 +138,10 @@ async def test_whoever_comes_second_is_told_so(run, file, pool):
     async with alone_at(pool, "stripe-main"):
         ended = await run("reconcile", "stripe-main", file(plain(*LINES)), code=1)
     assert "somebody else reconciles stripe-main" in ended.err
+
+
+async def test_a_file_of_another_shop_is_refused_with_what_to_do(run, file):
+    lines = [("payment", 100, f"X{number}", f"pi_{number}") for number in range(100)]
+    refused = await run("reconcile", "stripe-main", file(plain(*lines)), code=2)
+    assert "100 of 100 payments and refunds are of orders that are not registered here" in refused.err
+    assert "order_prefixes of [books.accounts.stripe-main]" in refused.err

@@ -144,7 +144,7 @@ async def _reconcile(
     from tillkeeper import clock
     from tillkeeper.cli.reconcile_progress import shown_progress
     from tillkeeper.store.books.exclusive import AnotherReconciles
-    from tillkeeper.workers.reconcile import AccountPaused, Reconciler
+    from tillkeeper.workers.reconcile import AccountPaused, MostlyForeign, Reconciler
 
     with shown_progress() as heard:
         reconciler = Reconciler(
@@ -161,6 +161,13 @@ async def _reconcile(
             return await reconciler.reconcile(files, dry_run=dry_run)
         except AnotherReconciles:
             raise CommandError(f"somebody else reconciles {account}; try again once they are done", code=NO) from None
+        except MostlyForeign as foreign:
+            raise CommandError(
+                f"{foreign}: nothing was taken in",
+                "is the file of this account, and of this shop?  --dry-run shows it; whose lines are yours, "
+                f"order_prefixes of [books.accounts.{account}] in the policy says: then they wait for their orders",
+                code=WRONG,
+            ) from None
         except AccountPaused:
             raise CommandError(
                 f"the guard has paused {account}: see `tillkeeper guard show {account}`; the statements are taken in, "

@@ -39,6 +39,7 @@ class MatchTally(msgspec.Struct, kw_only=True):
     counts: dict[tuple[Verdict, MatchedObject, str], VerdictCount] = msgspec.field(default_factory=dict)
     compared: int = 0
     settled: int = 0
+    foreign: int = 0  # that the gateway alone has, and whose order is not registered
     changed: int = 0  # that differ in another way by now, which another case is about
 
     def add(self, verdict: Verdict, comparison: Comparison) -> None:
@@ -52,6 +53,7 @@ class MatchTally(msgspec.Struct, kw_only=True):
         counted.count += 1
         counted.amount += comparison.said if lines else comparison.amount
         self.compared += 1
+        self.foreign += verdict in LACKING_HERE and not comparison.has_order
 
     def of(self, verdict: Verdict) -> int:
         """Returns how many objects came to it."""
