@@ -189,6 +189,16 @@ def test_all_else_that_is_known_is_told_beside_the_answer():
     assert ClaimSign.SILENT in [each.sign for each in found.besides]
 
 
+def test_money_that_facts_imply_is_not_being_taken_over_where_other_money_is_here():
+    """A payment came in, and another that was never seen gave something back: nobody waits for that one to come in."""
+    part = an_event(amount=40)
+    unseen = an_event(Kind.REFUND_SUCCEEDED, second=5, payment_ref="p9", refund_ref="r9", amount=10)
+    found = answer(known(part, unseen))
+    assert ClaimSign.IMPLIED not in {each.sign for each in (*found.because, *found.besides)}
+    alone = answer(known(unseen))
+    assert ClaimSign.IMPLIED in {each.sign for each in (*alone.because, *alone.besides)}
+
+
 def test_an_authorized_part_is_under_way():
     part = an_event(Kind.PAYMENT_AUTHORIZED, amount=100)
     taken = an_event(second=5, amount=40, capture_ref="c1")
