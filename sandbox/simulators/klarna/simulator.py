@@ -18,7 +18,7 @@ from tillkeeper.sandbox.story import bare
 
 def _new_signer(account: str) -> Signer:
     username = f"K{secrets.randbelow(10**6):06d}_{bare(account)[:12]}"
-    return KlarnaSigner(account=account, username=username, password=secrets.token_urlsafe(18))
+    return KlarnaSigner(account=account, username=username, password=secrets.token_hex(18))
 
 
 def _settings(signer: Signer) -> Mapping[str, Setting]:

@@ -29,7 +29,7 @@ def _new_signer(account: str) -> RazorpaySigner:
         account=account,
         secret=secrets.token_hex(20),
         key_id=f"rzp_test_{secrets.token_hex(7)}",
-        key_secret=secrets.token_urlsafe(18),
+        key_secret=secrets.token_hex(12),
     )
 
 

@@ -19,14 +19,14 @@ from tillkeeper.sandbox.simulators.square.templates import TEMPLATES
 def _new_signer(account: str) -> SquareSigner:
     return SquareSigner(
         account=account,
-        signature_key=secrets.token_urlsafe(16),
+        signature_key=secrets.token_hex(16),
         notification_url=f"https://till.example/webhooks/{account}",
         access_token=f"EAAA{secrets.token_urlsafe(40)}",
     )
 
 
 def _impostor(signer: Signer) -> SquareSigner:
-    return msgspec.structs.replace(cast("SquareSigner", signer), signature_key=secrets.token_urlsafe(16))
+    return msgspec.structs.replace(cast("SquareSigner", signer), signature_key=secrets.token_hex(16))
 
 
 def _settings(signer: Signer) -> Mapping[str, Setting]:

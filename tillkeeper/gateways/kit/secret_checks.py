@@ -75,7 +75,7 @@ SHAPES: Final = (
         "a Mercado Pago public key, which every visitor of a shop can read",
         public=True,
     ),
-    Shape(r"(acct|we|acc|merchant)_[A-Za-z0-9]+\Z", "an id and no secret", public=True),
+    Shape(r"(acct_|we_1|acc_|merchant_)[A-Za-z0-9]+\Z", "an id and no secret", public=True),
     Shape(r"https?://", "an address and no secret", public=True),
     Shape(
         r"-----BEGIN (RSA )?PUBLIC KEY-----",
