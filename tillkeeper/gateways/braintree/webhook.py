@@ -68,6 +68,8 @@ def transaction_in(kind: str, notification: object) -> object | None:
     """
     path = objects.TRANSACTIONS.get(kind)
     if path is None:
+        if kind not in objects.LOCAL_PAYMENT_ENDS and kind not in objects.DISPUTES:
+            objects.IGNORED.note(kind)
         return None
     transaction = at(notification, ["subject", *path])
     if transaction is None and kind != objects.MAY_BE_BEFORE:

@@ -19,6 +19,7 @@ from tillkeeper.gateways.errors import BadPayload, BadSignature, CannotQuery
 from tillkeeper.gateways.flutterwave import api, v3
 from tillkeeper.gateways.flutterwave.objects import (
     CHARGE_STATUSES,
+    IGNORED,
     READERS,
     charge_fact,
     made_at,
@@ -88,6 +89,7 @@ class Flutterwave(Gateway):
         event_type = text(delivery, "type")
         read = READERS.get(event_type.partition(".")[0])
         if read is None:
+            IGNORED.note(event_type)
             return ()
         data, occurred_at = at(delivery, ["data"]), moment_from_unix(integer(delivery, "timestamp") // 1000)
         fact = read(data, self._settings.currency)

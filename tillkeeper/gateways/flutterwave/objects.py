@@ -21,6 +21,7 @@ from tillkeeper.gateways.kit.fields import (
     text_or_none,
     written_or_none,
 )
+from tillkeeper.gateways.kit.ignored_types import IgnoredTypes
 from tillkeeper.gateways.kit.units import from_major, is_currency
 from tillkeeper.gateways.kit.unknown_words import known_or_none
 
@@ -145,6 +146,20 @@ READERS: Final[Mapping[str, Callable[[object, str | None], Fact | None]]] = {
     "refund": refund_fact,
     "chargeback": chargeback_fact,
 }
+# Money that the merchant sends, and what is about no money: by Flutterwave's page "Webhooks" and its API reference.
+IGNORED: Final = IgnoredTypes(
+    field="type",
+    families=(
+        "bill.",
+        "customer.",
+        "payout.",
+        "singlebillpayment.",
+        "subscription.",
+        "transfer.",
+        "virtual_account.",
+        "wallet.",
+    ),
+)
 
 
 def order_ref_of(charge: object) -> str | None:

@@ -15,6 +15,7 @@ from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.gateways.kit.fact import Fact
 from tillkeeper.gateways.kit.fields import at, integer, moment_from_rfc3339, text, text_or_none
+from tillkeeper.gateways.kit.ignored_types import IgnoredTypes
 from tillkeeper.gateways.kit.unknown_words import unknown_word
 
 CHARGEBACK: Final = "chargeback"  # has no object of its own here: it is named after its payment, with this behind it
@@ -64,6 +65,18 @@ REFUND_STATUSES: Final[Mapping[str, Kind]] = {
     "cancelled": Kind.REFUND_FAILED,
     "funds_returned": Kind.REFUND_FAILED,  # the payer's bank sent it back to the merchant
 }
+
+# The other types of resources that events are about, by GoCardless's API reference ("Event types").
+IGNORED: Final = IgnoredTypes(
+    field="resource_type",
+    names=frozenset(
+        {
+            *("billing_requests", "creditors", "customers", "exports", "instalment_schedules", "mandates"),
+            *("organisations", "outbound_payments", "payer_authorisations", "payment_account_transactions", "payouts"),
+            *("scheme_identifiers", "subscriptions"),
+        }
+    ),
+)
 
 CAUSES: Final[Mapping[str, FailureClass]] = {
     "insufficient_funds": FailureClass.INSUFFICIENT_FUNDS,

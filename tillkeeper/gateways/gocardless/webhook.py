@@ -8,7 +8,7 @@ import msgspec
 from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.gateways.errors import BadPayload
 from tillkeeper.gateways.gocardless.api import ID, list_at
-from tillkeeper.gateways.gocardless.objects import NEEDS_QUERY, REFUND_ACTIONS, entry_of
+from tillkeeper.gateways.gocardless.objects import IGNORED, NEEDS_QUERY, REFUND_ACTIONS, entry_of
 from tillkeeper.gateways.kit import strictjson
 from tillkeeper.gateways.kit.fact import Fact, webhook_event
 from tillkeeper.gateways.kit.fields import at, moment_from_rfc3339, reference_or_none, text, text_or_none
@@ -80,7 +80,9 @@ class WebhookReader:
                 if text(event, "action") not in REFUND_ACTIONS:
                     unknown_word("action of a refund", text(event, "action"))
                 return Query(about="refund", refund_ref=_linked_id(event, "refund"))
-            case _:
+            case resource_type:
+                if resource_type != "payments":
+                    IGNORED.note(resource_type)
                 return None
 
 

@@ -20,6 +20,7 @@ from tillkeeper.gateways.kit.answers import answered_at
 from tillkeeper.gateways.kit.fact import Fact, query_event
 from tillkeeper.gateways.kit.fields import reference_or_none, text
 from tillkeeper.gateways.kit.hmacs import HmacKeys
+from tillkeeper.gateways.kit.ignored_types import IgnoredTypes
 from tillkeeper.gateways.mercadopago import api
 from tillkeeper.gateways.mercadopago.objects import id_of, is_paid, list_in, payment_facts
 from tillkeeper.gateways.mercadopago.settings import ABOUT, MercadoPagoSettings
@@ -35,6 +36,19 @@ from tillkeeper.gateways.mercadopago.signature import (
 from tillkeeper.gateways.messages import Answer, Call, ClaimedReferences, Query, Request, Response, Verified
 
 UNSIGNED: Final = "unsigned"
+# By Mercado Pago's page "Notifications".  Chargebacks stand in their payments; `order`, of the Orders API, is not read.
+OTHER_TOPICS: Final = IgnoredTypes(
+    field="type",
+    names=frozenset(
+        {
+            *("automatic-payments", "claim", "delivery", "delivery_cancellation", "invoice", "merchant_order"),
+            *("mp-connect", "plan", "point_integration_ipn", "point_integration_wh", "stop_delivery_op_wh", "test"),
+            *("topic_card_id_wh", "topic_chargebacks_wh", "topic_claims_integration_wh", "topic_merchant_order_wh"),
+            *("wallet_connect",),
+        }
+    ),
+    families=("subscription",),
+)
 
 
 class MercadoPago(Gateway):
@@ -89,6 +103,7 @@ class MercadoPago(Gateway):
         if about is None:
             raise BadPayload("the query does not tell a topic")
         if about != "payment":
+            OTHER_TOPICS.note(about)
             return ()
         ref = reference_or_none(data_id)
         if ref is None:

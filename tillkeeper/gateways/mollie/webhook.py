@@ -15,12 +15,18 @@ from tillkeeper.gateways.errors import BadPayload
 from tillkeeper.gateways.kit import form, strictjson
 from tillkeeper.gateways.kit.fact import Fact, webhook_event
 from tillkeeper.gateways.kit.fields import at, moment_from_rfc3339, reference_or_none, text, text_or_none
+from tillkeeper.gateways.kit.ignored_types import IgnoredTypes
 from tillkeeper.gateways.messages import ClaimedReferences
 from tillkeeper.gateways.mollie.ids import LINK, ORDER, PAYMENT, PAYMENT_PATH
 from tillkeeper.gateways.mollie.objects import Profile, gave_back, payment_facts, refund_facts
 
 OF_A_PAYMENT: Final = ("refund", "chargeback", "capture")  # entities that name theirs
 NAMED_BY_PAYMENTS: Final = ("re_", "chb_", "cpt_")
+# Ids of what concerns no single payment, by Mollie's pages "Common data types" and "Webhook events".
+IGNORED: Final = IgnoredTypes(
+    field="prefix of an id",
+    names=frozenset({"baltr", "cst", "hook", "inv", "invoice", "mdt", "org", "pfl", "stl", "sub"}),
+)
 
 
 def is_event(body: bytes) -> bool:
@@ -59,7 +65,10 @@ def queried_ref(body: bytes) -> str | None:
     Raises BadPayload.
     """
     ref = _ref_in_event(strictjson.loads(body)) if is_event(body) else _ref_in_call(body)
-    return ref if ref is not None and any(shape.fullmatch(ref) for shape in (PAYMENT, LINK, ORDER)) else None
+    if ref is None or any(shape.fullmatch(ref) for shape in (PAYMENT, LINK, ORDER)):
+        return ref
+    IGNORED.note(ref.partition("_")[0])
+    return None
 
 
 def claimed_references(body: bytes) -> ClaimedReferences | None:

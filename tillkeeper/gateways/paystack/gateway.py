@@ -36,6 +36,7 @@ from tillkeeper.gateways.messages import Answer, Call, ClaimedReferences, Query,
 from tillkeeper.gateways.paystack import api
 from tillkeeper.gateways.paystack.objects import (
     EVENTS,
+    IGNORED,
     REFUND,
     UNDATED,
     refund_fact,
@@ -83,6 +84,7 @@ class Paystack(Gateway):
         delivery = strictjson.json_of(verified)
         name = text(delivery, "event")
         if name not in EVENTS:
+            IGNORED.note(name)
             return ()
         subject, data = EVENTS[name], at(delivery, ["data"])
         self._check_mode(data)

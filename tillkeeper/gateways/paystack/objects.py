@@ -24,6 +24,7 @@ from tillkeeper.gateways.kit.fields import (
     text,
     text_or_none,
 )
+from tillkeeper.gateways.kit.ignored_types import IgnoredTypes
 from tillkeeper.gateways.kit.unknown_words import known_or_none
 
 # Paystack dates no word about a refund, and a late one must not undo the last.  So all stand at one instant, where
@@ -197,6 +198,17 @@ EVENTS: Final[Mapping[str, EventSubject]] = {
     "charge.dispute.remind": DISPUTE,
     "charge.dispute.resolve": DISPUTE,
 }
+# What else Paystack sends, by its page "Webhooks"; every event goes to the one address.
+IGNORED: Final = IgnoredTypes(
+    field="event",
+    families=tuple(
+        f"{name}."
+        for name in (
+            *("bank", "customeridentification", "dedicatedaccount", "direct_debit", "invoice", "paymentrequest"),
+            *("subscription", "transfer"),
+        )
+    ),
+)
 
 
 def _currency_or_none(written: str) -> str | None:

@@ -24,7 +24,7 @@ from tillkeeper.gateways.kit.fields import at, integer, moment_from_unix, refere
 from tillkeeper.gateways.kit.hmacs import HmacKeys
 from tillkeeper.gateways.messages import Answer, Call, ClaimedReferences, Query, Request, Response, Verified
 from tillkeeper.gateways.razorpay import api
-from tillkeeper.gateways.razorpay.objects import EVENTS, payment_states, refund_states
+from tillkeeper.gateways.razorpay.objects import EVENTS, IGNORED, payment_states, refund_states
 from tillkeeper.gateways.razorpay.settings import ABOUT, RazorpaySettings
 
 SIGNATURE_HEADER: Final = "x-razorpay-signature"
@@ -69,7 +69,10 @@ class Razorpay(Gateway):
         """Returns one event for a name that EVENTS knows, none for others."""
         event = strictjson.json_of(verified)
         name = text(event, "event")
-        if name not in EVENTS or self._account_id not in {None, text_or_none(event, "account_id")}:
+        if self._account_id not in {None, text_or_none(event, "account_id")}:
+            return ()
+        if name not in EVENTS:
+            IGNORED.note(name)
             return ()
         entities = {each: at(event, ["payload", each, "entity"]) for each in ENTITIES}
         subject, read = EVENTS[name]

@@ -14,6 +14,7 @@ from tillkeeper.domain.failures import FailureClass
 from tillkeeper.gateways.kit import units
 from tillkeeper.gateways.kit.fact import Fact
 from tillkeeper.gateways.kit.fields import at, integer, moment_from_unix, text, text_or_none
+from tillkeeper.gateways.kit.ignored_types import IgnoredTypes
 from tillkeeper.gateways.kit.unknown_words import known_or_none
 
 FAILURES: Final = {
@@ -223,6 +224,19 @@ EVENTS: Final[Mapping[str, tuple[str, Reader]]] = {
     "payment.dispute.lost": ("dispute", _dispute_as(Kind.DISPUTE_LOST)),
     "payment.dispute.closed": ("dispute", _dispute_closed),
 }
+# What else a webhook may name, by Razorpay's page "All Webhook Events".
+IGNORED: Final = IgnoredTypes(
+    field="event",
+    names=frozenset({"refund.speed_changed"}),
+    families=tuple(
+        f"{name}."
+        for name in (
+            *("account", "customer", "fund_account", "invoice", "order.notification", "payment.downtime"),
+            *("payment_link", "payout", "payout_link", "product", "qr_code", "settlement", "subscription", "token"),
+            *("transaction", "transfer", "virtual_account"),
+        )
+    ),
+)
 
 PAYMENT_STATUSES: Final[Mapping[str, Kind | None]] = {
     "created": None,  # nobody paid yet

@@ -20,12 +20,18 @@ from tillkeeper.gateways.kit import strictjson
 from tillkeeper.gateways.kit.fact import query_event
 from tillkeeper.gateways.kit.fields import at, integer, reference_or_none, text
 from tillkeeper.gateways.kit.hmacs import HmacKeys
+from tillkeeper.gateways.kit.ignored_types import IgnoredTypes
 from tillkeeper.gateways.messages import Answer, Call, ClaimedReferences, Query, Request, Response, Verified
 from tillkeeper.gateways.shopee import api, objects
 from tillkeeper.gateways.shopee.settings import ABOUT, ShopeeSettings
 
 SIGNATURE_HEADER: Final = "authorization"  # holds the signature alone, and no credential
 ORDER_STATUS_PUSH: Final = 3
+# Of shops, goods, parcels and chats, by Shopee's page "Push mechanism"; 0 tests the URL when it is saved, and a return
+# (29) changes its order's status, too.
+OTHER_PUSHES: Final = IgnoredTypes(
+    field="code", names=frozenset(str(code) for code in (0, 1, 2, *range(4, 14), 15, 16, *range(22, 31)))
+)
 
 
 class Shopee(Gateway):
@@ -68,8 +74,12 @@ class Shopee(Gateway):
     def queries_for(self, verified: Verified) -> tuple[Query, ...]:
         """Returns the order that a push about this shop's orders names, unless nobody paid yet."""
         push = strictjson.json_of(verified)
-        if integer(push, "code") != ORDER_STATUS_PUSH or integer(push, "shop_id") != self._shop_id:
-            return ()  # 0 tests the URL when it is saved
+        code = integer(push, "code")
+        if code != ORDER_STATUS_PUSH:
+            OTHER_PUSHES.note(str(code))
+            return ()
+        if integer(push, "shop_id") != self._shop_id:
+            return ()
         ref = reference_or_none(text(push, "data", "ordersn"))
         if ref is None:
             raise BadPayload("data.ordersn is no order's number")

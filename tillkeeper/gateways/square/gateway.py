@@ -22,7 +22,7 @@ from tillkeeper.gateways.kit.fields import at, moment_from_rfc3339, reference_or
 from tillkeeper.gateways.kit.hmacs import HmacKeys
 from tillkeeper.gateways.messages import Answer, Call, ClaimedReferences, Query, Request, Response, Verified
 from tillkeeper.gateways.square import api
-from tillkeeper.gateways.square.objects import READERS, TYPES
+from tillkeeper.gateways.square.objects import IGNORED, READERS, TYPES
 from tillkeeper.gateways.square.settings import ABOUT, SquareSettings
 
 SIGNATURE_HEADER: Final = "x-square-hmacsha256-signature"
@@ -60,8 +60,12 @@ class Square(Gateway):
     def parse(self, verified: Verified) -> tuple[PaymentEvent, ...]:
         """Returns the events of the object in a delivery; none for types that TYPES does not know."""
         event = strictjson.json_of(verified)
-        name = TYPES.get(text(event, "type"))
-        if name is None or self._merchant_id not in {None, text_or_none(event, "merchant_id")}:
+        if self._merchant_id not in {None, text_or_none(event, "merchant_id")}:
+            return ()
+        event_type = text(event, "type")
+        name = TYPES.get(event_type)
+        if name is None:
+            IGNORED.note(event_type)
             return ()
         subject = at(event, ["data", "object", name])
         updated_at = moment_from_rfc3339(text(subject, "updated_at"))  # which of two deliveries of a type is newer

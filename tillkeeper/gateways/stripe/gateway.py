@@ -21,6 +21,7 @@ from tillkeeper.gateways.stripe import api
 from tillkeeper.gateways.stripe.accounts import Owner, Whose
 from tillkeeper.gateways.stripe.events import (
     DOUBTFUL,
+    IGNORED,
     TYPES,
     created_of,
     doubtful,
@@ -214,6 +215,7 @@ class Stripe(Gateway):
         event_type = text(event, "type")
         read = TYPES.get(event_type)
         if read is None:
+            IGNORED.note(event_type)
             return ()
         self._check_mode(event)
         created = created_of(event)
