@@ -19,6 +19,7 @@ log = structlog.get_logger()
 
 READ_EVERY_S: Final = 1.0
 FRESH: Final = timedelta(seconds=2)  # a page that is asked for shows nothing older, if it can be had
+READ_S: Final = 5.0  # the longest that a reading holds a snapshot of the database, as with pages
 STILL_S: Final = 5.0  # a viewer hears at least so often, also where nothing new could be read
 
 Read = Callable[[TillSnapshot | None], Awaitable[TillSnapshot]]
@@ -60,7 +61,8 @@ class Feed:
         DATABASE_ERRORS where there never was one."""
         async with self._reading:
             if self.latest is None:
-                self.latest = await self._read(None)
+                async with asyncio.timeout(READ_S):
+                    self.latest = await self._read(None)
         if self._now() - self.latest.read_at > FRESH:
             await self._read_again()
         return self.latest
@@ -96,7 +98,8 @@ class Feed:
         async with self._reading:
             before = self.latest
             try:
-                self.latest = await self._read(before)
+                async with asyncio.timeout(READ_S):
+                    self.latest = await self._read(before)
             except DATABASE_ERRORS as error:
                 if not self._has_failed:
                     log.warning("desk_not_read", error=repr(error))

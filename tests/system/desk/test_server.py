@@ -3,6 +3,7 @@
 import asyncio
 import re
 import socket
+from datetime import timedelta
 
 import aiohttp
 import pytest
@@ -10,9 +11,11 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from tests.desks import a_desk, a_person, signed_in
 from tests.system.receiving import some_settings
+from tests.virtual_time import Clock
 from tillkeeper.desk import problems
 from tillkeeper.desk.app import build_app
 from tillkeeper.desk.live.feed import Feed
+from tillkeeper.desk.live.snapshot import read_snapshot
 from tillkeeper.desk.routes import ROUTES
 from tillkeeper.desk.server import STATEMENT_S, desk_server
 from tillkeeper.store.postgres.pool import open_pool
@@ -68,3 +71,38 @@ async def test_a_page_that_takes_too_long_is_given_up_and_says_so(pool, monkeypa
         answer = await client.get("/")
         assert answer.status == 503
         assert "The database cannot be read just now" in await answer.text()
+
+
+OPEN_TRANSACTIONS = """
+SELECT count(*) FROM pg_stat_activity
+WHERE datname = current_database() AND xact_start IS NOT NULL AND pid <> pg_backend_pid()
+"""
+
+
+async def test_the_snapshot_of_a_page_that_is_given_up_is_let_go(pool, monkeypatch):
+    """Somebody else holds a table that the second of a page's statements reads."""
+    monkeypatch.setattr(problems, "ANSWER_S", 0.3)
+    app = build_app(a_desk(pool), signed_in(a_person()))
+    async with TestClient(TestServer(app)) as client, pool.acquire() as other, pool.acquire() as looking:
+        async with other.transaction():
+            await other.execute("LOCK TABLE orders IN ACCESS EXCLUSIVE MODE")
+            answer = await client.get("/stuck")
+            assert answer.status == 503
+            while await looking.fetchval(OPEN_TRANSACTIONS) > 1:  # but for the one that has the lock
+                await asyncio.sleep(0)
+        assert (await client.get("/stuck")).status == 200
+
+
+async def test_a_live_reading_that_takes_too_long_is_given_up_and_the_last_one_stays(pool, monkeypatch):
+    clock = Clock()
+
+    async def read(before):
+        if before is None:
+            return await read_snapshot(pool, None, broker_waiting=0, now=clock())
+        return await asyncio.Event().wait()
+
+    feed = Feed(read, now=clock)
+    first = await feed.fresh()
+    clock.at += timedelta(minutes=1)
+    monkeypatch.setattr("tillkeeper.desk.live.feed.READ_S", 0.0)
+    assert await feed.fresh() is first

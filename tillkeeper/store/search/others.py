@@ -50,12 +50,17 @@ SELECT order_ref AS ref, order_ref, status, amount_minor AS amount, currency, re
 ORDER BY id DESC LIMIT $4
 """
 EVENTS_OF_AMOUNT = """
+WITH found AS MATERIALIZED (
+    SELECT outcome, event_id, order_id, order_ref, payment_ref, account, kind, amount_minor, currency, recorded_at
+    FROM inbox
+    WHERE recorded_at >= $1 AND recorded_at < $2 AND amount_minor = ANY($3::bigint[])
+      AND kind IN ('payment.succeeded', 'payment.authorized', 'payment.pending')
+    ORDER BY recorded_at DESC LIMIT $4
+)
 SELECT x.outcome, x.event_id AS ref, coalesce(o.order_ref, x.order_ref) AS order_ref, x.payment_ref, x.account,
        x.kind AS status, x.amount_minor AS amount, x.currency, x.recorded_at AS at
-FROM inbox x LEFT JOIN orders o ON o.id = x.order_id
-WHERE x.recorded_at >= $1 AND x.recorded_at < $2 AND x.amount_minor = ANY($3::bigint[])
-  AND x.kind IN ('payment.succeeded', 'payment.authorized', 'payment.pending')
-ORDER BY x.recorded_at DESC LIMIT $4
+FROM found x LEFT JOIN orders o ON o.id = x.order_id
+ORDER BY x.recorded_at DESC
 """
 UNPLACED: Final = {"waiting": HitKind.WAITING, "mismatched": HitKind.MISMATCHED}
 
