@@ -10,6 +10,7 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
 from tests.desks import a_desk, a_person, signed_in
+from tests.lane_handles import until_true
 from tests.system.receiving import some_settings
 from tests.virtual_time import Clock
 from tillkeeper.desk import problems
@@ -73,8 +74,8 @@ async def test_a_page_that_takes_too_long_is_given_up_and_says_so(pool, monkeypa
         assert "The database cannot be read just now" in await answer.text()
 
 
-OPEN_TRANSACTIONS = """
-SELECT count(*) FROM pg_stat_activity
+NO_OTHER_TRANSACTION = """
+SELECT count(*) = 1 FROM pg_stat_activity  -- the one that has the lock
 WHERE datname = current_database() AND xact_start IS NOT NULL AND pid <> pg_backend_pid()
 """
 
@@ -88,8 +89,7 @@ async def test_the_snapshot_of_a_page_that_is_given_up_is_let_go(pool, monkeypat
             await other.execute("LOCK TABLE orders IN ACCESS EXCLUSIVE MODE")
             answer = await client.get("/stuck")
             assert answer.status == 503
-            while await looking.fetchval(OPEN_TRANSACTIONS) > 1:  # but for the one that has the lock
-                await asyncio.sleep(0)
+            await until_true(looking, NO_OTHER_TRANSACTION)
         assert (await client.get("/stuck")).status == 200
 
 
