@@ -30,6 +30,13 @@ structlog.configure(processors=[*_processors, _console])
 
 TESTS = Path(__file__).parent
 SCHEMA = TESTS.parent / "schema.sql"
+NAMED_BYTES_MAX = 32
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Names a test by its parameter, where that is bytes of some length: they hold times and chance now and then, and
+    processes that collect tests under different names run none."""
+    return argname if isinstance(val, bytes) and len(val) > NAMED_BYTES_MAX else None
 
 
 @pytest.hookimpl(tryfirst=True)  # before some are deselected
