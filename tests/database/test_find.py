@@ -49,6 +49,7 @@ REFERENCES = [
     ("ord-77012345", (HitKind.ORDER, "ORD-77012345", HitReason.WHOLE)),
     ("ORD_77012345", (HitKind.ORDER, "ORD-77012345", HitReason.SPELT)),
     ("ord77O12345", (HitKind.ORDER, "ORD-77012345", HitReason.SPELT)),
+    ("客户说单号是：ORD-77O12345，金额129", (HitKind.ORDER, "ORD-77012345", HitReason.SPELT)),
     ("PI-9001", (HitKind.PAYMENT, "pi_9001", HitReason.SPELT)),
     ("2345", (HitKind.ORDER, "ORD-77012345", HitReason.END)),
     ("pi_9001", (HitKind.PAYMENT, "pi_9001", HitReason.WHOLE)),

@@ -19,7 +19,7 @@ from tillkeeper.domain.search.probes import (
     ReferenceProbe,
     backwards_span,
 )
-from tillkeeper.domain.search.spelling import spelling_of
+from tillkeeper.domain.search.spelling import SPELLINGS_MAX, spelling_of, spellings_of
 
 NOW = datetime(2026, 11, 30, 23, tzinfo=UTC)
 SHANGHAI = ZoneInfo("Asia/Shanghai")
@@ -111,6 +111,7 @@ DAYS = [
     ("2026.11.28", [NOV_28]),
     ("2026-11/28", []),
     ("28 November 2026", [NOV_28]),
+    ("28.11.2026", [NOV_28]),
     ("28th nov", [NOV_28]),
     ("Nov 28th, 2026", [NOV_28]),
     ("nov 28", [NOV_28]),
@@ -258,6 +259,14 @@ def test_a_reference_may_be_written_otherwise(text):
 @pytest.mark.parametrize("text", ["", "SHOP-104", "shop", "SHOP-1042 please", "订单1042", "1" * 81])
 def test_what_is_no_reference_as_a_whole_has_no_other_spelling(text):
     assert spelling_of(text) is None
+
+
+def test_a_reference_within_a_pasted_text_may_be_written_otherwise():
+    text = "客户说付款单号是：SHOP-1O42，金额129"
+    (spelling,) = spellings_of(text, references(text))
+    assert spelling.is_of("SHOP-1042")
+    assert spellings_of("SHOP-1O42", ["AB-7777"]) == (spelling_of("SHOP-1O42"),)
+    assert len(spellings_of(text, [f"SHOP-10{number}" for number in range(10, 30)])) == SPELLINGS_MAX
 
 
 @given(st.text(max_size=200))

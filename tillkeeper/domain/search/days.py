@@ -1,4 +1,4 @@
-"""Reads days out of what people write: 2026-11-28, 11月28日, 28 Nov, yesterday, 昨天."""
+"""Reads days out of what people write: 2026-11-28, 28.11.2026, 11月28日, 28 Nov, yesterday, 昨天."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -13,6 +13,7 @@ _FORMS: Final = tuple(
     (re.compile(pattern, re.ASCII | re.IGNORECASE), groups)
     for pattern, groups in (
         (r"(?<![\w.-])(20\d\d)([-/.])(\d{1,2})\2(\d{1,2})(?![\w-])", (1, 3, 4)),
+        (r"(?<![\w.-])(\d{1,2})\.(\d{1,2})\.(20\d\d)(?![\w-])", (3, 2, 1)),
         (r"(20\d\d) ?年 ?(\d{1,2}) ?月 ?(\d{1,2}) ?[日号]", (1, 2, 3)),
         (r"(?<!\d)(\d{1,2}) ?月 ?(\d{1,2}) ?[日号]", (0, 1, 2)),
         (rf"(?<!\w)(\d{{1,2}})(?:st|nd|rd|th)? ({_MONTH})[a-z]*\.?,? (20\d\d)(?!\w)", (3, 2, 1)),

@@ -5,6 +5,7 @@ the same reference once both are written plainly.
 """
 
 import re
+from collections.abc import Iterable
 from typing import Final
 
 import msgspec
@@ -13,6 +14,7 @@ from tillkeeper.domain.search.probes import ReferenceProbe
 from tillkeeper.domain.similar_references import plain
 
 TEXT_CHARS_MAX: Final = 80
+SPELLINGS_MAX: Final = 4  # of what somebody pasted; each is a look-up
 _LIKE_DIGITS: Final = str.maketrans("oil", "011")
 _ENDS_IN_DIGITS: Final = re.compile(r"[a-z0-9]{0,40}?([0-9]{4,40})", re.ASCII)
 _DIGITS: Final = re.compile(r"[0-9]{4,40}$", re.ASCII)
@@ -42,6 +44,15 @@ def spelling_of(text: str) -> Spelling | None:
         return None
     digits = _DIGITS.search(plain(text))  # those that were written as digits
     return Spelling(plain=written, ends=tuple(dict.fromkeys([found[1], *([digits[0]] if digits else [])])))
+
+
+def spellings_of(text: str, references: Iterable[str]) -> tuple[Spelling, ...]:
+    """Returns the reference that a text may be as a whole, or else those that the references in it may be."""
+    whole = spelling_of(text)
+    if whole is not None:
+        return (whole,)
+    parts = (spelling for reference in references if (spelling := spelling_of(reference)) is not None)
+    return tuple(dict.fromkeys(parts))[:SPELLINGS_MAX]
 
 
 def _plain(text: str) -> str:

@@ -14,7 +14,7 @@ from tillkeeper.domain.search.probes import (
     ReferenceProbe,
     Search,
 )
-from tillkeeper.domain.search.spelling import Spelling, spelling_of
+from tillkeeper.domain.search.spelling import Spelling, spellings_of
 from tillkeeper.store.postgres.pool import Conn
 from tillkeeper.store.search.others import by_email, by_money, by_number, by_phone, in_refused
 from tillkeeper.store.search.references import Looked, by_reference
@@ -41,10 +41,12 @@ async def find_in(conn: Conn, search: Search) -> SearchResult:
             references.append(probe)
         else:
             await _look(conn, probe, looked)
+    by_others = len(looked.hits)
     await by_reference(conn, references, looked)
     await in_refused(conn, [probe.written for probe in references], looked)
-    if not looked.hits and (spelling := spelling_of(search.spelt)) is not None:
-        await _by_spelling(conn, spelling, looked)
+    if len(looked.hits) == by_others:
+        for spelling in spellings_of(search.spelt, [probe.written for probe in references]):
+            await _by_spelling(conn, spelling, looked)
     return grouped(looked.hits, overflowing=frozenset(looked.overflowing), cut=search.cut)
 
 
