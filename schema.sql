@@ -286,6 +286,8 @@ CREATE TABLE inbox (
 ) WITH (fillfactor = 90);
 CREATE INDEX inbox_in_time ON inbox USING brin (recorded_at) WITH (pages_per_range = 64, autosummarize = on);
 CREATE INDEX inbox_in_turn ON inbox USING brin (seq) WITH (pages_per_range = 64, autosummarize = on);
+CREATE INDEX inbox_occurred ON inbox
+USING brin (occurred_at timestamptz_minmax_multi_ops) WITH (pages_per_range = 64, autosummarize = on);  -- for the reports' days
 CREATE INDEX inbox_of_order ON inbox (order_id, seq) WHERE order_id IS NOT NULL;
 CREATE INDEX inbox_waiting_for_order ON inbox (order_ref) WHERE outcome = 'waiting';
 CREATE INDEX inbox_waiting_for_payment ON inbox (account, payment_ref) WHERE outcome = 'waiting';
@@ -986,6 +988,28 @@ CREATE TABLE statement_differences (
 );
 CREATE INDEX statement_differences_open ON statement_differences (account, form, object, ref) WHERE settled_at IS NULL;
 
+-- What the monthly reports add up: figures of each day, made of its events by the sweep's process (domain/monthly/figures.py).
+CREATE TABLE report_figures (
+    day       date NOT NULL,  -- in the time zone of report_progress
+    figure    text NOT NULL,
+    account   text NOT NULL,
+    currency  text NOT NULL,  -- empty, as are the next two, where the figure does not tell them apart
+    method    text NOT NULL,
+    detail    text NOT NULL,  -- a class of failures, a piece of evidence, a span of time, a band of amounts
+    hour      smallint NOT NULL CHECK (hour BETWEEN 0 AND 23),
+    count     bigint NOT NULL CHECK (count > 0),
+    minor     numeric NOT NULL,  -- minor units; of spans of time, milliseconds
+    PRIMARY KEY (day, figure, account, currency, method, detail, hour)
+);
+CREATE TABLE report_stale_days (
+    day  date PRIMARY KEY  -- its figures are to be made anew, for something of it was learnt since
+);
+CREATE TABLE report_progress (
+    singleton  boolean PRIMARY KEY DEFAULT true CHECK (singleton),
+    zone       text NOT NULL,  -- in which days begin
+    read_to    timestamptz NOT NULL  -- what was recorded before then has made its days stale
+);
+
 -- What has been done to this schema, one row for each file of migrations/.  Processes look at it: which programs may serve it.
 CREATE TABLE schema_versions (
     version         integer PRIMARY KEY CHECK (version > 0),
@@ -1018,6 +1042,7 @@ INSERT INTO schema_versions (version, name, oldest_program, finished_at) VALUES
     (17, 'answers_given', 2, now()),
     (18, 'chain', 2, now()),
     (19, 'statements', 2, now()),
-    (20, 'pending_lines', 2, now());
+    (20, 'pending_lines', 2, now()),
+    (21, 'reports', 2, now());
 
 COMMIT;

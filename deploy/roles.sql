@@ -100,6 +100,10 @@ GRANT SELECT ON acts, case_entries TO tillkeeper_sweep;
 GRANT SELECT ON SEQUENCE inbox_seq_seq, acts_id_seq, case_entries_id_seq TO tillkeeper_sweep;
 GRANT SELECT, INSERT ON chain_links, chain_salts TO tillkeeper_sweep;
 GRANT SELECT, INSERT, UPDATE ON chain_marks TO tillkeeper_sweep;
+-- It makes the figures of the monthly reports; those of orders that came later, by what people bound.
+GRANT SELECT, INSERT, DELETE ON report_figures, report_stale_days TO tillkeeper_sweep;
+GRANT SELECT, INSERT, UPDATE, DELETE ON report_progress TO tillkeeper_sweep;
+GRANT SELECT ON bound_payments TO tillkeeper_sweep;
 GRANT SELECT (position, put_at) ON spool TO tillkeeper_sweep;  -- it counts what waits, for the gauges
 
 -- The sender reads what is to be told, and opens a case where nobody could be told.  To lock an order it needs the right to

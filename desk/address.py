@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 from aiohttp import web
 
-from tillkeeper.desk.form import is_keepable, moment_in, number_in
+from tillkeeper.desk.form import is_keepable, moment_in, month_in, number_in
 from tillkeeper.domain.order.notices import Audience
 from tillkeeper.store.reports.stuck import STUCK
 
@@ -41,6 +41,7 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
 
 TEXT: Final = Parameter()
 NUMBER: Final = Parameter(word="number", read=number_in)
+MONTH: Final = Parameter(word="month", read=month_in)
 MOMENT: Final = Parameter(word="moment", read=moment_in)
 NUMBERS: Final = Parameter(word="number", read=number_in, is_many=True)
 TEXTS: Final = Parameter(is_many=True)
@@ -89,6 +90,7 @@ _TAKEN: Final[Mapping[str, Mapping[str, Parameter]]] = MappingProxyType(
         "/outbox/retry": {"key": TEXTS},
         "/outbox/retried": {"retried": TEXTS, "left": TEXTS},
         "/books": {"account": TEXT},
+        "/reports": {"month": MONTH, "account": TEXT},
         "/handover": {"since": MOMENT},
     }
 )

@@ -8,6 +8,8 @@ from urllib.parse import urlencode
 import msgspec
 from aiohttp import web
 
+from tillkeeper.domain.monthly.figures import Month
+
 TEXT_CHARS_MAX: Final = 2_000  # a reason that is longer is a document
 ROWS_MAX: Final = 200  # acted on at once: as many as a page shows, and a few
 ID_DIGITS_MAX: Final = 18  # of a number that the database can hold
@@ -112,3 +114,11 @@ def id_in(request: web.Request) -> int:
     if len(text) > ID_DIGITS_MAX:
         raise web.HTTPNotFound
     return int(text)
+
+
+def month_in(text: str) -> Month:
+    """Reads a month.  Raises HTTPBadRequest."""
+    try:
+        return Month.read(text)
+    except ValueError:
+        raise web.HTTPBadRequest from None

@@ -28,6 +28,7 @@ NAVIGATION: Final = (
     Destination(path="/outbox", word="nav.outbox", key="o"),
     Destination(path="/accounts", word="nav.accounts", key="a"),
     Destination(path="/books", word="nav.books", key="b"),
+    Destination(path="/reports", word="nav.reports", key="m"),
     Destination(path="/handover", word="nav.handover", key="h"),
 )
 

@@ -4,7 +4,7 @@ from typing import Final
 
 from tillkeeper.desk.access.routes import ACCESS_ROUTES
 from tillkeeper.desk.api.routes import API_ROUTES
-from tillkeeper.desk.pages import books, now, order, order_as_of, proposals, stuck
+from tillkeeper.desk.pages import books, now, order, order_as_of, proposals, reports, stuck
 from tillkeeper.desk.pages.acting_on_orders.routes import ORDER_ACT_ROUTES
 from tillkeeper.desk.pages.find_routes import FIND_ROUTES
 from tillkeeper.desk.pages.queue_routes import QUEUE_ROUTES
@@ -23,6 +23,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     Route(method="GET", path="/orders/{ref:[^/]+}/as-of", role=Role.VIEWER, handler=order_as_of.show),
     Route(method="GET", path="/orders/{ref:[^/]+}/raw/{run}/{number}", role=Role.SUPPORT, handler=order.show_raw),
     Route(method="GET", path="/books", role=Role.VIEWER, handler=books.show),
+    Route(method="GET", path="/reports", role=Role.VIEWER, handler=reports.show),
     Route(method="GET", path="/proposals", role=Role.VIEWER, handler=proposals.show),
     *ORDER_ACT_ROUTES,
     *FIND_ROUTES,

@@ -36,6 +36,7 @@ from tillkeeper.workers.database_gauges import READ_EVERY_S, DatabaseGauges
 from tillkeeper.workers.database_retry import DatabaseRetry, Stopped, refuse_unfit
 from tillkeeper.workers.fetch import FetchLoop
 from tillkeeper.workers.follow_up import FollowUp
+from tillkeeper.workers.report_days import ReportDays
 from tillkeeper.workers.retention import Retention
 from tillkeeper.workers.silence import Silence
 from tillkeeper.workers.sweep import Sweep
@@ -53,6 +54,7 @@ SILENCE_IDLE_S: Final = 10.0  # minutes matter, not seconds
 BACKFILL_IDLE_S: Final = 5.0
 RETENTION_IDLE_S: Final = 600.0  # days matter; a look at what there is to remove costs a few milliseconds
 CHAIN_IDLE_S: Final = 20.0  # it is a minute behind in any case; a look costs a fraction of a millisecond
+REPORT_DAYS_IDLE_S: Final = 60.0  # a look; days are made anew every ten minutes
 COMPARE_IDLE_S: Final = 300.0  # people look at differences once a day
 USUAL_IDLE_S: Final = 300.0  # what is usual changes by the hour
 WORDS_IDLE_S: Final = 10.0
@@ -150,6 +152,7 @@ class _Loops:
             ("backfill", self._backfill().run_once, BACKFILL_IDLE_S),
             ("retention", self._retention().run_once, RETENTION_IDLE_S),
             ("chain", self._chain().run_once, CHAIN_IDLE_S),
+            ("report_days", self._report_days().run_once, REPORT_DAYS_IDLE_S),
             ("compare", CompareAgain(**self._shared).run_once, COMPARE_IDLE_S),
             ("usual", Usual(pool=self.pool, retry=self.retry, now=clock.now).run_once, USUAL_IDLE_S),
             ("words", words.run_once, WORDS_IDLE_S),
@@ -182,6 +185,10 @@ class _Loops:
     def _chain(self) -> Chain:
         key = self.settings.books.chain_key
         return Chain(pool=self.pool, retry=self.retry, sign=signer(key) if key else None, now=clock.now)
+
+    def _report_days(self) -> ReportDays:
+        zone = self.settings.notify.time_zone
+        return ReportDays(pool=self.pool, retry=self.retry, zone=zone, now=clock.now)
 
     def _backfill(self) -> Backfill:
         return Backfill(

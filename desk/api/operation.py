@@ -21,6 +21,7 @@ Subject = Literal[
     "Outbox",
     "Guard",
     "Books",
+    "Reports",
     "Shift",
 ]
 

@@ -4,12 +4,13 @@ from typing import Final
 
 from tillkeeper.desk.api import guarding
 from tillkeeper.desk.api.operation import ORDER, Operation
-from tillkeeper.desk.api.reads import accounts, books, cases, find, orders, queues
+from tillkeeper.desk.api.reads import accounts, books, cases, find, orders, queues, reports
 from tillkeeper.desk.api.types import accounts as account_types
 from tillkeeper.desk.api.types import books as book_types
 from tillkeeper.desk.api.types import guard as guard_types
 from tillkeeper.desk.api.types import orders as order_types
 from tillkeeper.desk.api.types import queues as queue_types
+from tillkeeper.desk.api.types import reports as report_types
 from tillkeeper.desk.api.types.common import Page, PageQuery
 from tillkeeper.store.reports.order_as_of import OrderAsOf
 
@@ -282,6 +283,18 @@ READS: Final[tuple[Operation, ...]] = (
         handler=books.books,
         query=book_types.BooksQuery,
         answers=book_types.Books,
+    ),
+    Operation(
+        path="/api/reports",
+        right="look",
+        name="showReport",
+        of="Reports",
+        summary="Read what a month says",
+        description="How payments went, beside the month before: by account, way of paying, reason of failure, hour, "
+        "day and amount; how soon outcomes were known, refunds, disputes, cases, and what asks for attention.",
+        handler=reports.report,
+        query=report_types.ReportQuery,
+        answers=report_types.MonthReport,
     ),
     Operation(
         path="/api/handover",

@@ -21,6 +21,9 @@ from tillkeeper.domain.failures import FailureClass
 from tillkeeper.domain.guard import GuardSign
 from tillkeeper.domain.key_rotation import KeyVerdict
 from tillkeeper.domain.ladder import Action
+from tillkeeper.domain.monthly.advice import AdviceKind
+from tillkeeper.domain.monthly.figures import BANDS
+from tillkeeper.domain.monthly.tables import TABLES
 from tillkeeper.domain.order.acts import Refusal, What
 from tillkeeper.domain.order.case_kinds import CaseKind
 from tillkeeper.domain.order.changes import ActKind
@@ -58,7 +61,7 @@ FAMILIES = {
     | {word_key(how) for how in WRITTEN},
     "log_rule.": {word_key(says) for says in guard._SAYS.values()},
     "log_why.": set(get_args(Reason)),
-    "address.": {"twice", "text", "number", "moment", "one_of", "place"},
+    "address.": {"twice", "text", "number", "month", "moment", "one_of", "place"},
     "company.": COMPANY | {f"{kind}_do" for kind in COMPANY},
     "frame.role_": set(Role),
     "time.": {"seconds", "minutes", "hours", "days"},
@@ -120,6 +123,11 @@ FAMILIES = {
         ),
     },
     "verdict.": DIFFERENCES,
+    "report_title.": {table.key for table in TABLES} | {column.key for table in TABLES for column in table.columns},
+    "report_note.": {"totals", "failures", "rescued", "bands", "knowing", "refunds"},
+    "report_advice.": set(AdviceKind),
+    "weekday.": {str(day) for day in range(1, 8)},
+    "band.": {str(band) for band in range(len(BANDS))},
     "parked_reason.": PARKED_REASONS,
     "parked_title.": PARKED_REASONS,
     "parked_means.": PARKED_REASONS,
@@ -157,7 +165,7 @@ FAMILIES = {
     "now.": {*Truth, *Concern, *(f"{concern}_do" for concern in Concern), "received", "lane", "applied", "told"},
 }
 # Families of which the page writes the key through what is decided in Python.
-DECIDED = {"order.title_", "own.", "log_how.", "log_rule.", "log_why."}
+DECIDED = {"band.", "report_note.", "weekday.", "order.title_", "own.", "log_how.", "log_rule.", "log_why."}
 # What stands in templates as it is: the names of programs, and the keys of a keyboard.
 NO_WORDS = {"e", "Tillkeeper", "RabbitMQ", "PostgreSQL", "g", "j", "k"}
 
