@@ -18,7 +18,7 @@ PYTEST := $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist worksteal
 COVERED := tests/pure tests/gateways
 QUICK := --ignore=tests/pure/sandbox $(COVERED) tests/database/test_statements.py
 COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header \
-	--python-version 3.11 --extra sandbox --extra otel pyproject.toml
+	--python-version 3.11 --extra sandbox --extra otel --extra reports pyproject.toml
 
 .PHONY: help setup rabbitmq prometheus tools installed run test test-quick test-long test-rest check lint cover bench abuse faults alerts fuzz histories lives docs pictures lock clean
 

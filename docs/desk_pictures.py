@@ -20,6 +20,7 @@ sys.path.insert(0, str(ROOT))  # the tests' own orders are what is drawn
 from tests.database.factories import NOON  # noqa: E402
 from tests.desk_orders import MINUTE, a_busy_till, a_paid_order, a_refunded_order  # noqa: E402
 from tests.desks import a_desk, a_person, signed_in  # noqa: E402
+from tests.monthly import a_random_quarter  # noqa: E402
 from tillkeeper.desk.app import build_app  # noqa: E402
 from tillkeeper.desk.pages.claim.binding import BINDING, subject_of  # noqa: E402
 from tillkeeper.desk.paths import order_path  # noqa: E402
@@ -43,6 +44,7 @@ SHOTS: Final[tuple[tuple[str, str, Locale, str, int, int], ...]] = (
     ("desk-now-en", "/", "en", "light", 1200, 900),
     ("desk-order-en", order_path("ORD-1042"), "en", "light", 1200, 900),
     ("desk-stuck-zh", "/stuck", "zh", "dark", 1200, 640),
+    ("desk-reports-en", "/reports?month=2026-10", "en", "light", 1200, 900),
     ("desk-order-phone-zh", order_path("ORD-1043"), "zh", "light", 390, 844),
 )
 
@@ -56,13 +58,14 @@ async def main() -> int:
     async with AsyncExitStack() as stack:
         server = await stack.enter_async_context(Postgres())
         evening, first_look = await _an_evening(stack, server), await _a_first_look(stack, server)
+        quarter = await _a_quarter(stack, server)
         playwright = await stack.enter_async_context(async_playwright())
         browser = await playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
         stack.push_async_callback(browser.close)
         for name, path, locale, scheme, width, height in SHOTS:
             person = a_person(Role.OPERATOR, locale)
             target = PICTURES / f"{name}.png"
-            pool = first_look if name.startswith("desk-first-") else evening
+            pool = first_look if name.startswith("desk-first-") else quarter if "reports" in name else evening
             await _draw(browser, pool, person, path, target, scheme=scheme, width=width, height=height)
             print(f"{target.relative_to(ROOT)}  {target.stat().st_size:,} bytes")
             if target.stat().st_size > BYTES_MAX:
@@ -75,6 +78,13 @@ async def _an_evening(stack: AsyncExitStack, server: Postgres) -> asyncpg.Pool:
     pool = await _a_database(stack, server, "evening")
     for story in (a_paid_order, a_refunded_order, a_busy_till):
         await story(pool)
+    return pool
+
+
+async def _a_quarter(stack: AsyncExitStack, server: Postgres) -> asyncpg.Pool:
+    pool = await _a_database(stack, server, "quarter")
+    async with pool.acquire() as conn:
+        await a_random_quarter(conn, "a picture", orders=3000)
     return pool
 
 

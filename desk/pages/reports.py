@@ -16,6 +16,7 @@ from tillkeeper.store.monthly.reading import months_with_figures
 from tillkeeper.store.monthly.report import report_of
 
 MONTHS_OFFERED: Final = 36
+LINES_SHOWN: Final = 12  # of a table; the others unfold
 
 
 async def show(request: web.Request) -> web.Response:
@@ -39,6 +40,7 @@ async def show(request: web.Request) -> web.Response:
         tables=[(table, list(table.lines(report))) for table in TABLES],
         hours=report_cells.hours_of(report),
         cells=report_cells,
+        lines_shown=LINES_SHOWN,
         months=sorted({*months, month, present}, reverse=True)[:MONTHS_OFFERED],
         account=account,
         accounts=sorted(desk.settings.accounts),

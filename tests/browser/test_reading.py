@@ -21,6 +21,7 @@ PAGES = {
     "account": "/accounts/alipay-main",
     "handover": "/handover",
     "books": "/books",
+    "reports": "/reports",
     "find": "/find?q=02837156",
     "code": "/find?q=ACQ.BUYER_BALANCE_NOT_ENOUGH",
     "claim": "/orders/ORD-1043/claim",

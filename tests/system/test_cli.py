@@ -59,6 +59,7 @@ COMMANDS = [
     "rehearse",
     "shadow compare",
     "ledger",
+    "report",
     "chain head",
     "chain key",
     "parked list",

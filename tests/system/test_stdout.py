@@ -84,6 +84,8 @@ PRINTING = [
     "case refuse 3",
     "handover --peek",
     "rehearse --since 1d",
+    "report --month 2026-11",
+    "report --month 2026-11 --format csv",
     "ledger --month 2026-11",
     "ledger --month 2026-11 --format hledger",
     "audit --money",

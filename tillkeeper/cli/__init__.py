@@ -37,6 +37,7 @@ from tillkeeper.cli import (
     reconcile,
     refused,
     rehearse,
+    report,
     retention,
     roles,
     run,
@@ -69,7 +70,7 @@ SUBJECTS = (
     *(find, claim, explain, db, order, events, stuck, cases, case_acts, handover, backfill),
     *(reconcile, books),
     *(user, user_account, waiting, parked, guarding, refused, outbox),
-    *(keys, words, policy, broker, inspection, retention, erase, rehearse, shadow, ledger, chain, audit),
+    *(keys, words, policy, broker, inspection, retention, erase, rehearse, shadow, ledger, report, chain, audit),
 )
 for subject in SUBJECTS:
     app.add_typer(subject.app)

@@ -15,7 +15,8 @@ from tillkeeper.store.monthly.report import report_of
 
 async def report(call: CheckedCall) -> types.MonthReport:
     """Answers GET /api/reports."""
-    month = Month.read(call.query.month)
+    present = Month.of(call.desk.now().astimezone(call.desk.zone).date())
+    month = Month.read(call.query.month) if call.query.month else present.before
     found, advice = await report_of(call.desk.pool, month, account=call.query.account)
     return as_body(found, advice)
 

@@ -11,7 +11,10 @@ from tillkeeper.desk.api.types.common import AccountFilter, Moment
 class ReportQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which month is wanted."""
 
-    month: Annotated[str, Meta(pattern=r"^20[0-9]{2}-(0[1-9]|1[0-2])$", description="The month, such as 2026-10.")]
+    month: Annotated[
+        Annotated[str, Meta(pattern=r"^20[0-9]{2}-(0[1-9]|1[0-2])$")] | None,
+        Meta(description="The month, such as 2026-10; null: the last that ended."),
+    ] = None
     account: AccountFilter = None
 
 

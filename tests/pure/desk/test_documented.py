@@ -8,7 +8,8 @@ PICTURE_BYTES_MAX = 200_000
 
 
 def test_every_picture_is_shown_small_and_drawn_by_the_script():
-    shown = set(re.findall(r"\]\(pictures/([\w-]+)\.png\)", (DOCS / "desk.md").read_text()))
+    pages = "".join((DOCS / name).read_text() for name in ("desk.md", "reports.md"))
+    shown = set(re.findall(r"\]\(pictures/([\w-]+)\.png\)", pages))
     there = {path.stem: path.stat().st_size for path in (DOCS / "pictures").glob("desk-*.png")}
     drawn = set(re.findall(r'^    \("(desk-[\w-]+)", ', (DOCS / "desk_pictures.py").read_text(), re.MULTILINE))
     assert shown == set(there) == drawn

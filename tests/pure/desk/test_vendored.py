@@ -7,7 +7,7 @@ from pathlib import Path
 from tillkeeper.desk.static_files import TYPES, static_files, static_url
 
 STATIC = Path(__file__).parents[3] / "desk" / "static"
-OURS = {"desk.css", "desk.js", "find.css", "mark.svg", "queues.css", "reports.css"}
+OURS = {"desk.css", "desk.js", "find.css", "mark.svg", "queues.css", "report_print.css", "reports.css"}
 
 
 def test_each_file_of_others_has_its_package_version_licence_and_hash():

@@ -124,7 +124,7 @@ FAMILIES = {
     },
     "verdict.": DIFFERENCES,
     "report_title.": {table.key for table in TABLES} | {column.key for table in TABLES for column in table.columns},
-    "report_note.": {"totals", "failures", "rescued", "bands", "knowing", "refunds"},
+    "report_note.": {"totals", "hours", "failures", "rescued", "bands", "knowing", "refunds"},
     "report_advice.": set(AdviceKind),
     "weekday.": {str(day) for day in range(1, 8)},
     "band.": {str(band) for band in range(len(BANDS))},

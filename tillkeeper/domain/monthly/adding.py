@@ -107,18 +107,24 @@ def _attempts(
 
 
 def failures_in(now: MonthSums, before: MonthSums) -> tuple[FailureLine, ...]:
-    """Returns the failures by account, class and currency, the most frequent first."""
+    """Returns the failures by account and class, the most frequent first."""
 
     def key(each: DayFigure) -> tuple[str, ...]:
-        return each.account, each.detail, each.currency
+        return each.account, each.detail
 
     earlier = before.by(FigureName.FAILED, key)
+    tried = now.by(FigureName.TRIED, lambda each: (each.account,))
     lines = [
-        FailureLine(account=at, failure=failure, currency=currency, count=count, minor=minor,
-                    before=earlier[at, failure, currency][0])
-        for (at, failure, currency), (count, minor) in now.by(FigureName.FAILED, key).items()
-    ]  # fmt: skip
-    return tuple(sorted(lines, key=lambda line: (-line.count, line.account, line.failure, line.currency)))
+        FailureLine(
+            account=account,
+            failure=failure,
+            count=count,
+            of=tried[(account,)][0],
+            before=earlier[account, failure][0],
+        )
+        for (account, failure), (count, _) in now.by(FigureName.FAILED, key).items()
+    ]
+    return tuple(sorted(lines, key=lambda line: (-line.count, line.account, line.failure)))
 
 
 def rescued_in(sums: MonthSums) -> tuple[RescueLine, ...]:

@@ -1,7 +1,8 @@
 """Finds what in a month's figures asks for somebody's attention, each with the figures that it rests on.
 
 Parts are compared by the two-proportion z-test (pooled variance).  Many comparisons are made, so each must pass at
-`SURE / comparisons` (Bonferroni), and differ by a factor that matters; where there are few payments nothing is said.
+`SURE / comparisons` (Bonferroni; those that are not told count as well), and differ by a factor that matters.  Where
+there are few payments nothing is compared.
 """
 
 import math
@@ -61,8 +62,11 @@ class Advice(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def factor(self) -> float:
-        """How many times as often it happens here."""
-        return self.here.rate / self.there.rate if self.there.rate else math.inf
+        """How many times as often it happens at one side as at the other: here, or where it got better, there."""
+        less, more = (self.here, self.there) if self.kind is AdviceKind.BETTER else (self.there, self.here)
+        if not more.part:
+            return 1.0
+        return more.rate / less.rate if less.rate else math.inf
 
 
 def advise(report: Report, figures: Iterable[DayFigure]) -> tuple[Advice, ...]:
@@ -70,9 +74,10 @@ def advise(report: Report, figures: Iterable[DayFigure]) -> tuple[Advice, ...]:
     tried: dict[tuple[str, str], list[PartOf]] = defaultdict(lambda: [PartOf(0, 0)] * 24)
     for account, method, hour, count, succeeded in by_hour(figures):
         tried[account, method][hour] = PartOf(count - succeeded, count)
-    candidates = [*_at_hours(tried), *_of_methods(tried), *_against_before(report)]
-    limit = SURE / max(len(candidates), 1)
-    sure = [(chance, each) for each in candidates if (chance := chance_of(each.here, each.there)) <= limit]
+    compared = [each for each in (*_at_hours(tried), *_of_methods(tried), *_against_before(report)) if _is_enough(each)]
+    limit = SURE / max(len(compared), 1)
+    telling = (each for each in compared if each.factor >= FACTOR)
+    sure = [(chance, each) for each in telling if (chance := chance_of(each.here, each.there)) <= limit]
     best: dict[tuple[AdviceKind, str, str], tuple[float, Advice]] = {}
     for chance, each in sure:
         key = (each.kind, each.account, each.method)
@@ -90,8 +95,8 @@ def chance_of(here: PartOf, there: PartOf) -> float:
     return 1.0 if spread == 0 else math.erfc(abs(here.rate - there.rate) / spread / math.sqrt(2))
 
 
-def _comparable(here: PartOf, there: PartOf) -> bool:
-    return min(here.whole, there.whole) >= TRIED_MIN and here.rate >= FACTOR * there.rate and here.part > 0
+def _is_enough(advice: Advice) -> bool:
+    return min(advice.here.whole, advice.there.whole) >= TRIED_MIN
 
 
 def _total(shares: Iterable[PartOf]) -> PartOf:
@@ -105,16 +110,16 @@ def _at_hours(tried: dict[tuple[str, str], list[PartOf]]) -> Iterator[Advice]:
             inside = {(first + more) % 24 for more in range(HOURS)}
             here = _total(shares[hour] for hour in inside)
             there = _total(share for hour, share in enumerate(shares) if hour not in inside)
-            if _comparable(here, there):
-                yield Advice(
-                    kind=AdviceKind.HOURS_FAIL,
-                    account=account,
-                    method=method,
-                    from_hour=first,
-                    until_hour=(first + HOURS) % 24,
-                    here=here,
-                    there=there,
-                )
+            until = (first + HOURS) % 24
+            yield Advice(
+                kind=AdviceKind.HOURS_FAIL,
+                account=account,
+                method=method,
+                from_hour=first,
+                until_hour=until,
+                here=here,
+                there=there,
+            )
 
 
 def _of_methods(tried: dict[tuple[str, str], list[PartOf]]) -> Iterator[Advice]:
@@ -124,8 +129,7 @@ def _of_methods(tried: dict[tuple[str, str], list[PartOf]]) -> Iterator[Advice]:
     for account, methods in of_account.items():
         for method, here in methods.items():
             there = _total(share for other, share in methods.items() if other != method)
-            if _comparable(here, there):
-                yield Advice(kind=AdviceKind.METHOD_FAILS, account=account, method=method, here=here, there=there)
+            yield Advice(kind=AdviceKind.METHOD_FAILS, account=account, method=method, here=here, there=there)
 
 
 def _against_before(report: Report) -> Iterator[Advice]:
@@ -135,10 +139,11 @@ def _against_before(report: Report) -> Iterator[Advice]:
         for shares, each in ((now, line.now), (before, line.before)):
             shares[line.account] = _total([shares[line.account], PartOf(each.tried - each.succeeded, each.tried)])
     for account, here in now.items():
-        if _comparable(here, before[account]):
-            yield Advice(kind=AdviceKind.WORSE, account=account, here=here, there=before[account])
-        elif _comparable(before[account], here):
-            yield Advice(kind=AdviceKind.BETTER, account=account, here=here, there=before[account])
+        there = before[account]
+        if here.rate >= there.rate:
+            yield Advice(kind=AdviceKind.WORSE, account=account, here=here, there=there)
+        else:
+            yield Advice(kind=AdviceKind.BETTER, account=account, here=here, there=there)
 
 
 def _asked(report: Report) -> Iterator[Advice]:

@@ -35,7 +35,7 @@ class AttemptsLine(msgspec.Struct, frozen=True, kw_only=True):
 
     account: str = ""
     name: str = ""  # the way of paying, the hour, the day of the week (1 is Monday), the band of amounts
-    currency: str
+    currency: str  # empty where counts alone are shown, over all currencies
     now: Attempts
     before: Attempts = Attempts()
 
@@ -45,9 +45,8 @@ class FailureLine(msgspec.Struct, frozen=True, kw_only=True):
 
     account: str
     failure: str
-    currency: str
     count: int
-    minor: int
+    of: int  # payments that were tried there
     before: int
 
 

@@ -87,7 +87,6 @@ OF_ATTEMPTS: Final = (
     _money("reversed_minor", lambda line: line.now.reversed_minor),
 )
 IN_SHORT: Final = (
-    CURRENCY,
     TRIED,
     RATE,
     RATE_BEFORE,
@@ -104,10 +103,9 @@ TABLES: Final = (
         columns=(
             ACCOUNT,
             _word("failure", "failure", lambda line: line.failure),
-            CURRENCY,
             _count("payments", lambda line: line.count),
+            _rate("of_tried", lambda line: line.count / line.of if line.of else None),
             _count("payments_before", lambda line: line.before),
-            _money("amount", lambda line: line.minor),
         ),
     ),
     ReportTable(
@@ -137,7 +135,7 @@ TABLES: Final = (
     ReportTable(
         key="bands",
         lines=lambda report: report.bands,
-        columns=(_word("band", "band", lambda line: line.name), *IN_SHORT),
+        columns=(CURRENCY, _word("band", "band", lambda line: line.name), *IN_SHORT),
     ),
     ReportTable(
         key="knowing",
