@@ -11,7 +11,7 @@ import typer
 import uvloop
 from rich.console import Console
 
-from bench import accept, apply, books, confirms, end_to_end, memory, pages, reads, stages, stalls, sweep
+from bench import accept, apply, books, confirms, end_to_end, memory, pages, reads, reports, stages, stalls, sweep
 from bench.house import Broken, House
 from bench.report import WIDTH, Section, as_json, show
 from bench.sizes import MINIATURE, Sizes
@@ -32,6 +32,7 @@ SECTIONS: Final[Mapping[str, Measure]] = {
     "reads": reads.measure,
     "pages": pages.measure,
     "books": books.measure,
+    "reports": reports.measure,
 }
 
 

@@ -16,6 +16,14 @@ EXPORTED = {
     "steps": "SELECT order_id, extract(epoch FROM min(taken_at)) * 1000000 AS first_us FROM steps"
     " WHERE action = 'remind' GROUP BY order_id",
 }
+NUMBERS = ("seq", "order_id", "amount_minor", "total_minor", "hour")
+TEXTS = ("account", "payment_ref", "refund_ref", "dispute_ref", "currency", "method", "failure")
+OF_INBOX = [f"'{name}': 'BIGINT'" for name in NUMBERS] + [f"'{name}': 'VARCHAR'" for name in TEXTS]
+TYPES = {
+    "inbox": f"types = {{{', '.join(OF_INBOX)}}}",
+    "orders": "sample_size = -1",
+    "steps": "types = {'order_id': 'BIGINT', 'first_us': 'DOUBLE'}",
+}
 EXPONENTS = "CASE currency WHEN 'JPY' THEN 0 WHEN 'KWD' THEN 3 ELSE 2 END"
 BOUNDS_S = (1, 2, 5, 10, 30, 60, 120, 300, 900, 3600, 21600, 86400, 604800)
 BANDS = (0, 10, 50, 100, 500, 1000, 5000, 10000)
@@ -129,7 +137,7 @@ async def independent_figures(
         file = folder / f"{table}.csv"
         with file.open("wb") as out:
             await conn.copy_from_query(query.format(zone=zone), output=out, format="csv", header=True, null="\\N")
-        database.execute(f"CREATE TABLE {table} AS SELECT * FROM read_csv('{file}', nullstr='\\N', sample_size=-1)")
+        database.execute(f"CREATE TABLE {table} AS SELECT * FROM read_csv('{file}', nullstr='\\N', {TYPES[table]})")
     for column in ("occurred_us", "recorded_us"):
         database.execute(f"ALTER TABLE inbox ALTER {column} TYPE BIGINT USING {column}::BIGINT")
     database.execute("ALTER TABLE steps ALTER first_us TYPE BIGINT USING first_us::BIGINT")

@@ -22,6 +22,7 @@ SECTIONS = [
     "reads",
     "pages",
     "books",
+    "reports",
 ]
 
 

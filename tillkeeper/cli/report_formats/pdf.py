@@ -26,7 +26,7 @@ INK: Final = HexColor(0x222222)
 SOFT: Final = HexColor(0x555555)
 HAIR: Final = HexColor(0xCCCCCC)
 MARGIN: Final = 14 * mm
-WIDTH: Final = landscape(A4)[0] - 2 * MARGIN
+WIDTH: Final = landscape(A4)[0] - 2 * MARGIN - 12  # a frame keeps six points on each side
 TOGETHER_ROWS: Final = 25  # a longer table may go on on the next page
 BAR, GAP, HEIGHT = 7 * mm, 3.4 * mm, 26 * mm
 
@@ -88,6 +88,7 @@ def _rows(columns: tuple[Column, ...], lines: list[Any], locale: Locale) -> Tabl
         ("TOPPADDING", (0, 0), (-1, -1), 2),
         ("BOTTOMPADDING", (0, 0), (-1, -1), 2),
         ("LEFTPADDING", (0, 0), (0, -1), 0),
+        ("RIGHTPADDING", (-1, 0), (-1, -1), 0),
     ]
     style += [("ALIGN", (at, 0), (at, -1), "RIGHT") for at, column in enumerate(columns) if column.is_number]
     style += [
