@@ -1,6 +1,7 @@
 """`tillkeeper reconcile` and `tillkeeper books`: how a file was read, what differs, and what is left."""
 
 import gzip
+import json
 
 import pytest
 
@@ -145,3 +146,50 @@ async def test_a_file_of_another_shop_is_refused_with_what_to_do(run, file):
     refused = await run("reconcile", "stripe-main", file(plain(*lines)), code=2)
     assert "100 of 100 payments and refunds are of orders that are not registered here" in refused.err
     assert "order_prefixes of [books.accounts.stripe-main]" in refused.err
+
+
+MAPPING = """
+[books.statements.stripe-main]
+kind = "payment"
+currency = "CNY"
+time_format = "%d.%m.%Y %H:%M"
+decimal = ","
+zone = "Asia/Shanghai"
+
+[books.statements.stripe-main.columns]
+occurred_at = "When"
+amount = "Sum"
+order = "Order"
+payment = "Number"
+"""
+
+
+@pytest.mark.usefixtures("orders")
+async def test_a_table_of_any_form_is_taken_in_by_a_mapping(run, config, file, pool):
+    config.write_text(config.read_text() + MAPPING)
+    table = file("When;Sum;Order;Number\n22.11.2026 20:00;1,00;A1;pi_1\n22.11.2026 20:01;1,00;A2;pi_2\n")
+    shown = await run("reconcile", "stripe-main", table, "--dry-run", code=1)
+    assert "mapped" in shown.out
+    await run("reconcile", "stripe-main", table)
+    assert await pool.fetchval("SELECT status FROM orders WHERE order_ref = 'A2'") == "paid"
+    table = file("When;Sum;Order;Number\n22.11.2026 20:00;1.00;A1;pi_1\n", "other.csv")
+    refused = await run("reconcile", "stripe-main", table, code=2)
+    assert "line 2: Sum is no amount" in refused.err
+
+
+async def test_how_a_table_is_read_is_shown_without_a_server(run, config, file):
+    config.write_text(config.read_text() + MAPPING)
+    good = file("When;Sum;Order;Number\n22.11.2026 20:00;1,00;A1;pi_1\n22.11.2026 20:01;-0,50;A2;pi_2\n")
+    shown = await run("inspect", "--statement", "--account", "stripe-main", good)
+    assert "mapped" in shown.out
+    assert "-0.50 CNY" in shown.out
+    cut = file("When;Sum;Order;Number\n22.11.2026 20:00;1,00;A1;pi_1\n22.11.2026 20:01;-0,5", "cut.csv")
+    shown = await run("inspect", "--statement", "--account", "stripe-main", cut, code=1)
+    assert "line 3: it has 2 cells, and the head 4" in shown.out
+    assert "1.00 CNY" in shown.out
+    as_json = await run("inspect", "--statement", "--account", "stripe-main", good, "--json")
+    assert json.loads(as_json.out)["sums"] == [{"kind": "payment", "currency": "CNY", "lines": 2, "amount": 50}]
+    refused = await run("inspect", "--statement", good, code=2)
+    assert "--statement needs --account, one of:" in refused.err
+    missing = await run("inspect", "--statement", "--account", "stripe-main", "nowhere.csv", code=2)
+    assert "No such file" in missing.err

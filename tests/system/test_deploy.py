@@ -152,6 +152,7 @@ TABLES = {
         "tracing",
         "accounts",
     },
+    ("books",): {"statements"},
     ("desk",): {"oidc"},
     ("desk", "oidc"): {"roles"},
     ("notify",): {"smtp", "webhooks", "ops"},

@@ -27,25 +27,39 @@ Now = Annotated[
 ]
 
 
+Statement = Annotated[bool, typer.Option("--statement", help="The files are statements of --account.")]
+
+
 @app.command(
     "inspect",
     epilog=exits(
-        yes="all are verified",
-        no="one is not",
+        yes="all are verified, or can be read",
+        no="one is not, or cannot",
         needs_servers=False,
         example="tillkeeper inspect --account stripe-main --now 1798000000 request.json",
     ),
 )
 def inspect_command(
-    files: Files, account: Account = None, now: Now = None, config: Config = None, as_json: AsJson = False
+    files: Files,
+    account: Account = None,
+    now: Now = None,
+    statement: Statement = False,
+    config: Config = None,
+    as_json: AsJson = False,
 ) -> None:
     """Explain captured requests: verified or why not, and the events in them.  Changes nothing, needs no server.
+
+    With --statement the files are a gateway's statements, or tables that [books.statements.ACCOUNT] reads: their first
+    lines as they are understood, their sums, and the line at which one is refused.
 
     REQUEST.json is {"method", "url", "headers": {}, "body": "..."} or "body_b64"; "account" and "now" in it count
     where the options do not say.  What `refused show --json` prints is such a file, too.  Only the accounts of the
     configuration are needed.  What is refused is examined as `tillkeeper refused` does.  With --json: one line a file.
     """
     with reported(as_json=as_json):
+        if statement:
+            _inspect_statements(files, account, config, as_json=as_json)
+            return
         accounts = _accounts(config)
         if account is not None and account not in accounts.gateways:
             there_are = ", ".join(sorted(accounts.gateways))
@@ -63,6 +77,18 @@ def inspect_command(
                 _print(file, found)
         if not all_verified:
             raise typer.Exit(NO)
+
+
+def _inspect_statements(files: list[Path], account: str | None, config: Path | None, *, as_json: bool) -> None:
+    from tillkeeper.cli.inspect_statement import inspect_statements
+    from tillkeeper.cli.options import settings_from
+
+    settings = settings_from(config)
+    if account not in settings.accounts:
+        known = ", ".join(sorted(settings.accounts)) or "none"
+        raise CommandError(f"--statement needs --account, one of: {known}", code=WRONG)
+    if not inspect_statements(settings, account, files, as_json=as_json):
+        raise typer.Exit(NO)
 
 
 def _accounts(config: Path | None) -> "KnownAccounts":

@@ -89,6 +89,7 @@ class _Reading:
     def __init__(self, settings: "Settings", account: str) -> None:
         self._account = account
         self._settings = settings.accounts[account]
+        self._mapping = settings.books.statements.get(account)
         self._forms = settings.build_gateways()[account].statement_forms
         self._opened: list[BinaryIO] = []
         self.name = ""
@@ -106,7 +107,7 @@ class _Reading:
             digest = _digest(file)
         except OSError as error:
             raise CommandError(f"{path} cannot be read: {error.strerror}", code=WRONG) from None
-        reading = read_statement(self._forms, self._account, self._settings, file)
+        reading = read_statement(self._forms, self._account, self._settings, file, self._mapping)
         self.first.append([])
         lines = self._watched(path.name, reading.lines(), self.first[-1])
         return StatementFile(
@@ -239,18 +240,19 @@ def _print_taken(taken: "TakenStatement", first: "list[StatementLine]") -> None:
     )
     print()
     columns = ("line", "kind", ">amount", "order", "payment", "refund or dispute", "when")
-    print_table("Its first lines, as they were read", columns, map(_line_row, first))
-    rows = ((each.kind, f"{each.lines:,}", _signed(each.amount, each.currency)) for each in taken.sums)
+    print_table("Its first lines, as they were read", columns, map(line_row, first))
+    rows = ((each.kind, f"{each.lines:,}", signed(each.amount, each.currency)) for each in taken.sums)
     print_table("Its sums", ("kind", ">lines", ">amount"), rows)
-    rows = ((each.kind, f"{each.lines:,}", _signed(each.amount, each.currency)) for each in taken.unnamed)
+    rows = ((each.kind, f"{each.lines:,}", signed(each.amount, each.currency)) for each in taken.unnamed)
     print_table("Compared with nothing: they name no payment, refund or dispute", ("kind", ">lines", ">amount"), rows)
 
 
-def _line_row(line: "StatementLine") -> tuple[object, ...]:
+def line_row(line: "StatementLine") -> tuple[object, ...]:
+    """Returns a line of a statement as a row of a table."""
     return (
         line.number,
         line.kind,
-        _signed(line.amount, line.currency),
+        signed(line.amount, line.currency),
         line.order_ref,
         line.payment_ref,
         line.refund_ref or line.dispute_ref,
@@ -258,7 +260,8 @@ def _line_row(line: "StatementLine") -> tuple[object, ...]:
     )
 
 
-def _signed(amount: int, currency: str) -> str:
+def signed(amount: int, currency: str) -> str:
+    """Writes an amount that may be negative."""
     words = in_words(abs(amount), currency) or ""
     return f"-{words}" if amount < 0 else words
 
@@ -272,7 +275,7 @@ def _print_verdicts(done: "Reconciled") -> None:
             Toned(count.verdict, TextStyle.LOOK if _differs(count) else TextStyle.PLAIN),
             count.object,
             f"{count.count:,}",
-            _signed(count.amount, count.currency),
+            signed(count.amount, count.currency),
         )
         for count in counts
     )

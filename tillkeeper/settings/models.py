@@ -1,7 +1,7 @@
 """Defines the settings of each process, and of all together."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
@@ -13,6 +13,7 @@ from tillkeeper.domain.retention import FOR_EVER, DataKind, Days
 from tillkeeper.gateways.account import BodyBytes
 from tillkeeper.gateways.base import Gateway
 from tillkeeper.gateways.kit.secret_checks import is_guessable
+from tillkeeper.gateways.mapped_statement import StatementMapping
 from tillkeeper.gateways.registry import AccountSettings, build
 from tillkeeper.notices.settings import NotifySettings
 from tillkeeper.oidc.settings import OidcSettings, is_private_address
@@ -125,6 +126,7 @@ class BooksSettings(BaseModel):
     model_config = STRICT
 
     chain_key: ChainKey | None = Field(default=None, repr=False)  # signs the chain of hashes; None: it is not signed
+    statements: Mapping[str, StatementMapping] = Field(default_factory=dict)  # by account: how its tables are read
 
 
 class Settings(BaseModel):
