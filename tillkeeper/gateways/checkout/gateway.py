@@ -16,11 +16,13 @@ from tillkeeper.gateways.account import AccountModel
 from tillkeeper.gateways.base import QUERYABLE_ALL, Gateway, Queryable
 from tillkeeper.gateways.checkout import api, webhook
 from tillkeeper.gateways.checkout.settings import ABOUT, CheckoutSettings
+from tillkeeper.gateways.checkout.statements import FinancialActions
 from tillkeeper.gateways.errors import CannotQuery
 from tillkeeper.gateways.kit.answers import answered_at
 from tillkeeper.gateways.kit.fact import query_event
 from tillkeeper.gateways.kit.hmacs import HmacKeys
 from tillkeeper.gateways.messages import Answer, Call, ClaimedReferences, Query, Request, Response, Verified
+from tillkeeper.gateways.statement_form import StatementForm
 
 SIGNATURE_HEADER: Final = "cko-signature"
 
@@ -31,6 +33,7 @@ class Checkout(Gateway):
     name: ClassVar[str] = "checkout"
     settings: ClassVar[type[AccountModel]] = CheckoutSettings
     about: ClassVar[About] = ABOUT
+    statement_forms: ClassVar[tuple[type[StatementForm], ...]] = (FinancialActions,)
     queryable: ClassVar[frozenset[Queryable]] = QUERYABLE_ALL
     refunds_in_payments: ClassVar[bool] = True
     kept_headers: ClassVar[frozenset[str]] = frozenset({SIGNATURE_HEADER, "content-type", "user-agent"})

@@ -22,11 +22,13 @@ from tillkeeper.gateways.account import AccountModel
 from tillkeeper.gateways.base import Gateway, Queryable
 from tillkeeper.gateways.gocardless import api
 from tillkeeper.gateways.gocardless.settings import ABOUT, GoCardlessSettings
+from tillkeeper.gateways.gocardless.statements import PayoutBreakdown
 from tillkeeper.gateways.gocardless.webhook import WebhookReader, claimed_references
 from tillkeeper.gateways.kit.answers import answered_at
 from tillkeeper.gateways.kit.fact import query_event
 from tillkeeper.gateways.kit.hmacs import HmacKeys
 from tillkeeper.gateways.messages import Answer, Call, ClaimedReferences, Query, Request, Response, Verified
+from tillkeeper.gateways.statement_form import StatementForm
 
 SIGNATURE_HEADER: Final = "webhook-signature"
 API_VERSION: Final = "2015-07-06"
@@ -38,6 +40,7 @@ class GoCardless(Gateway):
     name: ClassVar[str] = "gocardless"
     settings: ClassVar[type[AccountModel]] = GoCardlessSettings
     about: ClassVar[About] = ABOUT
+    statement_forms: ClassVar[tuple[type[StatementForm], ...]] = (PayoutBreakdown,)
     queryable: ClassVar[frozenset[Queryable]] = frozenset({"payment", "refund"})
     kept_headers: ClassVar[frozenset[str]] = frozenset({SIGNATURE_HEADER, "content-type", "user-agent"})
 

@@ -25,6 +25,8 @@ from tillkeeper.gateways.messages import Answer, Call, ClaimedReferences, Query,
 from tillkeeper.gateways.mollie import api, webhook
 from tillkeeper.gateways.mollie.objects import Profile
 from tillkeeper.gateways.mollie.settings import ABOUT, MollieSettings
+from tillkeeper.gateways.mollie.statements import SettlementReport
+from tillkeeper.gateways.statement_form import StatementForm
 
 SIGNATURE_HEADER: Final = "x-mollie-signature"
 SIGNATURE_PREFIX: Final = "sha256="
@@ -38,6 +40,7 @@ class Mollie(Gateway):
     name: ClassVar[str] = "mollie"
     settings: ClassVar[type[AccountModel]] = MollieSettings
     about: ClassVar[About] = ABOUT
+    statement_forms: ClassVar[tuple[type[StatementForm], ...]] = (SettlementReport,)
     queryable: ClassVar[frozenset[Queryable]] = frozenset({"payment", "refund"})
     refunds_in_payments: ClassVar[bool] = True
     kept_headers: ClassVar[frozenset[str]] = frozenset({SIGNATURE_HEADER, "content-type", "user-agent"})

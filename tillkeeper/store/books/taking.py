@@ -239,6 +239,18 @@ WHERE n.statement_id = $1 AND s.account = $2 AND s.form = $3 AND s.id <> $1 AND 
       IS NOT DISTINCT FROM
       (n.occurred_at, n.settled_on, n.capture_ref, n.refund_ref, n.dispute_ref, n.payout_ref)
 """
+# Lines that name no payment, as refunds of some forms; the older one may have been given one since (name_lines).
+SUPERSEDE_REPEATED_UNNAMED = """
+UPDATE statement_lines l SET superseded_by = $1
+FROM statement_lines n, statements s
+WHERE n.statement_id = $1 AND n.payment_ref IS NULL AND s.account = $2 AND s.form = $3 AND s.id <> $1 AND s.run <> $4
+  AND l.statement_id = s.id AND l.superseded_by IS NULL
+  AND (l.kind, l.amount_minor, l.currency) = (n.kind, n.amount_minor, n.currency)
+  AND (l.occurred_at, l.settled_on, l.order_ref, l.capture_ref, l.refund_ref, l.payout_ref, l.text)
+      IS NOT DISTINCT FROM
+      (n.occurred_at, n.settled_on, n.order_ref, n.capture_ref, n.refund_ref, n.payout_ref, n.text)
+  AND (l.dispute_ref = n.dispute_ref OR n.dispute_ref IS NULL)
+"""
 
 
 async def _supersede(conn: Conn, statement_id: int, account: str, said: Statement, run: UUID) -> list[int]:
@@ -246,6 +258,7 @@ async def _supersede(conn: Conn, statement_id: int, account: str, said: Statemen
     same = (statement_id, account, said.form, run)
     if not said.covers:
         await conn.execute(SUPERSEDE_REPEATED_LINES, *same, timeout=UPDATE_S)
+        await conn.execute(SUPERSEDE_REPEATED_UNNAMED, *same, timeout=UPDATE_S)
         return []
     covers, span = sorted(said.covers), (said.begins, said.ends)
     replaced = [row["id"] for row in await conn.fetch(SUPERSEDE, *same, *span, covers)]
