@@ -207,3 +207,32 @@ async def test_what_a_newer_export_lists_again_counts_once(form, reconcile, told
         assert (counts, done.left) == ({"matched": 2}, 0)
     counted = "SELECT count(*) FROM statement_lines WHERE superseded_by IS NULL"
     assert await pool.fetchval(counted) == done.taken[0].lines
+
+
+FUND_BILLS = {
+    "alipay.trade": alipay.fund_bill(
+        [
+            alipay.movement("在线支付", 90, at=BEIJING, order="A1", trade="pay-1"),
+            alipay.movement("收费", -1, at=BEIJING, order="A1", trade="pay-1"),
+            alipay.movement("提现", -80, at=BEIJING, order="", trade="W-1"),
+        ]
+    ),
+    "wechatpay.trade": wechatpay.fund_bill(
+        [
+            wechatpay.movement("交易", 90, at=BEIJING, voucher="A1", business="pay-1"),
+            wechatpay.movement("扣除交易手续费", -1, at=BEIJING, voucher="A1", business="pay-1"),
+            wechatpay.movement("提现", -80, at=BEIJING, business="W-1"),
+        ]
+    ),
+}
+
+
+@pytest.mark.parametrize("form", sorted(FUND_BILLS), indirect=True)
+async def test_a_fund_bill_is_kept_and_summed_up_and_says_nothing_of_what_a_payer_paid(form, request, reconcile, told):
+    await told(Kind.PAYMENT_SUCCEEDED)
+    name = request.node.callspec.params["form"]
+    counts, done = await reconcile(FUND_BILLS[name])
+    [taken] = done.taken
+    assert (counts, done.left, taken.unnamed) == ({}, 0, [])
+    assert taken.form == name.replace("trade", "fund")
+    assert {each.kind.value: each.amount for each in taken.sums} == {"adjustment": 90, "fee": -1, "payout": -80}

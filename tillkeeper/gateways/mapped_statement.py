@@ -50,6 +50,7 @@ class MappedColumn(StrEnum):
     DISPUTE = "dispute"
     PAYOUT = "payout"
     METHOD = "method"
+    TEXT = "text"  # what a bank says of an entry
 
 
 def _check_zone(name: str) -> str:
@@ -174,7 +175,9 @@ class MappedTable:
         return {cell.strip() for cell in row.cells} >= set(self._mapping.columns.values())
 
     def _read_head(self, rows: Iterator[Row]) -> None:
-        head = next(row for row in rows if self._is_head(row))
+        head = next((row for row in rows if self._is_head(row)), None)
+        if head is None:
+            raise StatementRefused(f"no row has the columns {', '.join(self._mapping.columns.values())}")
         titles = [cell.strip() for cell in head.cells]
         twice = sorted({title for title in self._mapping.columns.values() if titles.count(title) > 1})
         if twice:
@@ -262,6 +265,7 @@ class _MappedRow(msgspec.Struct, frozen=True):
             dispute_ref=self.ref(MappedColumn.DISPUTE),
             payout_ref=self.ref(MappedColumn.PAYOUT),
             method=self.ref(MappedColumn.METHOD),
+            text=self.ref(MappedColumn.TEXT),
         )
 
     def _amount(self, kind: LineKind, currency: str) -> int:

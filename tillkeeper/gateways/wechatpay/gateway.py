@@ -20,6 +20,7 @@ from tillkeeper.gateways.kit.stand_in import with_stand_in_closed
 from tillkeeper.gateways.messages import Answer, Call, Query, Reply, Request, Response, Verified
 from tillkeeper.gateways.statement_form import StatementForm
 from tillkeeper.gateways.wechatpay import api, certificates, webhook
+from tillkeeper.gateways.wechatpay.fund_bill import FundBill
 from tillkeeper.gateways.wechatpay.keys import Certificate, PlatformKeys
 from tillkeeper.gateways.wechatpay.objects import Merchant
 from tillkeeper.gateways.wechatpay.settings import ABOUT, WeChatPaySettings
@@ -32,7 +33,7 @@ class WeChatPay(Gateway):
     name: ClassVar[str] = "wechatpay"
     settings: ClassVar[type[AccountModel]] = WeChatPaySettings
     about: ClassVar[About] = ABOUT
-    statement_forms: ClassVar[tuple[type[StatementForm], ...]] = (TradeBill,)
+    statement_forms: ClassVar[tuple[type[StatementForm], ...]] = (TradeBill, FundBill)
     queryable: ClassVar[frozenset[Queryable]] = QUERYABLE_ALL
     single_payment: ClassVar[bool] = True  # an out_trade_no is one transaction's
     kept_headers: ClassVar[frozenset[str]] = webhook.KEPT_HEADERS

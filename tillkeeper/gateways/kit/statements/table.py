@@ -10,11 +10,10 @@ import msgspec
 
 from tillkeeper.domain.books.statement import StatementRefused
 from tillkeeper.domain.money import EXPONENTS
-from tillkeeper.gateways.kit.statements.cells import currency_in, signed_minor
+from tillkeeper.gateways.kit.statements.cells import YEARS, currency_in, signed_minor
 
 MONEY_WORDS: Final = ("amount", "fee", "gross", "net_", "tax")  # a title with one of these may speak of money
 _NUMBER: Final = re.compile(r"[+-]?[0-9]{1,18}(\.[0-9]{1,12})?")
-YEARS: Final = range(2000, 2100)  # no gateway was there before, and beyond years 1 and 9999 zones cannot be reckoned
 ISO_CHARS_MAX: Final = 40
 
 
