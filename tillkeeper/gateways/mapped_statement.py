@@ -19,7 +19,7 @@ from pydantic import AfterValidator, BaseModel, Field, model_validator
 from tillkeeper.domain.books.statement import LineKind, Statement, StatementLine, StatementRefused
 from tillkeeper.domain.money import EXPONENTS, BadMoney, minor_from_major
 from tillkeeper.gateways.account import STRICT
-from tillkeeper.gateways.kit.statements.cells import currency_in
+from tillkeeper.gateways.kit.statements.cells import YEARS, currency_in
 from tillkeeper.gateways.statement_form import Row
 
 NAME: Final = "mapped"
@@ -235,6 +235,8 @@ class _MappedRow(msgspec.Struct, frozen=True):
         text = self.text(MappedColumn.OCCURRED_AT)
         try:
             read = _moment(text, self.mapping.time_format)
+            if read.year not in YEARS:
+                raise ValueError(read.year)
         except ValueError:
             example = datetime(2026, 11, 22, 13, 5, 7, tzinfo=zone).strftime(self.mapping.time_format)
             raise self._refused(MappedColumn.OCCURRED_AT, f"is a time such as {example}", text) from None
