@@ -235,8 +235,6 @@ class _MappedRow(msgspec.Struct, frozen=True):
         text = self.text(MappedColumn.OCCURRED_AT)
         try:
             read = _moment(text, self.mapping.time_format)
-            if read.year not in YEARS:
-                raise ValueError(read.year)
         except ValueError:
             example = datetime(2026, 11, 22, 13, 5, 7, tzinfo=zone).strftime(self.mapping.time_format)
             raise self._refused(MappedColumn.OCCURRED_AT, f"is a time such as {example}", text) from None
@@ -295,7 +293,11 @@ class _MappedRow(msgspec.Struct, frozen=True):
 
 @lru_cache(maxsize=4096)  # rows of one second follow one another
 def _moment(text: str, time_format: str) -> datetime:
-    return datetime.strptime(text, time_format)  # noqa: DTZ007 - the zone is the mapping's
+    """Returns a time, as it stands there.  Raises ValueError."""
+    read = datetime.strptime(text, time_format)  # noqa: DTZ007 - the zone is the mapping's
+    if read.year not in YEARS:
+        raise ValueError(read.year)
+    return read
 
 
 @lru_cache(maxsize=4096)  # shops have few prices
