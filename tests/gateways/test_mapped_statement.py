@@ -171,6 +171,7 @@ def test_times_are_of_their_zone_or_say_it_themselves():
         ([a_row(order="=HYPERLINK(1)")], {}, "Order is a formula; export values; here it is '=HYPERLINK(1)'"),
         ([a_row(at="22.11.2026")], {}, "When is a time such as 2026-11-22 13:05:07; here it is '22.11.2026'"),
         ([a_row(at="2026-02-30 12:00:00")], {}, "When is a time such as"),
+        ([a_row(at="0001-01-01 00:00:00")], {}, "When is a time such as"),
         ([a_row("note")], {}, "the table has no line"),
     ],
 )

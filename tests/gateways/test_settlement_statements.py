@@ -278,6 +278,10 @@ def test_what_is_no_whole_statement_is_refused(name, content, said):
     assert said in refused(name, content)
 
 
+def test_columns_that_nobody_needs_may_have_one_name():
+    assert len(read("mollie", mollie.report([PAYMENT], (*mollie.COLUMNS, "Consumer BIC")))[0]) == 1
+
+
 def test_a_column_of_which_nothing_is_known_may_be_empty_zero_or_words():
     columns = (*checkout.COLUMNS, "Fee Note", "Other Fee")
     content = checkout.report([CAPTURE | {"Fee Note": "blended", "Other Fee": "0.00"}], columns)

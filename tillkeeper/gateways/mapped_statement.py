@@ -19,7 +19,7 @@ from pydantic import AfterValidator, BaseModel, Field, model_validator
 from tillkeeper.domain.books.statement import LineKind, Statement, StatementLine, StatementRefused
 from tillkeeper.domain.money import EXPONENTS, BadMoney, minor_from_major
 from tillkeeper.gateways.account import STRICT
-from tillkeeper.gateways.kit.statements.cells import currency_in
+from tillkeeper.gateways.kit.statements.cells import YEARS, currency_in
 from tillkeeper.gateways.statement_form import Row
 
 NAME: Final = "mapped"
@@ -293,7 +293,11 @@ class _MappedRow(msgspec.Struct, frozen=True):
 
 @lru_cache(maxsize=4096)  # rows of one second follow one another
 def _moment(text: str, time_format: str) -> datetime:
-    return datetime.strptime(text, time_format)  # noqa: DTZ007 - the zone is the mapping's
+    """Returns a time, as it stands there.  Raises ValueError."""
+    read = datetime.strptime(text, time_format)  # noqa: DTZ007 - the zone is the mapping's
+    if read.year not in YEARS:
+        raise ValueError(read.year)
+    return read
 
 
 @lru_cache(maxsize=4096)  # shops have few prices

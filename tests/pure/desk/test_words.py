@@ -15,6 +15,7 @@ from tillkeeper.desk.words import catalogue, say, say_plainly
 from tillkeeper.diagnostics.findings import Finding
 from tillkeeper.diagnostics.refusals import WRITTEN
 from tillkeeper.domain import guard
+from tillkeeper.domain.books.bank import PayoutVerdict
 from tillkeeper.domain.books.matching import DIFFERENCES
 from tillkeeper.domain.events import Evidence, Kind
 from tillkeeper.domain.failures import FailureClass
@@ -123,6 +124,7 @@ FAMILIES = {
         ),
     },
     "verdict.": DIFFERENCES,
+    "payout_verdict.": set(PayoutVerdict),
     "report_title.": {table.key for table in TABLES} | {column.key for table in TABLES for column in table.columns},
     "report_note.": {"totals", "hours", "failures", "rescued", "bands", "knowing", "refunds"},
     "report_advice.": set(AdviceKind),

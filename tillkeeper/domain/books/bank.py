@@ -92,6 +92,9 @@ class PayoutVerdict(StrEnum):
     CAME_BACK = "came_back"
 
 
+NOT_THERE: Final = frozenset({PayoutVerdict.MISSING, PayoutVerdict.DIFFERS, PayoutVerdict.ON_ITS_WAY})
+
+
 class FoundBy(StrEnum):
     """How an entry was found."""
 

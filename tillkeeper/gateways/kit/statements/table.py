@@ -21,6 +21,7 @@ class Head(msgspec.Struct, frozen=True):
     """Where each title stands, and the titles that may speak of money and that the form does not know."""
 
     places: Mapping[str, int]
+    width: int
     foreign: tuple[str, ...]
 
 
@@ -35,15 +36,15 @@ def head_of(number: int, cells: Sequence[str], *, needed: Collection[str], money
     if twice:
         raise StatementRefused(f"the column {twice[0]} stands twice; export it anew", line=number)
     foreign = tuple(title for title in titles if title not in money and _speaks_of_money(title))
-    return Head({title: place for place, title in enumerate(titles)}, foreign)
+    return Head({title: place for place, title in enumerate(titles)}, len(titles), foreign)
 
 
 def entry_of(head: Head, number: int, cells: Sequence[str]) -> "Entry":
     """Returns a row by the titles.  Raises StatementRefused for one that was cut, or that holds money of which the
     form knows nothing."""
     entry = Entry(number, head.places, cells)
-    if len(cells) != len(head.places):
-        says = f"it has {len(cells)} cells, and the head {len(head.places)}; the file is cut or was changed"
+    if len(cells) != head.width:
+        says = f"it has {len(cells)} cells, and the head {head.width}; the file is cut or was changed"
         raise StatementRefused(says, line=number)
     for title in head.foreign:
         text = entry.text(title)
