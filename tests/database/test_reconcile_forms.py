@@ -10,10 +10,12 @@ import msgspec
 import pytest
 
 from tests.database.factories import NOON, a_delivery, a_registration, an_event
-from tests.statement_writers import alipay, checkout, gocardless, mollie, stripe, wechatpay
+from tests.statement_writers import adyen, alipay, checkout, gocardless, mollie, stripe, wechatpay
 from tillkeeper.domain.books.matching import Verdict
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.policy import Policy
+from tillkeeper.gateways.adyen.gateway import Adyen
+from tillkeeper.gateways.adyen.settings import AdyenSettings
 from tillkeeper.gateways.alipay.gateway import Alipay
 from tillkeeper.gateways.alipay.settings import AlipaySettings
 from tillkeeper.gateways.base import Gateway
@@ -95,7 +97,21 @@ def written_mollie(refund):
     return mollie.report(movements)
 
 
+def written_adyen(refund):
+    journals = [adyen.journal("Settled", 100, at=AMSTERDAM, payment="pay-1", order="A1", modification="cap-1")]
+    if refund:
+        journals.append(adyen.journal("Refunded", -40, at=AMSTERDAM, payment="pay-1", order="A1", modification=refund))
+    return adyen.report(journals)
+
+
 FORMS = {
+    "adyen.settlement": Form(
+        gateway=Adyen,
+        settings=AdyenSettings.model_construct(gateway="adyen", merchant_account="TillECOM"),
+        currency="EUR",
+        written=written_adyen,
+        capture_ref="cap-1",
+    ),
     "stripe.balance": Form(
         gateway=Stripe,
         settings=StripeSettings.model_construct(gateway="stripe", order_ref_path=None),

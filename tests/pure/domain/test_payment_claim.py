@@ -342,7 +342,9 @@ def test_every_answer_and_sign_has_words_and_only_two_things_are_filled_in():
 MATCHES = [
     (waiting("ord 77012345", amount=1, account="x", seen_at=NOON + timedelta(days=30)), True, True),
     (waiting("ORD-770l2345", account="x", seen_at=NOON + timedelta(days=30)), True, True),
-    (waiting("ORD-770l2345", amount=99), False, False),
+    (waiting("ORD-770l2345", amount=99, account="x", seen_at=NOON + timedelta(days=30)), True, True),
+    (waiting("ORD-77O12345", amount=99), True, True),
+    (waiting("ORD-77021345", amount=99), False, False),
     (waiting("zzz"), False, True),
     (waiting("zzz", account="x"), False, False),
     (waiting("zzz", seen_at=NOON + timedelta(days=4)), False, False),
