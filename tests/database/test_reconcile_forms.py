@@ -179,7 +179,7 @@ def reconcile(pool, form):
 
 @pytest.fixture
 def told(pool, form):
-    """Registers an order of 1.00 and applies what webhooks said of it."""
+    """Registers an order of 1.00, unless it is there, and applies what webhooks said of it."""
 
     async def tell(*kinds):
         await register(
@@ -189,6 +189,7 @@ def told(pool, form):
         fields = {
             Kind.PAYMENT_PENDING: {},
             Kind.PAYMENT_SUCCEEDED: {"capture_ref": form.capture_ref},
+            Kind.PAYMENT_REVERSED: {"capture_ref": form.capture_ref, "second": 9},
             Kind.REFUND_SUCCEEDED: {"refund_ref": "re_1", "amount": 40},
         }
         events = [
@@ -223,6 +224,34 @@ async def test_what_a_newer_export_lists_again_counts_once(form, reconcile, told
         assert (counts, done.left) == ({"matched": 2}, 0)
     counted = "SELECT count(*) FROM statement_lines WHERE superseded_by IS NULL"
     assert await pool.fetchval(counted) == done.taken[0].lines
+
+
+LATE = NOON + timedelta(days=2)
+FAILED_LATE = {
+    "stripe.balance": stripe.report(
+        [
+            stripe.entry("charge", 100, at=NOON, source="ch_1", intent="pay-1", order="A1"),
+            stripe.entry("charge_failure", -100, at=LATE, source="ch_1", intent="pay-1", order="A1"),
+        ]
+    ),
+    "gocardless.payouts": gocardless.breakdown(
+        [
+            gocardless.item("payment", 100, payment="pay-1", order="A1"),
+            gocardless.item("payment", -100, payment="pay-1", order="A1", status="failed", day="2026-11-24"),
+        ]
+    ),
+}
+
+
+@pytest.mark.parametrize("form", sorted(FAILED_LATE), indirect=True)
+async def test_a_debit_that_failed_late_pays_no_order(form, request, reconcile, told, pool):
+    await told(Kind.PAYMENT_PENDING)
+    counts, done = await reconcile(FAILED_LATE[request.node.callspec.params["form"]])
+    assert (counts, done.outcomes, done.cases) == ({"matched": 1}, {}, {})
+    assert await pool.fetchval("SELECT status FROM orders") == "processing"
+    await told(Kind.PAYMENT_SUCCEEDED, Kind.PAYMENT_REVERSED)
+    counts, done = await reconcile(FAILED_LATE[request.node.callspec.params["form"]])
+    assert (counts, done.left) == ({"matched": 1}, 0)
 
 
 FUND_BILLS = {

@@ -1,8 +1,7 @@
 """Reads GoCardless's payout breakdown (the export "Transactions" of one payout or of several).
 
 Each row is what one payment, or one refund, brought into a payout, with its fees.  A payment that failed late or was
-charged back stands a second time, negative, in a later payout; the former is an adjustment, for what a payment brought
-stays what it was.  The export lists what was paid out: it covers no time.
+charged back stands a second time, negative, in a later payout.  The export lists what was paid out: it covers no time.
 It does not say how many rows it has, so that one which is cut between two rows cannot be told, and names the creditor
 by a number that no setting has.
 
@@ -121,10 +120,10 @@ def _kind(entry: Entry, gross: int) -> tuple[LineKind, int]:
     """Returns what a row moved, as the balance moved: its status is the one that it has by now, so the sign tells."""
     sort, status = entry.text(TYPE), entry.text(STATUS)
     match sort:
-        case "payment" if gross >= 0:
-            return LineKind.PAYMENT, gross
-        case "payment" if status == CHARGED_BACK:
+        case "payment" if gross < 0 and status == CHARGED_BACK:
             return LineKind.CHARGEBACK, gross
+        case "payment":
+            return LineKind.PAYMENT, gross  # negative where it failed late, and takes back what it had brought
         case "refund" if gross > 0 and status in RETURNED:
             return LineKind.REFUND_FAILED, gross
         case "refund":
