@@ -26,7 +26,7 @@ Act = Callable[..., Awaitable[None]]
 async def take(call: CheckedCall) -> web.Response:
     """Answers POST /api/cases/{id}/take."""
     said = {"owner": call.person.name, "seen": call.body.seen}
-    return await _act(call, "take a case", call.body.reason, acts.assign, said)
+    return await _act(call, "take a case", call.body.reason, acts.take, said)
 
 
 async def note(call: CheckedCall) -> web.Response:

@@ -88,7 +88,7 @@ async def refuse_binding(request: web.Request) -> web.Response:
 
     async def work(conn: Conn) -> None:
         approval = await refuse(conn, number, by=actor(request).name, now=desk_of(request).now())
-        if approval.act != BINDING:
+        if approval.act != BINDING or approval.content["order_ref"] != order_ref:
             raise ProposalNotOpen
 
     try:

@@ -91,6 +91,19 @@ async def test_who_is_second_is_told_who_was_first(program, pool):
     assert (await problem_of(await program.post(f"{case}/take"), 409))["detail"] == "the case is closed"
 
 
+async def test_anothers_case_is_taken_by_who_saw_that_it_is_theirs(program, client, desk, pool):
+    """Of three who take a case at once, blindly, the first has it, and the others are told."""
+    case = f"/api/cases/{await a_case(pool)}"
+    await done(await program.post(f"{case}/take"))
+    await done(await program.post(f"{case}/take"))
+    jun = Program(client, await a_token(desk, "jun"))
+    problem = await problem_of(await jun.post(f"{case}/take"), 409)
+    assert problem["detail"] == "mei/nightly acted on the case meanwhile: assigned"
+    read = await done(await jun.get(case))
+    assert read["case"]["owner"] == "mei"
+    assert (await done(await jun.post(f"{case}/take", {"seen": read["seen"]})))["owner"] == "jun"
+
+
 @pytest.mark.parametrize(
     ("act", "body", "says"),
     [

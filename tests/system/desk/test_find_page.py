@@ -206,6 +206,9 @@ async def test_a_proposal_is_refused_or_withdrawn(client, pool):
     claim = f"/orders/{REF}/claim"
     await sent(client, f"{claim}/bind", reason="typed", account="alipay-main", payment="2026112222001")
     number = await pool.fetchval("SELECT id FROM approvals")
+    await an_order(pool, "ORD-1042")  # on whose page nobody decides about another's money
+    assert (await sent(client, f"/orders/ORD-1042/claim/bind/{number}/refuse")).status == 409
+    assert await pool.fetchval("SELECT decision FROM approvals") is None
     assert "Another operator must confirm it." not in said(
         await (await sent(client, f"{claim}/bind/{number}/refuse")).text()
     )

@@ -64,6 +64,23 @@ async def assign(conn: Conn, case_id: int, *, owner: str, by: str, now: datetime
     await write_entries(conn, [(case_id, "assigned", by, owner)], now=now)
 
 
+LAST_ASSIGNED = """
+SELECT e.id, e.what, e.by, e.note, e.at FROM case_entries e JOIN cases c ON c.id = e.case_id
+WHERE e.case_id = $1 AND e.what = 'assigned' AND c.owner IS NOT NULL AND c.owner <> $2 ORDER BY e.id DESC LIMIT 1
+"""
+
+
+async def take(conn: Conn, case_id: int, *, owner: str, by: str, now: datetime, seen: int | None = None) -> None:
+    """Assigns the case to whoever takes it; another person's only to who saw that it is theirs.
+
+    Raises NoSuchCase, MovedOn or ClosedCase.
+    """
+    await _lock(conn, case_id, seen=seen)
+    if seen is None and (before := await conn.fetchrow(LAST_ASSIGNED, case_id, owner)) is not None:
+        raise MovedOn(dict(before))
+    await assign(conn, case_id, owner=owner, by=by, now=now)
+
+
 async def note(conn: Conn, case_id: int, *, text: str, by: str, now: datetime) -> None:
     """Adds a person's note, also to a closed case.  Raises NoSuchCase."""
     await _lock(conn, case_id, closed_too=True)
