@@ -97,8 +97,9 @@ def test_what_came_back_is_expected_no_longer():
 def test_the_case_says_what_is_missing():
     (missing,) = find_payouts([a_payout()], [], Terms(words={}, within_days=0, covered_until=MONDAY))
     reason = payout_case(missing)
+    assert reason.state == "payout_missing 10000 EUR"
     assert (reason.kind, reason.subject) == ("payout_missing", "payout:stripe-main/po_1ABCDEFG")
-    assert reason.details == {"verdict": "missing", "amount": 10_000, "currency": "EUR", "since": "2026-11-23"}
+    assert reason.details == {"amount": 10_000, "currency": "EUR", "since": "2026-11-23T00:00:00+00:00"}
     (differs,) = find_payouts([a_payout()], [an_entry(5, text="po_1ABCDEFG")], TERMS)
     assert payout_case(differs).details["listed"] == 5
 

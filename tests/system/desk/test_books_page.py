@@ -75,6 +75,9 @@ async def test_payouts_that_have_not_arrived_are_listed_with_their_cases(pool):
     async with at_desk(pool) as client:
         page, text = await page_of(client, "/books"), await text_of(client, "/books")
         payouts = (await (await client.get("/api/books")).json())["payouts"]
+        case = await text_of(client, f"/cases/{number}")
+    for part in ("payout", "po_1ABCDEFG", "100.00", "The gateway sent a payout"):
+        assert part in case, part
     assert f'href="/cases/{number}"' in page
     for part in ("Payouts that have not arrived", "missing", "po_1ABCDEFG", "100.00", "2026-11-23"):
         assert part in text, part

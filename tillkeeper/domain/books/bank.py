@@ -235,17 +235,16 @@ def payout_case(arrival: PayoutArrival) -> CaseReason:
     payout, entry = arrival.payout, arrival.entry
     kind, subject = payout_case_key(payout)
     details: dict[str, object] = {
-        "verdict": arrival.verdict,
         "amount": payout.amount,
         "currency": payout.currency,
-        "since": payout.sent_on.isoformat(),
+        "since": f"{payout.sent_on}T00:00:00+00:00",
         "listed": entry.amount if entry else None,
         "listed_currency": entry.currency if entry else None,
     }
     return CaseReason(
         kind=CaseKind(kind),
         subject=subject,
-        state=f"{arrival.verdict}: {payout.amount} {payout.currency} of {payout.sent_on}",
+        state=f"payout_{arrival.verdict} {payout.amount} {payout.currency}",
         account=payout.account,
         details={name: value for name, value in details.items() if value is not None},
     )
