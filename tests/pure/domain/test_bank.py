@@ -155,5 +155,5 @@ def test_entries_lead_from_one_balance_to_the_other_where_both_are_told(opening,
 
 
 def test_entries_that_do_not_are_refused():
-    with pytest.raises(StatementRefused, match="the entries add up to 300, and the balances .* differ by 299"):
+    with pytest.raises(StatementRefused, match=r"the entries add up to 300, and the balances .* differ by 299"):
         a_statement(100, 399).check()
