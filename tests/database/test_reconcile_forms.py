@@ -254,6 +254,16 @@ async def test_a_debit_that_failed_late_pays_no_order(form, request, reconcile, 
     assert (counts, done.left) == ({"matched": 1}, 0)
 
 
+@pytest.mark.parametrize("form", ["gocardless.payouts", "mollie.settlement"], indirect=True)
+async def test_what_was_sent_to_the_bank_is_what_the_whole_export_adds_up_to(form, reconcile, told, pool):
+    await told(Kind.PAYMENT_SUCCEEDED, Kind.REFUND_SUCCEEDED)
+    sent = "SELECT sum(amount_minor) FROM statement_lines WHERE kind = 'payout' AND superseded_by IS NULL"
+    await reconcile(form.written(None))  # it was cut, which such a file does not say
+    assert await pool.fetchval(sent) == -98
+    await reconcile(form.written("re_1"))
+    assert await pool.fetchval(sent) == -58
+
+
 FUND_BILLS = {
     "alipay.trade": alipay.fund_bill(
         [

@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from tillkeeper.domain.books.statement import StatementRefused
+from tillkeeper.domain.books.statement import LineKind, StatementLine, StatementRefused
 from tillkeeper.domain.money import EXPONENTS
 from tillkeeper.gateways.kit.statements.cells import YEARS, currency_in, signed_minor
 
@@ -129,6 +129,35 @@ class Span:
         """Returns both ends; the last moment takes as long as the unit."""
         assert self._span is not None, "it was checked"
         return self._span[0], self._span[1] + unit
+
+
+class Payouts:
+    """Adds up what each payout holds, for forms that list what went into a payout, and not the payout itself."""
+
+    def __init__(self) -> None:
+        self._payouts: dict[tuple[str, str], StatementLine] = {}
+
+    def add(self, line: StatementLine, *, sent_on: date) -> None:
+        """Adds a line to its payout, which was sent on the last day that any of its lines says."""
+        if line.payout_ref is None or line.net is None:
+            return
+        key = (line.payout_ref, line.settled_currency or line.currency)
+        known = self._payouts.get(key)
+        amount = (0 if known is None else known.amount) - line.net
+        day = sent_on if known is None or known.settled_on is None else max(known.settled_on, sent_on)
+        self._payouts[key] = StatementLine(
+            number=line.number,
+            kind=LineKind.PAYOUT,
+            amount=amount,
+            currency=key[1],
+            net=amount,
+            settled_on=day,
+            payout_ref=line.payout_ref,
+        )
+
+    def lines(self) -> list[StatementLine]:
+        """Returns a line for each payout that moved something, numbered as the last of what it holds."""
+        return [line for line in self._payouts.values() if line.amount]
 
 
 class Rounding:
