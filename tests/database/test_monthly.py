@@ -82,6 +82,13 @@ async def test_nothing_is_made_twice_and_nothing_of_an_empty_database(conn):
     assert await make_figures(conn, now=NOW + EVERY / 2) == 0
 
 
+async def test_the_first_figures_are_there_at_once(pool, conn):
+    async with conn.transaction():
+        await apply_deliveries(conn, [a_delivery(an_event())], policy=POLICY, now=NOON)
+    assert await make_figures(conn, now=NOON + timedelta(seconds=1)) == 1
+    assert names(await figures(conn)) >= {"tried", "paid"}
+
+
 async def test_one_process_makes_days_at_a_time(pool, conn):
     await add_random_events(conn, Random("alone"), orders=2)
     async with pool.acquire() as other, conn.transaction(), other.transaction():
