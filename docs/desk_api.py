@@ -149,8 +149,8 @@ curl -sS "$DESK/api/parked/1/replay" -H "Authorization: Bearer $TOKEN" \\
 ```
 
 ## Take a case, and resolve it
-`seen` is the last entry that you know of: if somebody acted meanwhile, nothing is done, and you are told who. A case that
-another person has is taken with it alone.
+`seen` is the last entry that you know of: if somebody acted meanwhile, nothing is done, and you are told who.
+A case that another person has is taken with it alone.
 ```sh
 curl -sS "$DESK/api/cases/1/take" -H "Authorization: Bearer $TOKEN" -H "Content-Type: application/json" -d '{}'
 ```
