@@ -963,6 +963,10 @@ CREATE INDEX statement_lines_of_refund ON statement_lines (account, refund_ref)
 WHERE refund_ref IS NOT NULL AND superseded_by IS NULL;
 CREATE INDEX statement_lines_of_dispute ON statement_lines (account, dispute_ref)
 WHERE dispute_ref IS NOT NULL AND superseded_by IS NULL;
+CREATE INDEX statement_lines_of_payout ON statement_lines (account, payout_ref)
+WHERE payout_ref IS NOT NULL AND superseded_by IS NULL;
+CREATE INDEX statement_payouts ON statement_lines (account)
+WHERE kind = 'payout' AND superseded_by IS NULL;
 
 -- What statements and the orders' facts say differently of a payment, refund or dispute, one row for each form that says it;
 -- matching writes it, and settles it once they agree (domain/books/matching.py).
@@ -995,7 +999,7 @@ CREATE TABLE statement_days (
     day           date NOT NULL,
     state         text NOT NULL DEFAULT 'due' CHECK (state IN ('due', 'late', 'taken', 'empty', 'given_up')),
     due_at        timestamptz,  -- null: nothing is left to do
-    attempts      integer NOT NULL DEFAULT 0,
+    attempts      bigint NOT NULL DEFAULT 0,
     claims        bigint NOT NULL DEFAULT 0,  -- the token of the lease
     leased_until  timestamptz NOT NULL DEFAULT '-infinity',
     last_error    text,
@@ -1005,6 +1009,54 @@ CREATE TABLE statement_days (
     CONSTRAINT statement_day_waits CHECK ((due_at IS NULL) = (state IN ('taken', 'empty', 'given_up')))
 );
 CREATE INDEX statement_days_due ON statement_days (due_at) WHERE due_at IS NOT NULL;
+
+-- Statements of bank accounts ([banks.NAME] of the settings), one row for each of a file.
+CREATE TABLE bank_statements (
+    id             bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    bank           text NOT NULL,
+    digest         bytea NOT NULL CHECK (octet_length(digest) = 32),  -- SHA-256 of the file
+    place          integer NOT NULL,  -- within the file, from 1
+    name           text NOT NULL CHECK (length(name) <= 255),  -- of the file, for people
+    number         text,  -- the bank's own of the statement
+    currency       text NOT NULL,
+    begins         date NOT NULL,
+    ends           date NOT NULL,
+    opening_minor  bigint,  -- null: a table says no balance
+    closing_minor  bigint,
+    entries        bigint NOT NULL,
+    taken_at       timestamptz NOT NULL,
+    taken_by       text NOT NULL,
+    UNIQUE (bank, digest, place),
+    CONSTRAINT bank_statement_ends CHECK (ends >= begins)
+);
+-- Their entries.  One that stands in two files, for their days overlap, is kept once.
+CREATE TABLE bank_entries (
+    bank          text NOT NULL,
+    key           text NOT NULL,  -- a hash of all that it says, and its place among those that say the same
+    statement_id  bigint NOT NULL REFERENCES bank_statements,
+    number        bigint NOT NULL,
+    amount_minor  bigint NOT NULL,  -- positive where money came in
+    currency      text NOT NULL,
+    booked_on     date NOT NULL,
+    reference     text,
+    text          text NOT NULL,
+    PRIMARY KEY (bank, key)
+);
+-- What became of the gateways' payouts, as their statements list them (domain/books/bank.py).
+CREATE TABLE payout_arrivals (
+    account       text NOT NULL,
+    payout_ref    text NOT NULL,
+    currency      text NOT NULL,
+    amount_minor  bigint NOT NULL,
+    sent_on       date NOT NULL,
+    bank          text NOT NULL,
+    verdict       text NOT NULL CHECK (verdict IN ('arrived', 'on_its_way', 'missing', 'differs', 'came_back')),
+    entry_key     text,
+    found_by      text,  -- reference, amount, sum
+    found_at      timestamptz NOT NULL,
+    PRIMARY KEY (account, payout_ref)
+);
+CREATE INDEX payout_arrivals_open ON payout_arrivals (bank, sent_on) WHERE verdict <> 'arrived';
 
 -- What the monthly reports add up: figures of each day, made of its events by the sweep's process (domain/monthly/figures.py).
 CREATE TABLE report_figures (
@@ -1062,6 +1114,7 @@ INSERT INTO schema_versions (version, name, oldest_program, finished_at) VALUES
     (19, 'statements', 2, now()),
     (20, 'pending_lines', 2, now()),
     (21, 'reports', 2, now()),
+    (22, 'bank', 2, now()),
     (23, 'statement_days', 2, now());
 
 COMMIT;

@@ -130,6 +130,8 @@ GRANT UPDATE (decision, decided_by, decided_at, note, deaf_s) ON account_pauses 
 GRANT INSERT ON audits TO tillkeeper_ops;
 GRANT INSERT, UPDATE ON statements, statement_differences TO tillkeeper_ops;  -- reconcile
 GRANT INSERT, UPDATE (superseded_by, payment_ref, dispute_ref) ON statement_lines TO tillkeeper_ops;
+GRANT INSERT ON bank_statements, bank_entries TO tillkeeper_ops;
+GRANT INSERT, UPDATE ON payout_arrivals TO tillkeeper_ops;
 GRANT INSERT ON account_pauses TO tillkeeper_ops;  -- a statement may have its account paused
 GRANT INSERT, UPDATE ON audited_runs TO tillkeeper_ops;
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO tillkeeper_ops;

@@ -12,6 +12,7 @@ from tillkeeper.domain.monthly.figures import Month
 
 TEXT_CHARS_MAX: Final = 2_000  # a reason that is longer is a document
 ROWS_MAX: Final = 200  # acted on at once: as many as a page shows, and a few
+YEARS: Final = range(2000, 2200)  # what a database and every time zone can express
 ID_DIGITS_MAX: Final = 18  # of a number that the database can hold
 
 
@@ -97,7 +98,7 @@ def moment_in(text: str) -> datetime:
         moment = datetime.fromisoformat(text)
     except ValueError:
         raise web.HTTPBadRequest from None
-    if moment.tzinfo is None:
+    if moment.tzinfo is None or moment.year not in YEARS:
         raise web.HTTPBadRequest
     return moment
 

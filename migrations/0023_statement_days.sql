@@ -6,7 +6,7 @@ CREATE TABLE statement_days (
     day           date NOT NULL,
     state         text NOT NULL DEFAULT 'due' CHECK (state IN ('due', 'late', 'taken', 'empty', 'given_up')),
     due_at        timestamptz,
-    attempts      integer NOT NULL DEFAULT 0,
+    attempts      bigint NOT NULL DEFAULT 0,
     claims        bigint NOT NULL DEFAULT 0,
     leased_until  timestamptz NOT NULL DEFAULT '-infinity',
     last_error    text,

@@ -12,6 +12,7 @@ from tillkeeper.desk.access.identity import API_TOKEN
 from tillkeeper.desk.api.call import CheckedCall, parts_of
 from tillkeeper.desk.api.limits import BURST, LIMITER, PER_S
 from tillkeeper.desk.api.operation import Operation
+from tillkeeper.desk.form import YEARS
 from tillkeeper.desk.json_problems import ApiProblem
 from tillkeeper.desk.person import PERSON, may_see_contacts
 from tillkeeper.desk.route import Handler
@@ -24,7 +25,6 @@ QUERY_CHARS_MAX: Final = 2_000  # of one parameter
 NUMBER_DIGITS_MAX: Final = 18
 FREE_TEXTS: Final = frozenset({"note", "reason", "outcome", "error", "last_error"})  # people write what they like
 TEXT_CHARS_MAX: Final = 2_000  # of such a text: at a terminal a note may be as long as somebody likes
-YEARS: Final = range(2000, 2200)
 
 
 class NoQuery(msgspec.Struct, frozen=True):

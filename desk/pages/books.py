@@ -10,6 +10,8 @@ from tillkeeper.desk.form import query_of
 from tillkeeper.desk.render import page, shower_for
 from tillkeeper.desk.show.numbers import up_to
 from tillkeeper.desk.show.shower import Shower
+from tillkeeper.domain.books.bank import NOT_THERE
+from tillkeeper.store.books.bank import list_payouts
 from tillkeeper.store.books.listing import (
     ListedDifference,
     ListedStatement,
@@ -21,6 +23,7 @@ from tillkeeper.store.books.listing import (
 
 DIFFERENCES: Final = 100  # shown; `tillkeeper books differences --limit` has more
 STATEMENTS: Final = 40
+PAYOUTS: Final = 40
 
 
 async def show(request: web.Request) -> web.Response:
@@ -31,16 +34,18 @@ async def show(request: web.Request) -> web.Response:
         found = await list_differences(conn, account=account, verdict=None, accepted_too=False, limit=DIFFERENCES + 1)
         statements = await list_statements(conn, account=account, limit=STATEMENTS)
         missing = await list_missing_time(conn, account=account)
+        payouts = await list_payouts(conn, account=account, verdicts=NOT_THERE, limit=PAYOUTS)
     return page(
         request,
         "books.html",
         shower=shower,
         title=_title(shower, found, statements, missing),
-        tone="look" if found or missing else "calm",
+        tone="look" if found or missing or any(each.case_id for each in payouts) else "calm",
         differences=found[:DIFFERENCES],
         are_more=len(found) > DIFFERENCES,
         statements=statements,
         missing=missing,
+        payouts=payouts,
         account=account,
         accounts=sorted(desk.settings.accounts),
     )

@@ -12,7 +12,7 @@ CLAIM: Final = "/orders/{ref:[^/]+}/claim"
 
 FIND_ROUTES: Final = (
     Route(method="GET", path="/find", role=Role.VIEWER, handler=find.show),
-    Route(method="POST", path="/find", role=Role.VIEWER, handler=find.show_pasted),
+    Route(method="POST", path="/find", role=Role.VIEWER, handler=find.show_sent),
     Route(method="GET", path=CLAIM, role=Role.VIEWER, handler=one_claim.show),
     Route(method="POST", path=f"{CLAIM}/ask", role=role_for("ask"), handler=acts.ask),
     Route(method="POST", path=f"{CLAIM}/bind", role=role_for("bind"), handler=acts.propose_binding),

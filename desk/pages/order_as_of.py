@@ -1,7 +1,5 @@
 """The page of an order as it was known at a moment, which each line of its history leads to."""
 
-from datetime import datetime
-
 from aiohttp import web
 
 from tillkeeper.desk.context import desk_of
@@ -15,7 +13,7 @@ from tillkeeper.store.reports.order_as_of import NotRegisteredYet, read_as_of
 async def show(request: web.Request) -> web.Response:
     """Answers GET /orders/{ref}/as-of?at=."""
     desk, shower, order_ref = desk_of(request), shower_for(request), order_ref_in(request)
-    at = _moment_in(query_of(request).text("at"))
+    at = moment_in(query_of(request).text("at"))
     try:
         found = await read_as_of(desk.pool, order_ref, at)
     except NotRegisteredYet as error:
@@ -35,11 +33,3 @@ async def show(request: web.Request) -> web.Response:
         amount=written(found.amount, found.currency).plainly(),
         sums=[(name, getattr(found, name)) for name in ("discount", "refunding", "refunded", "charged_back")],
     )
-
-
-def _moment_in(text: str) -> datetime:
-    """Reads the moment of an address.  Raises HTTPBadRequest."""
-    at = moment_in(text)
-    if not 2000 <= at.year < 2200:  # noqa: PLR2004 - what a database and every time zone can express
-        raise web.HTTPBadRequest
-    return at

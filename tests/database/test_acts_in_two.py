@@ -19,6 +19,8 @@ from tillkeeper.store.orders.closing_in_two import confirm_closing, proposal_to_
 from tillkeeper.store.people.approvals import AlreadyProposed, ProposalNotOpen, SamePerson
 from tillkeeper.store.postgres.transactions import repeat_on_conflict
 from tillkeeper.store.reports.order import history, show
+from tillkeeper.store.search.claim import read_claim
+from tillkeeper.store.search.waiting import show_waiting
 
 CLOSE = WantedAct(what=What.CLOSE)
 HOLD = WantedAct(what=What.HOLD, until=NOON + HOUR)
@@ -66,6 +68,19 @@ async def test_money_that_comes_in_meanwhile_stops_what_was_decided_without_it(p
         await done(pool, carry_out, "A1", CLOSE, note="x", seen=seen)
     assert moved_on.value.entry is None
     await done(pool, carry_out, "A1", HOLD, note="x", seen=seen)
+
+
+@pytest.mark.parametrize("account", ["stripe-main", "alipay-main"])
+async def test_letters_for_digits_are_seen_whatever_the_amount_and_wherever_it_was_paid(pool, account):
+    """A customer typed O for 0, and paid less, with a coupon: one person alone must not close the order."""
+    await registered(pool, "SHOP-5001")
+    await told(pool, an_event(order_ref="SHOP-5OOl", payment_ref="p9", account=account, amount=7))
+    assert (await planned(pool, CLOSE, "SHOP-5001")).refused.why is Refusal.IN_DOUBT
+    known = await read_claim(pool, "SHOP-5001", now=NOON)
+    assert [each.money.order_ref for each in known.possible] == ["SHOP-5OOl"]
+    async with pool.acquire() as conn:
+        waits = await show_waiting(conn, account, "p9")
+    assert [each.order_ref for each in waits.likely] == ["SHOP-5001"]
 
 
 async def test_an_order_in_doubt_is_closed_by_two_people(pool):

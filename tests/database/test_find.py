@@ -85,6 +85,26 @@ async def test_whatever_is_in_hand_is_found_and_says_why(pool, text, wanted):
     assert wanted in await hits(pool, text)
 
 
+async def test_a_reference_with_a_blank_comes_before_others_that_end_so(pool):
+    """SHOP 1042 is SHOP-1042, though a later order of another prefix ends in the same digits."""
+    await registered(pool, "SHOP-1042")
+    await registered(pool, "B2B-001042")
+    first, *others = await hits(pool, "SHOP 1042")
+    assert first == (HitKind.ORDER, "SHOP-1042", HitReason.SPELT)
+    assert others == [(HitKind.ORDER, "B2B-001042", HitReason.END)]
+    assert (await found(pool, "SHOP 1042")).order_refs() == ["SHOP-1042"]
+    assert [why for _, _, why in await hits(pool, "1042")] == [HitReason.END, HitReason.END]
+
+
+async def test_a_mistyped_reference_finds_the_order_beside_the_money_that_waits_under_it(pool):
+    await registered(pool, "SHOP-1043")
+    await received(pool, an_event(event_id="evt_w", order_ref="SHOP-1O43", payment_ref="pi_w"))
+    assert await hits(pool, "SHOP-1O43") == [
+        (HitKind.WAITING, "evt_w", HitReason.WHOLE),
+        (HitKind.ORDER, "SHOP-1043", HitReason.SPELT),
+    ]
+
+
 async def test_what_counts_for_nothing_is_parked_or_was_refused_is_found(pool):
     await registered(pool, "A-4711")
     await received(pool, an_event(event_id="evt_foreign", order_ref="A-4711", payment_ref="pi_usd_77", currency="USD"))

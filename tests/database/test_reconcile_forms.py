@@ -10,10 +10,12 @@ import msgspec
 import pytest
 
 from tests.database.factories import NOON, a_delivery, a_registration, an_event
-from tests.statement_writers import alipay, checkout, gocardless, mollie, stripe, wechatpay
+from tests.statement_writers import adyen, alipay, checkout, gocardless, mollie, stripe, wechatpay
 from tillkeeper.domain.books.matching import Verdict
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.policy import Policy
+from tillkeeper.gateways.adyen.gateway import Adyen
+from tillkeeper.gateways.adyen.settings import AdyenSettings
 from tillkeeper.gateways.alipay.gateway import Alipay
 from tillkeeper.gateways.alipay.settings import AlipaySettings
 from tillkeeper.gateways.base import Gateway
@@ -95,7 +97,21 @@ def written_mollie(refund):
     return mollie.report(movements)
 
 
+def written_adyen(refund):
+    journals = [adyen.journal("Settled", 100, at=AMSTERDAM, payment="pay-1", order="A1", modification="cap-1")]
+    if refund:
+        journals.append(adyen.journal("Refunded", -40, at=AMSTERDAM, payment="pay-1", order="A1", modification=refund))
+    return adyen.report(journals)
+
+
 FORMS = {
+    "adyen.settlement": Form(
+        gateway=Adyen,
+        settings=AdyenSettings.model_construct(gateway="adyen", merchant_account="TillECOM"),
+        currency="EUR",
+        written=written_adyen,
+        capture_ref="cap-1",
+    ),
     "stripe.balance": Form(
         gateway=Stripe,
         settings=StripeSettings.model_construct(gateway="stripe", order_ref_path=None),
@@ -163,7 +179,7 @@ def reconcile(pool, form):
 
 @pytest.fixture
 def told(pool, form):
-    """Registers an order of 1.00 and applies what webhooks said of it."""
+    """Registers an order of 1.00, unless it is there, and applies what webhooks said of it."""
 
     async def tell(*kinds):
         await register(
@@ -173,6 +189,7 @@ def told(pool, form):
         fields = {
             Kind.PAYMENT_PENDING: {},
             Kind.PAYMENT_SUCCEEDED: {"capture_ref": form.capture_ref},
+            Kind.PAYMENT_REVERSED: {"capture_ref": form.capture_ref, "second": 9},
             Kind.REFUND_SUCCEEDED: {"refund_ref": "re_1", "amount": 40},
         }
         events = [
@@ -207,3 +224,70 @@ async def test_what_a_newer_export_lists_again_counts_once(form, reconcile, told
         assert (counts, done.left) == ({"matched": 2}, 0)
     counted = "SELECT count(*) FROM statement_lines WHERE superseded_by IS NULL"
     assert await pool.fetchval(counted) == done.taken[0].lines
+
+
+LATE = NOON + timedelta(days=2)
+FAILED_LATE = {
+    "stripe.balance": stripe.report(
+        [
+            stripe.entry("charge", 100, at=NOON, source="ch_1", intent="pay-1", order="A1"),
+            stripe.entry("charge_failure", -100, at=LATE, source="ch_1", intent="pay-1", order="A1"),
+        ]
+    ),
+    "gocardless.payouts": gocardless.breakdown(
+        [
+            gocardless.item("payment", 100, payment="pay-1", order="A1"),
+            gocardless.item("payment", -100, payment="pay-1", order="A1", status="failed", day="2026-11-24"),
+        ]
+    ),
+}
+
+
+@pytest.mark.parametrize("form", sorted(FAILED_LATE), indirect=True)
+async def test_a_debit_that_failed_late_pays_no_order(form, request, reconcile, told, pool):
+    await told(Kind.PAYMENT_PENDING)
+    counts, done = await reconcile(FAILED_LATE[request.node.callspec.params["form"]])
+    assert (counts, done.outcomes, done.cases) == ({"matched": 1}, {}, {})
+    assert await pool.fetchval("SELECT status FROM orders") == "processing"
+    await told(Kind.PAYMENT_SUCCEEDED, Kind.PAYMENT_REVERSED)
+    counts, done = await reconcile(FAILED_LATE[request.node.callspec.params["form"]])
+    assert (counts, done.left) == ({"matched": 1}, 0)
+
+
+@pytest.mark.parametrize("form", ["gocardless.payouts", "mollie.settlement"], indirect=True)
+async def test_what_was_sent_to_the_bank_is_what_the_whole_export_adds_up_to(form, reconcile, told, pool):
+    await told(Kind.PAYMENT_SUCCEEDED, Kind.REFUND_SUCCEEDED)
+    sent = "SELECT sum(amount_minor) FROM statement_lines WHERE kind = 'payout' AND superseded_by IS NULL"
+    await reconcile(form.written(None))  # it was cut, which such a file does not say
+    assert await pool.fetchval(sent) == -98
+    await reconcile(form.written("re_1"))
+    assert await pool.fetchval(sent) == -58
+
+
+FUND_BILLS = {
+    "alipay.trade": alipay.fund_bill(
+        [
+            alipay.movement("在线支付", 90, at=BEIJING, order="A1", trade="pay-1"),
+            alipay.movement("收费", -1, at=BEIJING, order="A1", trade="pay-1"),
+            alipay.movement("提现", -80, at=BEIJING, order="", trade="W-1"),
+        ]
+    ),
+    "wechatpay.trade": wechatpay.fund_bill(
+        [
+            wechatpay.movement("交易", 90, at=BEIJING, voucher="A1", business="pay-1"),
+            wechatpay.movement("扣除交易手续费", -1, at=BEIJING, voucher="A1", business="pay-1"),
+            wechatpay.movement("提现", -80, at=BEIJING, business="W-1"),
+        ]
+    ),
+}
+
+
+@pytest.mark.parametrize("form", sorted(FUND_BILLS), indirect=True)
+async def test_a_fund_bill_is_kept_and_summed_up_and_says_nothing_of_what_a_payer_paid(form, request, reconcile, told):
+    await told(Kind.PAYMENT_SUCCEEDED)
+    name = request.node.callspec.params["form"]
+    counts, done = await reconcile(FUND_BILLS[name])
+    [taken] = done.taken
+    assert (counts, done.left, taken.unnamed) == ({}, 0, [])
+    assert taken.form == name.replace("trade", "fund")
+    assert {each.kind.value: each.amount for each in taken.sums} == {"adjustment": 90, "fee": -1, "payout": -80}

@@ -138,22 +138,24 @@ def test_gocardless_payments_refunds_and_what_became_of_them():
     lines, statement = read("gocardless", gocardless.breakdown(items))
     assert [(each.kind, each.amount, each.fee, each.net, each.text) for each in lines] == [
         ("payment", 12900, 40, 12860, None),
-        ("adjustment", -12900, -40, -12860, "payment failed"),
+        ("payment", -12900, -40, -12860, None),
         ("chargeback", -12900, 0, -12900, None),
         ("refund", -400, 0, -400, None),
         ("refund_failed", 400, 0, 400, None),
         ("refund", -500, 0, -500, None),
         ("adjustment", 7, 0, 7, "credit paid_out"),
         ("chargeback", -1, 0, -1, None),
+        ("payout", 13394, None, 13394, None),
     ]
-    paid, _, disputed, refund, *_, unnamed = lines
+    paid, _, disputed, refund, *_, unnamed, payout = lines
+    assert (payout.number, payout.payout_ref, payout.settled_on) == (9, "PO1", date(2026, 11, 25))
     assert (paid.payment_ref, paid.order_ref, paid.payout_ref, paid.settled_on, paid.occurred_at) == (
         *("PM1", "ORDER-1", "PO1"),
         *(date(2026, 11, 22), None),
     )
     assert (disputed.dispute_ref, refund.refund_ref, unnamed.dispute_ref) == ("PM1:chargeback", "RF1", None)
     assert (statement.begins, statement.ends) == (NOON - timedelta(hours=12), NOON + timedelta(hours=12))
-    assert (statement.form, statement.covers, statement.lines) == ("gocardless.payouts", frozenset(), 8)
+    assert (statement.form, statement.covers, statement.lines) == ("gocardless.payouts", frozenset(), 9)
 
 
 @pytest.mark.parametrize(
@@ -167,7 +169,7 @@ def test_gocardless_payments_refunds_and_what_became_of_them():
 )
 def test_what_gocardless_kept_is_what_net_is_less_however_its_fees_are_written(fees):
     columns = (*gocardless.COLUMNS, "gocardless_fees_tax")
-    [line], _ = read("gocardless", gocardless.breakdown([PAID | fees], columns))
+    [line, _], _ = read("gocardless", gocardless.breakdown([PAID | fees], columns))
     assert (line.fee, line.net) == (40, 12860)
 
 
@@ -199,15 +201,34 @@ def test_mollies_payments_captures_refunds_chargebacks_and_fees():
         ("fee", -288, None, None),
         ("adjustment", -100, None, "Rolling reserve"),
         ("adjustment", -5, None, "route"),
+        ("payout", -13607, None, None),
     ]
+    assert (lines[-1].number, lines[-1].payout_ref, lines[-1].settled_on) == (11, "1234567.2611.01", NOON.date())
     assert (lines[3].refund_ref, lines[5].dispute_ref, lines[0].payout_ref) == ("re_1", "chb_1", "1234567.2611.01")
     assert (lines[0].occurred_at, lines[0].method, lines[3].method) == (NOON - timedelta(hours=1), "ideal", None)
-    assert (statement.zone, statement.covers, statement.lines) == ("Europe/Amsterdam", frozenset(), 10)
+    assert (statement.zone, statement.covers, statement.lines) == ("Europe/Amsterdam", frozenset(), 11)
 
 
 def test_a_payment_that_mollie_settles_in_another_currency_is_what_the_payer_paid():
-    [line], _ = read("mollie", mollie.report([PAYMENT | {"Currency": "USD", "Settlement amount": "118.20"}]))
+    [line, payout], _ = read("mollie", mollie.report([PAYMENT | {"Currency": "USD", "Settlement amount": "118.20"}]))
+    assert (payout.amount, payout.currency) == (-11820, "EUR")
     assert (line.amount, line.currency, line.net, line.settled_currency) == (12900, "USD", 11820, "EUR")
+
+
+def test_what_one_export_says_of_several_payouts_is_a_line_for_each_that_moved_something():
+    day = {"payouts.arrival_date": ""}
+    items = [
+        PAID,
+        gocardless.item("payment", 100, payment="PM2", **{"payouts.id": "PO2"}, **day),
+        gocardless.item("payment", 50, payment="PM3", **{"payouts.id": "PO2"}, **day),
+        gocardless.item("payment", 70, payment="PM4", **{"payouts.id": "PO3"}),
+        gocardless.item("refund", -70, refund="RF4", status="paid", **{"payouts.id": "PO3"}),
+        gocardless.item("payment", 30, payment="PM5", **{"payouts.id": ""}),
+    ]
+    lines, statement = read("gocardless", gocardless.breakdown(items))
+    payouts = [(each.payout_ref, each.amount, each.settled_on) for each in lines if each.kind == "payout"]
+    assert payouts == [("PO1", -12860, date(2026, 11, 25)), ("PO2", -150, date(2026, 11, 22))]
+    assert statement.lines == len(lines)
 
 
 # --- what is refused --------------------------------------------------------------------------------------------------
@@ -278,6 +299,10 @@ def test_what_is_no_whole_statement_is_refused(name, content, said):
     assert said in refused(name, content)
 
 
+def test_columns_that_nobody_needs_may_have_one_name():
+    assert len(read("mollie", mollie.report([PAYMENT], (*mollie.COLUMNS, "Consumer BIC")))[0]) == 2
+
+
 def test_a_column_of_which_nothing_is_known_may_be_empty_zero_or_words():
     columns = (*checkout.COLUMNS, "Fee Note", "Other Fee")
     content = checkout.report([CAPTURE | {"Fee Note": "blended", "Other Fee": "0.00"}], columns)
@@ -295,8 +320,12 @@ def test_any_change_gives_lines_or_a_refusal_and_nothing_else(name, change, at):
 @given(st.lists(st.tuples(st.integers(1, 10**9), st.integers(0, 10**6)), min_size=1, max_size=6))
 def test_what_is_written_is_read(payments):
     items = [gocardless.item("payment", pence, fee=fee, payment=f"PM{at}") for at, (pence, fee) in enumerate(payments)]
-    assert [(line.amount, line.fee) for line in read("gocardless", gocardless.breakdown(items))[0]] == payments
+    lines, _ = read("gocardless", gocardless.breakdown(items))
+    assert [(line.amount, line.fee) for line in lines if line.kind == "payment"] == payments
+    assert sum(line.net for line in lines) == 0  # what came in was sent to the bank
     rows = [mollie.movement(f"tr_{at}", cents, at=NOON) for at, (cents, _) in enumerate(payments)]
-    assert [line.amount for line in read("mollie", mollie.report(rows))[0]] == [cents for cents, _ in payments]
+    *lines, payout = read("mollie", mollie.report(rows))[0]
+    assert [line.amount for line in lines] == [cents for cents, _ in payments]
+    assert payout.amount == -sum(cents for cents, _ in payments)
     parts = [checkout.part("Capture", "Capture", f"{cents // 100}.{cents % 100:02d}", at=NOON) for cents, _ in payments]
     assert [line.amount for line in read("checkout", checkout.report(parts))[0]] == [cents for cents, _ in payments]

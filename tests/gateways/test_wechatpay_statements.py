@@ -116,6 +116,7 @@ PAYMENT = trade("SUCCESS", 400, at=NOON)
         (trade_bill([{**PAYMENT, "订单金额": "4.005"}]), "line 2: 订单金额: an amount in CNY has at most 2 decimals"),
         (trade_bill([{**PAYMENT, "交易时间": "2026-02-30 12:00:00"}]), "line 2: 交易时间 is a time such as"),
         (trade_bill([{**PAYMENT, "交易时间": "2026-11-22"}]), "line 2: 交易时间 is a time such as"),
+        (trade_bill([{**PAYMENT, "交易时间": "0001-01-01 00:00:00"}]), "line 2: 交易时间 is a time such as"),
         (trade_bill([PAYMENT]).replace(b"`4.00", b"`=1+1", 1), "line 2: '=1+1' is no amount such as 12.30"),
         (trade_bill([PAYMENT]).replace(b"`JSAPI,", b"", 1), "line 2: it has 26 cells, and the head 27"),
         (trade_bill([PAYMENT]).replace("商户订单号".encode(), b"x", 1), "line 1: the columns 商户订单号 are missing"),

@@ -79,6 +79,59 @@ def _cents(text):
     return (-1 if text.startswith("-") else 1) * int(whole + part)
 
 
+FUND_HEAD = (
+    "账务流水号,业务流水号,商户订单号,商品名称,发生时间,对方账号,收入金额（+元）,支出金额（-元）,账户余额（元）,"
+    "交易渠道,业务类型,备注"
+)
+FUND_END = "#----------------------------------------账务明细列表结束-------------------------------------"
+
+
+def movement(sort, fen, *, at, order="ORDER-1", trade="2026112222001400000000000001", **more):
+    """One movement by the names of its columns; `fen` is what the balance rose by."""
+    yuan = f"{abs(fen) // 100}.{abs(fen) % 100:02d}"
+    return {
+        "账务流水号": "54632446537371\t",
+        "业务流水号": f"{trade}\t",
+        "商户订单号": f"{order}\t",
+        "商品名称": "茶 一盒\t",
+        "发生时间": f"{at:%Y-%m-%d %H:%M:%S}",
+        "对方账号": "*先生 (ab***@example.com)\t",
+        "收入金额（+元）": yuan if fen > 0 else "0.00",
+        "支出金额（-元）": f"-{yuan}" if fen < 0 else "0.00",
+        "账户余额（元）": "14533.03",
+        "交易渠道": "支付宝",
+        "业务类型": sort,
+        **more,
+    }
+
+
+def fund_bill(movements, *, seller=SELLER, head=FUND_HEAD, counts=None, end=(FUND_END,), behind=()):
+    """The bytes of a bill of 2026-11-22; `counts`, `end` and `behind` plant faults."""
+    names = head.split(",")
+    moved = {"支出": [_cents(each["支出金额（-元）"]) for each in movements if each["支出金额（-元）"].startswith("-")]}
+    moved["收入"] = [
+        _cents(each["收入金额（+元）"]) for each in movements if not each["支出金额（-元）"].startswith("-")
+    ]
+    totals = []
+    for direction, amounts in moved.items():
+        total = abs(sum(amounts))
+        count = (counts or {}).get(direction, len(amounts))
+        totals.append(f"#{direction}合计：{count}笔，共{total // 100}.{total % 100:02d}元")
+    lines = [
+        "#支付宝账务明细查询",
+        f"#账号：[{seller}0156]",
+        "#起始日期：[2026年11月22日 00:00:00]   终止日期：[2026年11月23日 00:00:00]",
+        "#-----------------------------------------账务明细列表----------------------------------------",
+        head,
+        *(",".join(str(each.get(name, "")) for name in names) for each in movements),
+        *end,
+        *totals,
+        "#导出时间：[2026年11月23日 09:19:01]",
+        *behind,
+    ]
+    return ("\r\n".join(lines) + "\r\n").encode("gbk")
+
+
 def zipped(content, summary=b"#..."):
     """The zip that Alipay gives, whose names are GBK and do not say so."""
     file = io.BytesIO()

@@ -66,6 +66,44 @@ def trade_bill(trades, columns=ALL, *, count=None, cut=False, mark="`", end="\r\
     return (end.join(written) + end + behind).encode()
 
 
+FUND = (
+    "记账时间,微信支付业务单号,资金流水单号,业务名称,业务类型,收支类型,收支金额(元),账户结余(元),资金变更提交申请人,"
+    "备注,业务凭证号"
+)
+FUND_TOTALS = "资金流水总笔数,收入笔数,收入金额,支出笔数,支出金额"
+
+
+def movement(sort, fen, *, at, business="4200000001", voucher="ORDER-1", name=None, **more):
+    """One movement by the names of its columns; `fen` is what the balance rose by."""
+    return {
+        "记账时间": f"{at:%Y-%m-%d %H:%M:%S}",
+        "微信支付业务单号": business,
+        "资金流水单号": "1900009231201802015884652186",
+        "业务名称": name or sort,
+        "业务类型": sort,
+        "收支类型": "收入" if fen >= 0 else "支出",
+        "收支金额(元)": f"{abs(fen) // 100}.{abs(fen) % 100:02d}",
+        "账户结余(元)": "0.17",
+        "资金变更提交申请人": "system",
+        "备注": "退款总金额0.02元;含手续费0.00元",
+        "业务凭证号": voucher,
+        **more,
+    }
+
+
+def fund_bill(movements, columns=FUND, *, count=None, cut=None, behind=""):
+    """The bytes of a bill; `count`, `cut` (rows that are left) and `behind` plant faults."""
+    names = columns.replace("（", "(").replace("）", ")").split(",")
+    rows = [",".join("`" + str(each.get(name, "")) for name in names) for each in movements]
+    told = [str(len(movements) if count is None else count)]
+    for direction in ("收入", "支出"):
+        texts = [each["收支金额(元)"] for each in movements if each["收支类型"] == direction]
+        total = sum(int(text.replace(".", "")) for text in texts)
+        told += [f"{len(texts)}.0", f"{total // 100}.{total % 100:02d}"]
+    written = [columns, *rows, FUND_TOTALS, ",".join("`" + each for each in told)][:cut]
+    return ("\r\n".join(written) + "\r\n" + behind).encode()
+
+
 def _sum(trades, name):
     """Adds up decimal texts as whole hundred-thousandths."""
     total = 0

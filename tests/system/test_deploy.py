@@ -147,6 +147,7 @@ TABLES = {
         "api_client",
         "guard",
         "books",
+        "banks",
         "retention",
         "notify",
         "tracing",

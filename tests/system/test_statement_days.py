@@ -239,7 +239,7 @@ async def test_an_answer_that_is_not_the_gateways_is_none(gateways, accounts, tm
 async def test_a_file_of_another_day_is_refused(days, gateways, pool, monkeypatch, is_known):
     gateways.tells(WECHATPAY, ("TRANSACTION.SUCCESS", 0))
     asked = days._api_client.statement
-    monkeypatch.setattr(days._api_client, "statement", lambda account, day: asked(account, DAY))  # noqa: ARG005
+    monkeypatch.setattr(days._api_client, "statement", lambda account, day: asked(account, DAY))
     if is_known:
         assert await days.run_once() == 1
     gateways.at_minute(READY_MINUTE + DAY_MINUTES)

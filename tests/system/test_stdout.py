@@ -106,6 +106,8 @@ PRINTING = [
     "outbox retry order/1/1 --note x",
     "books differences",
     "books statements",
+    "books payouts",
+    "books order A-1",
     "find A-1",
     "claim A-1",
     "explain A-1",
@@ -142,6 +144,7 @@ PRINTING = [
 # A gateway, a broker, a key, a directory, a statement.
 NEED_OTHERS = {
     "backfill",
+    "bank",
     "broker check",
     "shadow compare",
     "chain key",

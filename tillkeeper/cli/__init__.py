@@ -12,6 +12,7 @@ from tillkeeper import __version__
 from tillkeeper.cli import (
     audit,
     backfill,
+    bank,
     books,
     broker,
     case_acts,
@@ -68,7 +69,7 @@ app = typer.Typer(
 SUBJECTS = (
     *(init, check, run, roles),
     *(find, claim, explain, db, order, events, stuck, cases, case_acts, handover, backfill),
-    *(reconcile, books),
+    *(reconcile, bank, books),
     *(user, user_account, waiting, parked, guarding, refused, outbox),
     *(keys, words, policy, broker, inspection, retention, erase, rehearse, shadow, ledger, report, chain, audit),
 )

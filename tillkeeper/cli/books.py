@@ -147,3 +147,114 @@ def _statement_row(each: "ListedStatement") -> tuple[object, ...]:
         each.taken_at,
         superseded or state,
     )
+
+
+PayoutVerdictOption = Annotated[
+    str | None, typer.Option("--verdict", metavar="VERDICT", help="Of this verdict, as missing.")
+]
+OrderRef = Annotated[str, typer.Argument(metavar="ORDER", parser=unicode, help="The order's reference.")]
+
+
+@commands.command(
+    "payouts",
+    epilog=exits(yes="none is missing", no="one is", example="tillkeeper books payouts --verdict missing"),
+)
+def payouts_command(
+    account: Account = None,
+    verdict: PayoutVerdictOption = None,
+    limit: Limit = 100,
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the gateways' payouts and what became of them at the bank, the latest first.
+
+    Statements of gateways say what was sent, statements of banks what arrived: `tillkeeper bank` compares them.
+    """
+    with reported(as_json=as_json):
+        settings = settings_from(config)
+        import msgspec
+
+        from tillkeeper.cli.database import ask
+        from tillkeeper.cli.output import print_json, print_table
+        from tillkeeper.domain.books.bank import PayoutVerdict
+        from tillkeeper.store.books.bank import ListedPayout, list_payouts
+
+        if verdict is not None and verdict not in set(PayoutVerdict):
+            raise CommandError(f"{verdict!r} is no verdict; these are: {', '.join(PayoutVerdict)}", code=WRONG)
+        verdicts = set(PayoutVerdict) if verdict is None else {verdict}
+
+        async def query(pool: "Pool") -> list[ListedPayout]:
+            async with pool.acquire() as conn:
+                return await list_payouts(conn, account=account, verdicts=verdicts, limit=limit)
+
+        found = ask(settings, query)
+        if as_json:
+            print_json({"payouts": [msgspec.to_builtins(each) for each in found]})
+        else:
+            columns = ("account", "payout", ">amount", "sent on", "verdict", "arrived on", ">arrived", "case")
+            rows = (
+                (
+                    each.account,
+                    each.payout_ref,
+                    in_words(each.amount_minor, each.currency),
+                    each.sent_on,
+                    each.verdict.replace("_", " "),
+                    each.arrived_on,
+                    in_words(each.arrived_minor, each.currency),
+                    each.case_id,
+                )
+                for each in found
+            )
+            print_table("Payouts", columns, rows)
+            if not found:
+                print("No payout is known.")
+        if any(each.verdict in {PayoutVerdict.MISSING, PayoutVerdict.DIFFERS} for each in found):
+            raise typer.Exit(NO)
+
+
+@commands.command(
+    "order",
+    epilog=exits(yes="statements list it", no="none does", example="tillkeeper books order SHOP-1042"),
+)
+def order_command(order: OrderRef, config: Config = None, as_json: AsJson = False) -> None:
+    """Show the way of an order's money to the bank: each line of a statement about it, and where that money is.
+
+    Held by the gateway, on its way to the bank, arrived there, or missing.
+    """
+    with reported(as_json=as_json):
+        settings = settings_from(config)
+        import msgspec
+
+        from tillkeeper.cli.database import ask
+        from tillkeeper.cli.output import print_json, print_table
+        from tillkeeper.store.books.bank import OrdersLine, way_of_order
+
+        async def query(pool: "Pool") -> list[OrdersLine]:
+            async with pool.acquire() as conn:
+                return await way_of_order(conn, order)
+
+        found = ask(settings, query)
+        if as_json:
+            print_json(
+                {"order_ref": order, "lines": [{**msgspec.to_builtins(each), "where": each.where} for each in found]}
+            )
+        else:
+            columns = ("account", "line", ">amount", ">fee", "day", "payout", "where it is", "since")
+            rows = (
+                (
+                    each.account,
+                    each.kind,
+                    in_words(each.amount_minor, each.currency),
+                    in_words(each.fee_minor, each.settled),
+                    each.day,
+                    each.payout_ref,
+                    each.where,
+                    each.arrived_on or each.sent_on,
+                )
+                for each in found
+            )
+            print_table(f"The way of {order}'s money", columns, rows)
+            if not found:
+                print("No statement that was taken in lists it.")
+        if not found:
+            raise typer.Exit(NO)

@@ -97,24 +97,24 @@ def as_fields(known: "ClaimKnowledge", found: "ClaimAnswer") -> dict[str, Any]:
 
     import msgspec
 
-    from tillkeeper.domain.claim_words import HEADLINES, say
+    from tillkeeper.domain.claim_words import headline, say
 
     fields: dict[str, Any] = msgspec.to_builtins(found, builtin_types=(datetime,))
     return {
         "order_ref": known.order.order.order_ref,
         "status": known.order.summary.status,
         **fields,
-        "headline": msgspec.to_builtins(HEADLINES[found.verdict]),
+        "headline": msgspec.to_builtins(headline(found)),
         "say": msgspec.to_builtins(say(known.order, found)),
     }
 
 
 def _print(known: "ClaimKnowledge", found: "ClaimAnswer") -> None:
     from tillkeeper.cli.output import print_table, shown
-    from tillkeeper.domain.claim_words import HEADLINES, say
+    from tillkeeper.domain.claim_words import headline, say
 
-    headline, told = HEADLINES[found.verdict], say(known.order, found)
-    print(f"{shown(known.order.order.order_ref)}  {headline.en}  {headline.zh}\n")
+    answered, told = headline(found), say(known.order, found)
+    print(f"{shown(known.order.order.order_ref)}  {answered.en}  {answered.zh}\n")
     columns = ("what", "account", "payment", "under", ">amount", "at", "why")
     print_table("Evidence", columns, map(_row, found.because))
     print_table("Also known", columns, map(_row, found.besides))

@@ -159,7 +159,7 @@ async def _reconcile(
             heard=heard,
         )
         try:
-            return await reconciler.reconcile(files, dry_run=dry_run)
+            done = await reconciler.reconcile(files, dry_run=dry_run)
         except AnotherReconciles:
             raise CommandError(f"somebody else reconciles {account}; try again once they are done", code=NO) from None
         except MostlyForeign as foreign:
@@ -175,6 +175,22 @@ async def _reconcile(
                 "and giving them again goes on once somebody has decided",
                 code=NO,
             ) from None
+    if not dry_run:
+        await _look_for_payouts(settings, pool, account)
+    return done
+
+
+async def _look_for_payouts(settings: "Settings", pool: "Pool", account: str) -> None:
+    """Looks for the payouts that these statements list, in what is known of the banks that they go to."""
+    from tillkeeper import clock
+    from tillkeeper.cli.bank import terms_of
+    from tillkeeper.store.books.bank import settle_payouts
+
+    for name, bank in settings.banks.items():
+        if account in bank.payouts:
+            async with pool.acquire() as conn, conn.transaction():
+                policy = policy_from(settings).cases
+                await settle_payouts(conn, name, terms_of(bank), policy=policy, now=clock.now())
 
 
 # --- what is told -----------------------------------------------------------------------------------------------------

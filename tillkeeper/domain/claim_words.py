@@ -27,10 +27,13 @@ HEADLINES: Final[Mapping[ClaimVerdict, Words]] = MappingProxyType(
     }
 )
 
+_PAID_BEYOND: Final = Words("已在本系统到账，且多于应付金额。", "Paid here, and more than is due.")
+
 SIGN_WORDS: Final[Mapping[ClaimSign, Words]] = MappingProxyType(
     {
         ClaimSign.CAPTURED: Words("已到账", "came in"),
         ClaimSign.GIVEN_BACK: Words("已退回或正在退回", "went back, or is on its way back"),
+        ClaimSign.TOO_MUCH: Words("多付，尚未退回", "is more than is due, and was not given back"),
         ClaimSign.PARKED: Words("有一条事件未能入账", "an event of it could not be applied"),
         ClaimSign.HELD_BACK: Words(
             "账户已暂停入账，这条消息等待决定", "its account is paused, and this waits for two people's decision"
@@ -75,6 +78,12 @@ SAY: Final[Mapping[str, Words]] = MappingProxyType(
             "Hello, we did receive the payment for order {order}. Of it {amount} went back, or is on its way back, the "
             "way it was paid.",
         ),
+        "too_much": Words(
+            "您好，订单 {order} 的款项我们已收到，其中多付了 {amount}。多付的部分我们正在核对，并会与您联系，"
+            "请不要再次付款。",
+            "Hello, we have received the payment for order {order}, and {amount} more than is due. We are checking "
+            "that and will contact you. Please do not pay again.",
+        ),
         "taking_over": Words(
             "您好，支付渠道关于订单 {order} 的信息我们正在核对入账，完成后会通知您。" + _DO_NOT_PAY_AGAIN.zh,
             "Hello, we are entering what the payment service told us about order {order}, and will let you know when "
@@ -115,6 +124,16 @@ SAY: Final[Mapping[str, Words]] = MappingProxyType(
 )
 
 
+def headline(answer: ClaimAnswer) -> Words:
+    """Returns the answer in one sentence."""
+    return _PAID_BEYOND if has_too_much(answer) else HEADLINES[answer.verdict]
+
+
+def has_too_much(answer: ClaimAnswer) -> bool:
+    """Returns whether somebody must look at what was paid beyond what is due."""
+    return any(each.sign is ClaimSign.TOO_MUCH for each in answer.because)
+
+
 def say(order: OrderState, answer: ClaimAnswer) -> Words:
     """Returns what to tell the customer."""
     name, amount = _variant(order, answer)
@@ -129,6 +148,8 @@ def _variant(order: OrderState, answer: ClaimAnswer) -> tuple[str, int]:
     """Returns which text it is, with the amount in it."""
     signs = {each.sign: each for each in answer.because}
     summary = order.summary
+    if beyond := signs.get(ClaimSign.TOO_MUCH):
+        return "too_much", beyond.amount or 0
     if ClaimSign.GIVEN_BACK in signs:
         return "given_back", summary.refunded + summary.refunding
     if answer.verdict is ClaimVerdict.WRONG_MONEY and set(signs) == {ClaimSign.TOO_LITTLE}:

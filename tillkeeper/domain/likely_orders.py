@@ -1,7 +1,8 @@
 """Judges whether money that waits may be meant for an order, and says why.
 
 a similar reference ─────────────────────────────────> likely, whatever the amount
-a typing error in the reference, at the same amount ──> likely
+O for 0 in the reference, or l or I for 1 ────────────> likely, whatever the amount
+another typing error in it, at the same amount ───────> likely
 the same amount, days and account, under any name ────> perhaps
 """
 
@@ -15,7 +16,7 @@ import msgspec
 
 from tillkeeper.domain.failures import Words
 from tillkeeper.domain.order.registration import Order
-from tillkeeper.domain.similar_references import WaitingMoney, differs_by_a_typo, is_similar
+from tillkeeper.domain.similar_references import WaitingMoney, differs_by_a_typo, is_read_alike, is_similar
 
 PAID_WITHIN: Final = timedelta(days=3)  # of an order's registration most payers pay, or never
 EARLIER: Final = timedelta(hours=1)  # webhooks race with the merchant's own registration, and clocks differ
@@ -58,12 +59,15 @@ class Match(msgspec.Struct, frozen=True, kw_only=True):
     """How waiting money fits an order."""
 
     reasons: tuple[Likeness, ...]
+    is_read_alike: bool = False  # the typing error is a letter for a digit, or the other way round
 
     @property
     def is_likely(self) -> bool:
         """Returns True where the reference itself says so."""
         reasons = set(self.reasons)
-        return Likeness.SIMILAR_REFERENCE in reasons or {Likeness.TYPING_ERROR, Likeness.SAME_AMOUNT} <= reasons
+        if self.is_read_alike or Likeness.SIMILAR_REFERENCE in reasons:
+            return True
+        return {Likeness.TYPING_ERROR, Likeness.SAME_AMOUNT} <= reasons
 
     @property
     def is_possible(self) -> bool:
@@ -79,11 +83,12 @@ class Match(msgspec.Struct, frozen=True, kw_only=True):
 def match_of(order: Order, money: WaitingMoney, *, registered_at: datetime, seen_at: datetime) -> Match:
     """Returns how money that was first heard of at `seen_at` fits an order."""
     similar = is_similar(order.order_ref, money.order_ref)
+    read_alike = not similar and is_read_alike(order.order_ref, money.order_ref)
     is_so = {
         Likeness.SIMILAR_REFERENCE: similar,
-        Likeness.TYPING_ERROR: not similar and differs_by_a_typo(order.order_ref, money.order_ref),
+        Likeness.TYPING_ERROR: not similar and (read_alike or differs_by_a_typo(order.order_ref, money.order_ref)),
         Likeness.SAME_AMOUNT: (money.amount, money.currency) == (order.amount, order.currency),
         Likeness.SAME_DAYS: registered_at - EARLIER <= seen_at <= registered_at + PAID_WITHIN,
         Likeness.ITS_ACCOUNT: money.account in order.accounts,
     }
-    return Match(reasons=tuple(reason for reason in Likeness if is_so[reason]))
+    return Match(reasons=tuple(reason for reason in Likeness if is_so[reason]), is_read_alike=read_alike)

@@ -22,6 +22,7 @@ import msgspec
 
 from tillkeeper.domain.likely_orders import Match
 from tillkeeper.domain.order.case_kinds import CaseKind
+from tillkeeper.domain.order.cases import KnownCase
 from tillkeeper.domain.order.facts import ObjectStatus, failure_of
 from tillkeeper.domain.order.implied_money import implied_money
 from tillkeeper.domain.order.progress import ANSWER_IS_FRESH
@@ -49,6 +50,7 @@ class ClaimSign(StrEnum):
 
     CAPTURED = "captured"
     GIVEN_BACK = "given_back"
+    TOO_MUCH = "too_much"
     PARKED = "parked"
     HELD_BACK = "held_back"
     BEING_FETCHED = "being_fetched"
@@ -190,6 +192,17 @@ def _paid_here(known: ClaimKnowledge) -> Iterator[ClaimEvidence]:
     if summary.refunded or summary.refunding:
         amount = summary.refunded + summary.refunding
         yield ClaimEvidence(sign=ClaimSign.GIVEN_BACK, amount=amount, currency=order.order.currency)
+    if (beyond := _beyond_what_is_due(order)) > 0:
+        yield ClaimEvidence(sign=ClaimSign.TOO_MUCH, amount=beyond, currency=order.order.currency)
+
+
+def _beyond_what_is_due(order: OrderState) -> int:
+    """Returns what came in beyond what is due and does not go back; nothing once a person decided about it."""
+    cases = [case for case in order.cases.values() if case.kind in _BEYOND]
+    if cases and not any(case.is_open for case in cases):
+        return 0
+    summary = order.summary
+    return summary.captured - summary.refunded - summary.refunding - (order.order.amount - summary.discount)
 
 
 def _captured(known: ClaimKnowledge) -> Iterator[ClaimEvidence]:
@@ -258,6 +271,7 @@ def _waiting(each: PossibleMoney, sign: ClaimSign) -> ClaimEvidence:
     )
 
 
+_BEYOND: Final = frozenset({CaseKind.OVERPAID, CaseKind.PAID_TWICE})
 _MISMATCHED: Final[Mapping[str, ClaimSign]] = MappingProxyType(
     {
         CaseKind.WRONG_CURRENCY: ClaimSign.WRONG_CURRENCY,
@@ -271,10 +285,25 @@ def _wrong_money(known: ClaimKnowledge) -> Iterator[ClaimEvidence]:
     order = known.order
     for case in sorted(order.cases.values(), key=lambda case: case.key):
         if case.is_open and case.kind in _MISMATCHED:
-            account, _, ref = case.subject.partition(":")[2].partition("/")
-            yield ClaimEvidence(sign=_MISMATCHED[case.kind], account=account, ref=ref)
+            yield _mismatched(known, case)
     if 0 < order.covered < order.order.amount and not order.summary.refunded:
         yield ClaimEvidence(sign=ClaimSign.TOO_LITTLE, amount=order.covered, currency=order.order.currency)
+
+
+def _mismatched(known: ClaimKnowledge, case: KnownCase) -> ClaimEvidence:
+    """Tells of a payment that counts for nothing, with what it brought in where that is of one currency."""
+    account, _, ref = case.subject.partition(":")[2].partition("/")
+    payment = known.order.facts.payments.get((account, ref))
+    captures = [] if payment is None else payment.kept_captures
+    currencies = {capture.currency for capture in captures}
+    return ClaimEvidence(
+        sign=_MISMATCHED[case.kind],
+        account=account,
+        ref=ref,
+        amount=sum(capture.minor for capture in captures) if len(currencies) == 1 else None,
+        currency=currencies.pop() if len(currencies) == 1 else None,
+        at=max((capture.at for capture in captures), default=None),
+    )
 
 
 def _under_way(known: ClaimKnowledge) -> Iterator[ClaimEvidence]:

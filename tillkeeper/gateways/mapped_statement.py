@@ -19,7 +19,7 @@ from pydantic import AfterValidator, BaseModel, Field, model_validator
 from tillkeeper.domain.books.statement import LineKind, Statement, StatementLine, StatementRefused
 from tillkeeper.domain.money import EXPONENTS, BadMoney, minor_from_major
 from tillkeeper.gateways.account import STRICT
-from tillkeeper.gateways.kit.statements.cells import currency_in
+from tillkeeper.gateways.kit.statements.cells import YEARS, currency_in
 from tillkeeper.gateways.statement_form import Row
 
 NAME: Final = "mapped"
@@ -50,6 +50,7 @@ class MappedColumn(StrEnum):
     DISPUTE = "dispute"
     PAYOUT = "payout"
     METHOD = "method"
+    TEXT = "text"  # what a bank says of an entry
 
 
 def _check_zone(name: str) -> str:
@@ -174,7 +175,9 @@ class MappedTable:
         return {cell.strip() for cell in row.cells} >= set(self._mapping.columns.values())
 
     def _read_head(self, rows: Iterator[Row]) -> None:
-        head = next(row for row in rows if self._is_head(row))
+        head = next((row for row in rows if self._is_head(row)), None)
+        if head is None:
+            raise StatementRefused(f"no row has the columns {', '.join(self._mapping.columns.values())}")
         titles = [cell.strip() for cell in head.cells]
         twice = sorted({title for title in self._mapping.columns.values() if titles.count(title) > 1})
         if twice:
@@ -262,6 +265,7 @@ class _MappedRow(msgspec.Struct, frozen=True):
             dispute_ref=self.ref(MappedColumn.DISPUTE),
             payout_ref=self.ref(MappedColumn.PAYOUT),
             method=self.ref(MappedColumn.METHOD),
+            text=self.ref(MappedColumn.TEXT),
         )
 
     def _amount(self, kind: LineKind, currency: str) -> int:
@@ -289,7 +293,11 @@ class _MappedRow(msgspec.Struct, frozen=True):
 
 @lru_cache(maxsize=4096)  # rows of one second follow one another
 def _moment(text: str, time_format: str) -> datetime:
-    return datetime.strptime(text, time_format)  # noqa: DTZ007 - the zone is the mapping's
+    """Returns a time, as it stands there.  Raises ValueError."""
+    read = datetime.strptime(text, time_format)  # noqa: DTZ007 - the zone is the mapping's
+    if read.year not in YEARS:
+        raise ValueError(read.year)
+    return read
 
 
 @lru_cache(maxsize=4096)  # shops have few prices

@@ -20,6 +20,7 @@ from tillkeeper.settings.loading import (
 )
 from tillkeeper.settings.models import (
     Accounts,
+    BankSettings,
     BooksSettings,
     DeskSettings,
     IngestSettings,
@@ -38,6 +39,7 @@ __all__ = [
     "PREFIX",
     "Accounts",
     "BadSettings",
+    "BankSettings",
     "BooksSettings",
     "DeskSettings",
     "IngestSettings",

@@ -129,6 +129,19 @@ class BooksSettings(BaseModel):
     statements: Mapping[str, StatementMapping] = Field(default_factory=dict)  # by account: how its tables are read
 
 
+class BankSettings(BaseModel):
+    """`[banks.NAME]`: a bank account into which gateways pay out."""
+
+    model_config = STRICT
+
+    iban: str | None = None  # or the number that its statements have; None: statements of any account are taken
+    payouts: Annotated[
+        Mapping[AccountName, Annotated[str, Field(min_length=3)]], Field(min_length=1)
+    ]  # words by account
+    within_days: Annotated[int, Field(ge=0, le=30)] = 3  # working days from a payout to its arrival
+    table: StatementMapping | None = None  # how tables of it are read; None: camt.053 and MT940 alone
+
+
 class Settings(BaseModel):
     """The settings of all processes."""
 
@@ -154,6 +167,7 @@ class Settings(BaseModel):
     retention: RetentionSettings = RetentionSettings()
     guard: GuardSettings = GuardSettings()
     books: BooksSettings = BooksSettings()
+    banks: Mapping[AccountName, BankSettings] = Field(default_factory=dict)
     tracing: TracingSettings = TracingSettings()
     accounts: Accounts = Field(default_factory=dict, repr=False)
     _old_names: frozenset[str] = PrivateAttr(frozenset())

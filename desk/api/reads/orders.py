@@ -10,7 +10,7 @@ from tillkeeper.desk.api.types.orders import Claim, ClaimEvidence, PossibleMoney
 from tillkeeper.desk.json_problems import ApiProblem
 from tillkeeper.desk.live.snapshot import STUCK_AFTER
 from tillkeeper.domain import payment_claim
-from tillkeeper.domain.claim_words import HEADLINES, SIGN_WORDS, say
+from tillkeeper.domain.claim_words import SIGN_WORDS, headline, say
 from tillkeeper.domain.statuses import Status
 from tillkeeper.gateways.askable import unaskable_by_order
 from tillkeeper.store.reports import order as order_report
@@ -69,7 +69,7 @@ async def claim(call: CheckedCall) -> Claim:
         Claim,
         found,
         order=known.order.view(),
-        headline=HEADLINES[found.verdict],
+        headline=headline(found),
         because=[_evidence(each) for each in found.because],
         besides=[_evidence(each) for each in found.besides],
         possible=[_possible(each) for each in known.possible],

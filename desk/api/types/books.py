@@ -1,5 +1,6 @@
 """Defines what the API says of gateways' statements, and of what they say otherwise."""
 
+from datetime import date
 from typing import Annotated, Final
 
 import msgspec
@@ -67,9 +68,25 @@ class BooksGap(msgspec.Struct, frozen=True, kw_only=True):
     ends: Annotated[Moment, Meta(description="Up to here.")]
 
 
+class BooksPayout(msgspec.Struct, frozen=True, kw_only=True):
+    """A payout of a gateway, and what became of it at the bank."""
+
+    account: Annotated[str, Meta(description="The configured account that sent it.")]
+    payout_ref: Annotated[str, Meta(description="The gateway's number of it.")]
+    bank: Annotated[str, Meta(description="The configured bank account.")]
+    amount_minor: Annotated[int, Meta(description="What was sent, in minor units.")]
+    currency: Annotated[str, Meta(description="ISO 4217.")]
+    sent_on: Annotated[date, Meta(description="The day on which it was sent.")]
+    verdict: Annotated[str, Meta(description="missing, differs or on_its_way: docs/books.md.")]
+    arrived_on: Annotated[date | None, Meta(description="The day of the bank's entry that names it.")]
+    arrived_minor: Annotated[int | None, Meta(description="And its amount.")]
+    case_id: Annotated[int | None, Meta(description="Its case, if it has one.")]
+
+
 class Books(msgspec.Struct, frozen=True, kw_only=True):
     """The books of orders against statements."""
 
     differences: Annotated[list[BooksDifference], Meta(description="What differs, the latest first; 200 at most.")]
     statements: Annotated[list[BooksStatement], Meta(description="The latest statements, 200 at most.")]
     missing: Annotated[list[BooksGap], Meta(description="What is missing between them.")]
+    payouts: Annotated[list[BooksPayout], Meta(description="Payouts that have not arrived, the latest 200.")]

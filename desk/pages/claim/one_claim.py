@@ -14,7 +14,7 @@ from tillkeeper.desk.pages.claim.binding import BINDING
 from tillkeeper.desk.paths import order_ref_in
 from tillkeeper.desk.person import is_enough
 from tillkeeper.desk.render import page, shower_for
-from tillkeeper.domain.claim_words import HEADLINES, SIGN_WORDS, say
+from tillkeeper.domain.claim_words import SIGN_WORDS, has_too_much, headline, say
 from tillkeeper.domain.likely_orders import LIKENESS_WORDS, Likeness
 from tillkeeper.domain.order.acts import What
 from tillkeeper.domain.payment_claim import ClaimAct, ClaimKnowledge, ClaimVerdict, PossibleMoney, answer
@@ -59,8 +59,8 @@ async def show_claim(
         ref=order_ref,
         order=known.order,
         found=found,
-        tone=TONES[found.verdict],
-        headlines=HEADLINES,
+        tone="look" if has_too_much(found) else TONES[found.verdict],
+        headline=headline(found),
         signs=SIGN_WORDS,
         likeness={str(likeness): LIKENESS_WORDS[likeness] for likeness in Likeness},
         words=say(known.order, found),

@@ -15,6 +15,7 @@ from tillkeeper.desk.words import catalogue, say, say_plainly
 from tillkeeper.diagnostics.findings import Finding
 from tillkeeper.diagnostics.refusals import WRITTEN
 from tillkeeper.domain import guard
+from tillkeeper.domain.books.bank import PayoutVerdict
 from tillkeeper.domain.books.matching import DIFFERENCES
 from tillkeeper.domain.events import Evidence, Kind
 from tillkeeper.domain.failures import FailureClass
@@ -123,6 +124,7 @@ FAMILIES = {
         ),
     },
     "verdict.": DIFFERENCES,
+    "payout_verdict.": set(PayoutVerdict),
     "report_title.": {table.key for table in TABLES} | {column.key for table in TABLES for column in table.columns},
     "report_note.": {"totals", "hours", "failures", "rescued", "bands", "knowing", "refunds"},
     "report_advice.": set(AdviceKind),
@@ -157,8 +159,8 @@ FAMILIES = {
     "doubt.": set(DoubtKind),
     "guard.why_": {*GuardSign, "other"},
     "proposal.act_": {"bind", "close", "resolve", "guard"},
-    "subject.": {*("payment", "refund", "dispute", "event", "order", "account", "fetch", "notice", "pause")},
-    "object.": set(ObjectStatus),
+    "subject.": {*("payment", "refund", "dispute", "event", "order", "account", "fetch", "notice", "pause", "payout")},
+    "object.": {*ObjectStatus, "payout_missing", "payout_differs"},
     "refused.why_": set(RetryObstacle),
     "waiting.tab_": {"all", "came", "on_its_way", "mismatched"},
     "stuck.": {*WAITS_FOR.values(), "for_person", "for_hold"},

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.pure.domain.factories import NOON, an_event, an_order
-from tillkeeper.domain.claim_words import HEADLINES, SAY, SIGN_WORDS, say
+from tillkeeper.domain.claim_words import HEADLINES, SAY, SIGN_WORDS, has_too_much, headline, say
 from tillkeeper.domain.events import Kind
 from tillkeeper.domain.failures import FailureClass
 from tillkeeper.domain.ladder import Action, Step
@@ -79,6 +79,31 @@ ANSWERS = {
         known(an_event(), REFUND),
         ClaimVerdict.PAID_HERE,
         [ClaimSign.CAPTURED, ClaimSign.GIVEN_BACK],
+    ),
+    "captured, and more than is due": (
+        known(an_event(amount=130)),
+        ClaimVerdict.PAID_HERE,
+        [ClaimSign.CAPTURED, ClaimSign.TOO_MUCH],
+    ),
+    "captured twice, and a part of it given back": (
+        known(an_event(), an_event(payment_ref="p2"), msgspec.structs.replace(REFUND, amount=40)),
+        ClaimVerdict.PAID_HERE,
+        [ClaimSign.CAPTURED, ClaimSign.CAPTURED, ClaimSign.GIVEN_BACK, ClaimSign.TOO_MUCH],
+    ),
+    "captured twice, and one given back": (
+        known(an_event(), an_event(payment_ref="p2"), REFUND),
+        ClaimVerdict.PAID_HERE,
+        [ClaimSign.CAPTURED, ClaimSign.CAPTURED, ClaimSign.GIVEN_BACK],
+    ),
+    "captured, and more than is due, as a person decided": (
+        known(order=order_with(an_event(amount=130), cases=a_case("overpaid", "order:ORD-77012345", closed_by="mei"))),
+        ClaimVerdict.PAID_HERE,
+        [ClaimSign.CAPTURED],
+    ),
+    "captured, and more than is due, as nobody decided": (
+        known(order=order_with(an_event(amount=130), cases=a_case("overpaid", "order:ORD-77012345"))),
+        ClaimVerdict.PAID_HERE,
+        [ClaimSign.CAPTURED, ClaimSign.TOO_MUCH],
     ),
     "granted by the gateway": (
         known(an_event(amount=0, discount=100)),
@@ -189,6 +214,16 @@ def test_all_else_that_is_known_is_told_beside_the_answer():
     assert ClaimSign.SILENT in [each.sign for each in found.besides]
 
 
+def test_money_that_counts_for_nothing_is_told_with_its_sum():
+    strange = an_event(currency="USD", amount=8_800)
+    found = answer(known(order=order_with(strange, cases=a_case("wrong_currency"))))
+    assert [(each.amount, each.currency, each.at) for each in found.because] == [(8_800, "USD", strange.occurred_at)]
+    other = an_event(Kind.PAYMENT_SUCCEEDED, second=9, amount=7, capture_ref="c2", currency="EUR")
+    named = an_event(currency="USD", amount=8_800, capture_ref="c1")
+    mixed = answer(known(order=order_with(named, other, cases=a_case("wrong_currency"))))
+    assert [(each.amount, each.currency) for each in mixed.because] == [(None, None)]
+
+
 def test_money_that_facts_imply_is_not_being_taken_over_where_other_money_is_here():
     """A payment came in, and another that was never seen gave something back: nobody waits for that one to come in."""
     part = an_event(amount=40)
@@ -266,15 +301,16 @@ def test_the_customer_is_told_of_money_only_where_it_came_in(told):
         assert "{" not in text
         assert "ORD-77012345" in text
     assert ("we have received" in words.en) == (
-        found.verdict is ClaimVerdict.PAID_HERE and ClaimSign.GIVEN_BACK not in [each.sign for each in found.because]
+        found.verdict is ClaimVerdict.PAID_HERE
+        and (has_too_much(found) or ClaimSign.GIVEN_BACK not in [each.sign for each in found.because])
     )
     if found.verdict in {
         ClaimVerdict.TAKING_OVER,
         ClaimVerdict.WAITS_ELSEWHERE,
         ClaimVerdict.UNDER_WAY,
         ClaimVerdict.NOT_KNOWN,
-    }:
-        assert "do not pay again" in words.en
+    } or has_too_much(found):
+        assert "do not pay again" in words.en.lower()
         assert "不要再次付款" in words.zh
 
 
@@ -282,6 +318,12 @@ def test_the_words_name_the_amounts():
     given_back = known(an_event(), msgspec.structs.replace(REFUND, amount=40))
     assert "0.40 CNY" in say(given_back.order, answer(given_back)).en
     part = known(PART)
+    beyond = known(an_event(amount=130))
+    assert "0.30 CNY more than is due" in say(beyond.order, answer(beyond)).en
+    assert (headline(answer(beyond)).en, headline(answer(part)).en) == (
+        "Paid here, and more than is due.",
+        "The amount, the currency or the account is wrong.",
+    )
     assert "0.40 CNY has come in" in say(part.order, answer(part)).en
     strange = known(order=order_with(an_event(currency="XXX"), order=msgspec.structs.replace(ORDER, currency="XXX")))
     assert "100 XXX" in say(strange.order, answer(strange)).en
@@ -300,7 +342,9 @@ def test_every_answer_and_sign_has_words_and_only_two_things_are_filled_in():
 MATCHES = [
     (waiting("ord 77012345", amount=1, account="x", seen_at=NOON + timedelta(days=30)), True, True),
     (waiting("ORD-770l2345", account="x", seen_at=NOON + timedelta(days=30)), True, True),
-    (waiting("ORD-770l2345", amount=99), False, False),
+    (waiting("ORD-770l2345", amount=99, account="x", seen_at=NOON + timedelta(days=30)), True, True),
+    (waiting("ORD-77O12345", amount=99), True, True),
+    (waiting("ORD-77021345", amount=99), False, False),
     (waiting("zzz"), False, True),
     (waiting("zzz", account="x"), False, False),
     (waiting("zzz", seen_at=NOON + timedelta(days=4)), False, False),

@@ -234,6 +234,7 @@ def test_it_leads_to_the_orders_that_were_named_whole_or_else_to_all():
     whole, ends = a_hit("A1", order_ref="A1", why=HitReason.WHOLE), a_hit("A2", order_ref="A2")
     assert grouped([whole, ends]).order_refs() == ["A1"]
     assert grouped([ends, a_hit("p1", kind=HitKind.PAYMENT, order_ref="A3")]).order_refs() == ["A2", "A3"]
+    assert grouped([ends, a_hit("A4", order_ref="A4", why=HitReason.SPELT)]).order_refs() == ["A4"]
     assert grouped([a_hit("w", kind=HitKind.WAITING, order_ref="nobody")]).order_refs() == []
     assert grouped([a_hit("w", kind=HitKind.WAITING)]).waits
     assert not grouped([ends]).waits
@@ -253,6 +254,8 @@ def test_a_reference_may_be_written_otherwise(text):
     assert ReferenceProbe("1042") in spelling.probes
     assert spelling.is_of("SHOP-1042")
     assert not spelling.is_of("SHOP-21042")
+    assert spelling.has_letters
+    assert not spelling_of("1042").has_letters
     assert not spelling.is_of(None)
 
 

@@ -6,8 +6,10 @@ from tests.pure.domain.factories import an_event, an_order
 from tillkeeper.domain.similar_references import (
     WaitingMoney,
     differs_by_a_typo,
+    is_near,
     is_similar,
     parked_nearby,
+    spellings,
     waiting_nearby,
     with_digits,
 )
@@ -28,6 +30,19 @@ from tillkeeper.domain.similar_references import (
 )
 def test_what_differs_in_case_signs_or_what_stands_around_it_is_near(written: str):
     assert is_similar("ORDER-1001", written)
+
+
+@pytest.mark.parametrize("written", ["ORDER-1OO1", "ORDER-l00I", "shop order l0o1"])
+def test_letters_for_digits_are_near_whatever_the_amount(written: str):
+    assert is_near("ORDER-1001", written)
+    assert is_near(written, "ORDER-1001")
+    assert not is_similar("ORDER-1001", written)
+    assert not is_near("ORDER-1002", written)
+
+
+def test_all_spellings_of_an_end_are_looked_for():
+    assert set(spellings("A1O")) == {"A10", "A1o", "Al0", "Alo", "Ai0", "Aio"}
+    assert [*spellings("77")] == ["77"]
 
 
 @pytest.mark.parametrize("written", ["ORDER-1002", "100", "ORDER-10017", "7ORDER-100", "OTHER-77", ""])
@@ -75,6 +90,7 @@ def test_a_parked_event_is_nearby_under_a_near_reference_and_not_its_own():
         ("SHOP-1O43", "SHOP-1043"),
         ("SHOP-o4l", "SHOP-041"),
         ("SHOP-1OO3", "SHOP-1003"),
+        ("SHOP-1OOOIl3", "SHOP-1000113"),
         ("I7l", "171"),
         ("SHOP-OIL", "SHOP-OIL"),
         ("ORDER-1043", "ORDER-1043"),

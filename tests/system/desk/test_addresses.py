@@ -1,6 +1,7 @@
 """What stands behind the ? of an address is understood, or answered 400 and named; HEAD answers where GET does."""
 
 import re
+from urllib.parse import unquote
 
 import pytest
 
@@ -65,6 +66,13 @@ async def test_no_page_takes_a_parameter_twice_or_one_that_nobody_can_keep(clien
 )
 async def test_a_place_that_no_list_has_is_said_too(client, path):
     assert "This address cannot be read" in await text_of(client, path, 400)
+
+
+@pytest.mark.parametrize("moment", ["0001-01-01T00:00:00%2B14:00", "9999-12-31T23:59:59-14:00", "1999-12-31T23:00:00Z"])
+async def test_a_moment_that_no_database_holds_is_no_outage(client, moment):
+    assert f"since is {unquote(moment)}" in await text_of(client, f"/handover?since={moment}", 400)
+    assert "This address cannot be read" in await text_of(client, f"/outbox?after={moment}", 400)
+    assert "at is " in await text_of(client, f"/orders/ORD-1042/as-of?at={moment}", 400)
 
 
 async def test_it_is_said_in_the_language_of_who_reads_it(pool):

@@ -6,10 +6,12 @@ from uuid import uuid4
 import pytest
 
 from tests.database.factories import NOON, a_delivery, a_registration, an_event
+from tests.database.test_bank import MONDAY, SENT, at_bank, lists
 from tests.desk_orders import HOSTILE
 from tests.desk_reading import page_of, shows_text_alone, text_of
 from tests.desks import a_desk, a_person, desk_client
 from tests.statement_lines import DAY, a_file, a_line
+from tests.statement_writers.bank import camt
 from tillkeeper.desk.person import Role
 from tillkeeper.domain.policy import Policy
 from tillkeeper.store.apply.batch import apply_deliveries
@@ -65,6 +67,24 @@ async def test_where_all_agrees_it_says_so(pool):
         assert "Statements and orders agree." in await text_of(client, "/books")
 
 
+async def test_payouts_that_have_not_arrived_are_listed_with_their_cases(pool):
+    async with pool.acquire() as conn:
+        await lists(conn, SENT, account="stripe-main")
+        await at_bank(conn, camt([], day=MONDAY + timedelta(days=4)))
+    number = await pool.fetchval("SELECT id FROM cases")
+    async with at_desk(pool) as client:
+        page, text = await page_of(client, "/books"), await text_of(client, "/books")
+        payouts = (await (await client.get("/api/books")).json())["payouts"]
+        case = await text_of(client, f"/cases/{number}")
+    for part in ("payout", "po_1ABCDEFG", "100.00", "The gateway sent a payout"):
+        assert part in case, part
+    assert f'href="/cases/{number}"' in page
+    for part in ("Payouts that have not arrived", "missing", "po_1ABCDEFG", "100.00", "2026-11-23"):
+        assert part in text, part
+    (payout,) = payouts
+    assert (payout["verdict"], payout["amount_minor"], payout["case_id"]) == ("missing", 10_000, number)
+
+
 async def test_what_strangers_wrote_is_shown_as_text(pool):
     await register(pool, a_registration(), policy=POLICY, now=NOON)
     line = a_line(payment_ref=HOSTILE[:200], order_ref=None, currency="USD")
@@ -84,4 +104,4 @@ async def test_programs_read_the_same(pool):
     assert (difference["order_ref"], difference["case_id"]) == ("A1", await pool.fetchval("SELECT id FROM cases"))
     assert (gap["begins"], gap["ends"]) == ("2026-11-23T00:00:00Z", "2026-11-24T00:00:00Z")
     assert [each["lines"] for each in told["statements"]] == [0, 1]
-    assert elsewhere == {"differences": [], "statements": [], "missing": []}
+    assert elsewhere == {"differences": [], "statements": [], "missing": [], "payouts": []}

@@ -5,6 +5,7 @@ from html import unescape
 
 import pytest
 from aiohttp import FormData
+from yarl import URL
 
 from tests.database.factories import NOON
 from tests.desk_orders import HOSTILE, MINUTE, a_hostile_order, an_order, of_alipay, tell
@@ -79,15 +80,40 @@ async def test_a_gateways_code_says_what_to_tell_the_buyer(client):
 async def test_who_looks_somebody_up_by_contact_needs_a_role_and_is_written_down(pool):
     await an_order(pool, REF, payer=Payer(email="mei@example.com"))
     async with at_desk(pool, Role.VIEWER) as client:
-        text = await text_of(client, "/find", q="mei@example.com")
+        text = said(await (await sent(client, "/find", q="mei@example.com")).text())
         assert "Your role does not look people up" in text
         assert REF not in text
     assert await pool.fetchval("SELECT count(*) FROM access_log") == 0
     async with at_desk(pool, Role.SUPPORT) as client:
-        assert REF in (await (await client.get("/find", params={"q": "mei@example.com"})).text())
+        assert REF in (await (await sent(client, "/find", q="mei@example.com")).text())
     row = await pool.fetchrow("SELECT * FROM access_log")
     assert "mei@example.com" not in str(dict(row))
     assert row["what"] == "orders by contact"
+
+
+async def test_no_contact_stands_in_an_address(pool):
+    """Addresses stand in histories of browsers and in logs of proxies."""
+    await an_order(pool, REF, payer=Payer(email="mei@example.com", phone="+8613800138000"))
+    async with at_desk(pool, Role.SUPPORT) as client:
+        for contact in ("mei@example.com", "138 0013 8000"):
+            answer = await client.post("/find", data={"csrf": TOKEN, "q": contact}, allow_redirects=False)
+            assert answer.status == 200
+            assert REF in await answer.text()
+            assert await pool.fetchval("DELETE FROM access_log RETURNING what") == "orders by contact"
+            text = await text_of(client, "/find", q=f"{contact} {REF[-4:]}")
+            assert "the button looks for it" in text
+            assert "the number ends so" in text
+            assert "Press Find to look for a contact." in await text_of(client, "/find", q=contact)
+            assert await pool.fetchval("SELECT count(*) FROM access_log") == 0
+        assert re.search(r'<form[^>]*action="/find" method="get"', await (await client.get("/find")).text()) is None
+
+
+async def test_a_number_has_an_address_to_go_back_to(client, pool):
+    await money_that_waits(pool)
+    answer = await client.post("/find", data={"csrf": TOKEN, "q": "订单 " + REF}, allow_redirects=False)
+    assert answer.status == 303
+    found = await client.get(URL(answer.headers["Location"], encoded=True))
+    assert "the whole number" in said(await found.text())
 
 
 async def test_hostile_texts_are_shown_as_text(client, pool):

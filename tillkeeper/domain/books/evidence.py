@@ -1,9 +1,11 @@
 """Makes events of what a gateway's statement lists and nobody told: the statement is their evidence."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
 from typing import Final
+
+import msgspec
 
 from tillkeeper.domain.books.matching import Comparison, day_of
 from tillkeeper.domain.books.statement import LineKind, StatementLine
@@ -26,7 +28,7 @@ def events_of(comparison: Comparison, *, account: str, as_of: datetime) -> list[
     `as_of` is the moment up to which the statements list everything: they say that it stood so then.
     """
     found: dict[str, PaymentEvent] = {}
-    for line in comparison.missing_lines:
+    for line in _less_taken_back(comparison.missing_lines):
         day = day_of(line, comparison.zone)
         occurred_at = line.occurred_at or (as_of if day is None else min(day.begins, as_of))
         event = _event(line, account, occurred_at, as_of)
@@ -34,6 +36,22 @@ def events_of(comparison: Comparison, *, account: str, as_of: datetime) -> list[
             return []
         found[event.event_id] = event
     return list(found.values())
+
+
+def _less_taken_back(lines: Sequence[StatementLine]) -> Sequence[StatementLine]:
+    """Returns the lines, of payments what is left after what was taken back; none where of one nothing is left.
+
+    A payment that failed late, or of which a part was not captured, is listed as it came and as it went.
+    """
+    parts = {line.capture_ref for line in lines if line.kind is LineKind.PAYMENT and line.amount < 0}
+    left = [line for line in lines if line.kind is not LineKind.PAYMENT or line.capture_ref not in parts]
+    for part in parts:
+        of_part = {line.amount: line for line in lines if line.kind is LineKind.PAYMENT and line.capture_ref == part}
+        net = sum(of_part)
+        if net <= 0:
+            return []
+        left.append(msgspec.structs.replace(of_part[max(of_part)], amount=net))
+    return left
 
 
 def _event(line: StatementLine, account: str, occurred_at: datetime, as_of: datetime) -> PaymentEvent:

@@ -19,12 +19,14 @@ class KnownMoney(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of an object's money; without movements it moved none so far.
 
     `besides` are amounts that a gateway may list within the same line: a discount that it granted, what the payer gave
-    on top.
+    on top.  `taken_back` is what its gateway reversed since, as a debit that failed late: some forms list that as well,
+    under its own day.
     """
 
     currency: str | None = None
     movements: tuple[Movement, ...] = ()
     besides: tuple[int, ...] = ()
+    taken_back: int = 0
 
     @property
     def amount(self) -> int:
@@ -33,7 +35,8 @@ class KnownMoney(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def known_payment(facts: PaymentFacts) -> KnownMoney:
-    """Returns what a payment brought in.  What was reversed since stands as it came: its line was written before."""
+    """Returns what a payment brought in.  What was reversed since stands as it came, for its line was written before;
+    what it took back stands beside it."""
     if not facts.captures:
         return KnownMoney()
     movements = tuple(
@@ -42,7 +45,8 @@ def known_payment(facts: PaymentFacts) -> KnownMoney:
     )
     besides = tuple(told.minor for told in (facts.discount, facts.on_top) if told is not None and told.minor)
     currency = next(iter(facts.captures.values())).currency
-    return KnownMoney(currency=currency, movements=movements, besides=besides)
+    taken_back = sum(capture.minor for capture in facts.undone_captures)
+    return KnownMoney(currency=currency, movements=movements, besides=besides, taken_back=taken_back)
 
 
 def known_refund(facts: ReturnFacts) -> KnownMoney:

@@ -134,7 +134,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
         if not self.said and self.known.amount:
             return tuple(line for line in self.lines if line.kind in RETURNS)
         parts, named = {each.part for each in self.movements}, {line.capture_ref for line in self.lines}
-        if parts < named and None not in named:  # each known capture is listed, and others besides
+        if self.movements and parts < named and None not in named:  # each known capture is listed, and others besides
             return tuple(line for line in self.lines if line.capture_ref not in parts)
         return ()
 
@@ -165,7 +165,9 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def right_sums(self) -> frozenset[int]:
         """Returns all that the lines may rightly add up to."""
-        return self.possible_sums.union(self._with_besides)
+        taken_back = 0 if self.known is None else self.known.taken_back
+        less = {possible - taken_back for possible in self.possible_sums}
+        return self.possible_sums.union(less, self._with_besides)
 
     @property
     def fees(self) -> tuple[int, int] | None:
@@ -202,16 +204,20 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def _with_besides(self) -> list[int]:
-        return [] if self.known is None else [self.known.amount + besides for besides in self.known.besides]
+        besides = () if self.known is None else (*self.known.besides, -self.known.taken_back)
+        return [self.amount + each for each in besides]
 
     def _is_within(self, buffer: timedelta) -> bool:
         """Returns True if each line's day, or the buffer around it, has a movement.
 
-        A form that covers no time says when it settled; and when a dispute took money is not known to the day.
+        A form that covers no time says when it settled; and when a dispute took money, or a gateway took back what a
+        payment had brought, is not known to the day.
         """
         if not self.covered or not self.movements or self.object is MatchedObject.DISPUTE:
             return True
         for line in self.lines:
+            if self.object is MatchedObject.PAYMENT and line.amount < 0:
+                continue
             day = day_of(line, self.zone)
             if day and not any(day.begins - buffer <= each.at < day.ends + buffer for each in self.movements):
                 return False

@@ -22,6 +22,7 @@ class CaseKind(StrEnum):
     PAID_AFTER_CLOSING = "paid_after_closing"
     PAID_TWICE = "paid_twice"
     PAYMENT_REVERSED = "payment_reversed"
+    PAYOUT_MISSING = "payout_missing"
     REFERENCE_CONFLICT = "reference_conflict"
     REFUND_FAILED = "refund_failed"
     REFUND_UNKNOWN = "refund_unknown"

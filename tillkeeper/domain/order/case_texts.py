@@ -9,8 +9,8 @@ from typing import Final
 import msgspec
 
 NOW: Final = "now "  # before the state, where a case's history notes another one
-_SUBJECT: Final = re.compile(r"(payment|refund|dispute|event|order|account|fetch|notice|pause):(.+)", re.DOTALL)
-_AT_ACCOUNT: Final = frozenset({"payment", "refund", "dispute", "event"})
+_SUBJECT: Final = re.compile(r"(payment|refund|dispute|event|order|account|fetch|notice|pause|payout):(.+)", re.DOTALL)
+_AT_ACCOUNT: Final = frozenset({"payment", "refund", "dispute", "event", "payout"})
 _PHASE: Final = re.compile(r"/phase:[0-9]+\Z")
 _STATE: Final = re.compile(r"([a-z_]+)((?: [0-9]{1,19} [A-Z]{3})*)")
 _SUM: Final = re.compile(r"([0-9]+) ([A-Z]{3})")

@@ -106,10 +106,11 @@ class SearchResult(msgspec.Struct, frozen=True, kw_only=True):
         return next((group.hits for group in self.groups if group.kind is kind), ())
 
     def order_refs(self) -> list[str]:
-        """Returns the registered orders that it leads to; if some are named whole, those alone."""
+        """Returns the registered orders that it leads to; those that are named, if some are."""
         leading = [hit for group in self.groups if group.kind in _OF_ORDERS for hit in group.hits if hit.order_ref]
-        whole = [hit for hit in leading if hit.why is HitReason.WHOLE]
-        return list(dict.fromkeys(hit.order_ref for hit in whole or leading if hit.order_ref))
+        named = [[hit for hit in leading if hit.why is why] for why in (HitReason.WHOLE, HitReason.SPELT)]
+        told = next(filter(None, named), leading)
+        return list(dict.fromkeys(hit.order_ref for hit in told if hit.order_ref))
 
     @property
     def waits(self) -> bool:

@@ -1,7 +1,7 @@
 """Recognises a reference that somebody wrote otherwise: other signs, blanks between, letters that look like digits.
 
-Such a text is looked for once nothing is found under what it says: by its digits, and among what ends so, only what is
-the same reference once both are written plainly.
+Such a text is looked for by its digits, and among what ends so, only what is the same reference once both are written
+plainly: where it says no more than one reference, also beside what ends so by chance; else once nothing else is found.
 """
 
 import re
@@ -25,6 +25,11 @@ class Spelling(msgspec.Struct, frozen=True, kw_only=True):
 
     plain: str
     ends: tuple[str, ...]
+
+    @property
+    def has_letters(self) -> bool:
+        """Returns True if it is more than the last digits of any reference."""
+        return not self.plain.isdigit()
 
     @property
     def probes(self) -> list[ReferenceProbe]:

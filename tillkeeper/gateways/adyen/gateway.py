@@ -15,6 +15,7 @@ from tillkeeper.gateways.account import AccountModel
 from tillkeeper.gateways.adyen.items import BOOLEANS, AdyenItem, items_of
 from tillkeeper.gateways.adyen.methods import CaptureMode
 from tillkeeper.gateways.adyen.settings import ABOUT, AdyenSettings
+from tillkeeper.gateways.adyen.statements import SettlementDetail
 from tillkeeper.gateways.adyen.webhook import events_of, label_of
 from tillkeeper.gateways.base import Gateway
 from tillkeeper.gateways.errors import BadPayload, VerificationStep
@@ -22,6 +23,7 @@ from tillkeeper.gateways.kit import strictjson
 from tillkeeper.gateways.kit.fields import reference_or_none, text
 from tillkeeper.gateways.kit.hmacs import HmacKeys
 from tillkeeper.gateways.messages import ClaimedReferences, Reply, Request, Verified
+from tillkeeper.gateways.statement_form import StatementForm
 
 
 class Adyen(Gateway):
@@ -30,6 +32,7 @@ class Adyen(Gateway):
     name: ClassVar[str] = "adyen"
     settings: ClassVar[type[AccountModel]] = AdyenSettings
     about: ClassVar[About] = ABOUT
+    statement_forms: ClassVar[tuple[type[StatementForm], ...]] = (SettlementDetail,)
     kept_headers: ClassVar[frozenset[str]] = frozenset({"content-type", "user-agent"})
 
     def __init__(self, account: str, settings: AdyenSettings) -> None:

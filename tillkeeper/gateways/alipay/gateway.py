@@ -9,6 +9,7 @@ from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.gateways.about import About
 from tillkeeper.gateways.account import AccountModel
 from tillkeeper.gateways.alipay import api, objects, webhook
+from tillkeeper.gateways.alipay.fund_bill import FundBill
 from tillkeeper.gateways.alipay.keys import TrustedKey, serial_of, serials_of_roots
 from tillkeeper.gateways.alipay.settings import ABOUT, AlipaySettings
 from tillkeeper.gateways.alipay.statements import TradeBill
@@ -29,7 +30,7 @@ class Alipay(Gateway):
     name: ClassVar[str] = "alipay"
     settings: ClassVar[type[AccountModel]] = AlipaySettings
     about: ClassVar[About] = ABOUT
-    statement_forms: ClassVar[tuple[type[StatementForm], ...]] = (TradeBill,)
+    statement_forms: ClassVar[tuple[type[StatementForm], ...]] = (TradeBill, FundBill)
     queryable: ClassVar[frozenset[Queryable]] = QUERYABLE_ALL
     single_payment: ClassVar[bool] = True  # an out_trade_no is one trade's
     kept_headers: ClassVar[frozenset[str]] = frozenset({"content-type"})

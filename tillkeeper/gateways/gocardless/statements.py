@@ -1,8 +1,8 @@
 """Reads GoCardless's payout breakdown (the export "Transactions" of one payout or of several).
 
 Each row is what one payment, or one refund, brought into a payout, with its fees.  A payment that failed late or was
-charged back stands a second time, negative, in a later payout; the former is an adjustment, for what a payment brought
-stays what it was.  The export lists what was paid out: it covers no time.
+charged back stands a second time, negative, in a later payout.  What all rows of a payout add up to is what was sent to
+the bank.  The export lists what was paid out: it covers no time.
 It does not say how many rows it has, so that one which is cut between two rows cannot be told, and names the creditor
 by a number that no setting has.
 
@@ -19,7 +19,7 @@ from tillkeeper.domain.books.statement import LineKind, Statement, StatementLine
 from tillkeeper.gateways.account import AccountModel
 from tillkeeper.gateways.gocardless.objects import CHARGEBACK
 from tillkeeper.gateways.gocardless.settings import GoCardlessSettings
-from tillkeeper.gateways.kit.statements.table import Entry, Head, Span, entry_of, head_of
+from tillkeeper.gateways.kit.statements.table import Entry, Payouts, Span, entry_of, head_of
 from tillkeeper.gateways.statement_form import Row
 
 TYPE, CREATED, CHARGED, STATUS = (
@@ -30,7 +30,7 @@ TYPE, CREATED, CHARGED, STATUS = (
 )
 GROSS, NET, CURRENCY = "gross_amount", "net_amount", "currency"
 FEES: Final = ("gocardless_fees", "app_fees", "surcharge_fees")  # the last where payers bear some
-PAYOUT, PAYMENT, REFUND = "payouts.id", "payments.id", "refunds.id"
+PAYOUT, ARRIVAL, PAYMENT, REFUND = "payouts.id", "payouts.arrival_date", "payments.id", "refunds.id"
 NEEDED: Final = (TYPE, CREATED, CHARGED, STATUS, GROSS, NET, CURRENCY, PAYOUT, PAYMENT, REFUND)
 TAX: Final = "tax"
 METADATA: Final = "payments.metadata."
@@ -49,6 +49,7 @@ class PayoutBreakdown:
         path = cast("GoCardlessSettings", settings).order_ref_path
         self._order_column = f"{METADATA}{path.removeprefix('metadata.')}"
         self._span = Span()
+        self._payouts = Payouts()
         self._lines = 0
 
     @classmethod
@@ -57,14 +58,20 @@ class PayoutBreakdown:
         return bool(head) and {cell.strip() for cell in head[0].cells} >= {TYPE, GROSS, PAYOUT}
 
     def lines(self, rows: Iterator[Row]) -> Iterator[StatementLine]:
-        """Yields a line for each payment or refund.  Raises StatementRefused."""
+        """Yields a line for each payment or refund, and one for each payout.  Raises StatementRefused."""
         first = next(rows)
         taxes = [cell.strip() for cell in first.cells if TAX in cell.lower()]
         head = head_of(first.number, first.cells, needed=NEEDED, money={GROSS, NET, *FEES, *taxes})
         for row in rows:
+            entry = entry_of(head, row.number, row.cells)
+            line = self._line(entry, taxes)
+            self._payouts.add(line, sent_on=entry.day(ARRIVAL) if entry.text(ARRIVAL) else _day(entry))
             self._lines += 1
-            yield self._line(head, row, taxes)
+            yield line
         self._span.check()
+        payouts = self._payouts.lines()
+        self._lines += len(payouts)
+        yield from payouts
 
     def statement(self) -> Statement:
         """Returns the days of its lines."""
@@ -79,9 +86,8 @@ class PayoutBreakdown:
             lines=self._lines,
         )
 
-    def _line(self, head: Head, row: Row, taxes: Sequence[str]) -> StatementLine:
-        entry = entry_of(head, row.number, row.cells)
-        day = entry.day(CHARGED if entry.text(CHARGED) else CREATED)
+    def _line(self, entry: Entry, taxes: Sequence[str]) -> StatementLine:
+        day = _day(entry)
         self._span.add(_midnight(day))
         currency = entry.currency(CURRENCY)
         gross, net = entry.minor(GROSS, currency), entry.minor(NET, currency)
@@ -121,16 +127,21 @@ def _kind(entry: Entry, gross: int) -> tuple[LineKind, int]:
     """Returns what a row moved, as the balance moved: its status is the one that it has by now, so the sign tells."""
     sort, status = entry.text(TYPE), entry.text(STATUS)
     match sort:
-        case "payment" if gross >= 0:
-            return LineKind.PAYMENT, gross
-        case "payment" if status == CHARGED_BACK:
+        case "payment" if gross < 0 and status == CHARGED_BACK:
             return LineKind.CHARGEBACK, gross
+        case "payment":
+            return LineKind.PAYMENT, gross  # negative where it failed late, and takes back what it had brought
         case "refund" if gross > 0 and status in RETURNED:
             return LineKind.REFUND_FAILED, gross
         case "refund":
             return LineKind.REFUND, -abs(gross)
         case _:
             return LineKind.ADJUSTMENT, gross
+
+
+def _day(entry: Entry) -> date:
+    """Returns when it was collected; of a refund, when it was made."""
+    return entry.day(CHARGED if entry.text(CHARGED) else CREATED)
 
 
 def _midnight(day: date) -> datetime:

@@ -1,8 +1,9 @@
 """Reads Mollie's settlement reports as CSV: what one payout to the bank holds.
 
 Rows are told by their IDs: payments (tr_), captures (cpt_), refunds (re_), chargebacks (chb_); one without is what
-Mollie withheld for its fees.  A report lists what was settled: it covers no time.  It does not say how many rows it
-has, so that one which is cut between two rows cannot be told, nor whose it is.  A refund does not name its payment.
+Mollie withheld for its fees.  What all rows of a settlement add up to is what was sent to the bank.  A report lists
+what was settled: it covers no time.  It does not say how many rows it has, so that one which is cut between two rows
+cannot be told, nor whose it is.  A refund does not name its payment.
 
 Sources: docs.mollie.com, "Settlement report", for what it holds.  The names of the columns, and that a capture names
 its payment in its description, rest on public repositories that write or read the export.  The page names no zone:
@@ -17,7 +18,7 @@ from zoneinfo import ZoneInfo
 
 from tillkeeper.domain.books.statement import LineKind, Statement, StatementLine
 from tillkeeper.gateways.account import AccountModel
-from tillkeeper.gateways.kit.statements.table import Entry, Span, entry_of, head_of
+from tillkeeper.gateways.kit.statements.table import Entry, Payouts, Span, entry_of, head_of
 from tillkeeper.gateways.statement_form import Row
 
 ZONE: Final = "Europe/Amsterdam"
@@ -49,6 +50,7 @@ class SettlementReport:
     def __init__(self, account: str, settings: AccountModel) -> None:  # noqa: ARG002 - it names no account
         self._account = account
         self._span = Span()
+        self._payouts = Payouts()
         self._lines = 0
 
     @classmethod
@@ -57,16 +59,20 @@ class SettlementReport:
         return bool(head) and {cell.strip() for cell in head[0].cells} >= {SETTLEMENT, SETTLED, ID}
 
     def lines(self, rows: Iterator[Row]) -> Iterator[StatementLine]:
-        """Yields a line for each row.  Raises StatementRefused."""
+        """Yields a line for each row, and one for each payout.  Raises StatementRefused."""
         first = next(rows)
         head = head_of(first.number, first.cells, needed=NEEDED, money=KNOWN_MONEY)
         for row in rows:
             line = _line(entry_of(head, row.number, row.cells))
             assert line.occurred_at is not None, "it was read"
             self._span.add(line.occurred_at)
+            self._payouts.add(line, sent_on=line.occurred_at.astimezone(_AMSTERDAM).date())
             self._lines += 1
             yield line
         self._span.check()
+        payouts = self._payouts.lines()
+        self._lines += len(payouts)
+        yield from payouts
 
     def statement(self) -> Statement:
         """Returns the time from the first line to the last."""

@@ -23,6 +23,7 @@ from tillkeeper.gateways.messages import Answer, Call, Query, Reply, Request, Re
 from tillkeeper.gateways.statement_form import StatementForm
 from tillkeeper.gateways.statement_offer import OfferedFile, StatementOffer
 from tillkeeper.gateways.wechatpay import api, bills, certificates, webhook
+from tillkeeper.gateways.wechatpay.fund_bill import FundBill
 from tillkeeper.gateways.wechatpay.keys import Certificate, PlatformKeys
 from tillkeeper.gateways.wechatpay.objects import Merchant
 from tillkeeper.gateways.wechatpay.settings import ABOUT, WeChatPaySettings
@@ -35,7 +36,7 @@ class WeChatPay(Gateway):
     name: ClassVar[str] = "wechatpay"
     settings: ClassVar[type[AccountModel]] = WeChatPaySettings
     about: ClassVar[About] = ABOUT
-    statement_forms: ClassVar[tuple[type[StatementForm], ...]] = (TradeBill,)
+    statement_forms: ClassVar[tuple[type[StatementForm], ...]] = (TradeBill, FundBill)
     statement_calendar: ClassVar[StatementCalendar | None] = bills.CALENDAR
     queryable: ClassVar[frozenset[Queryable]] = QUERYABLE_ALL
     single_payment: ClassVar[bool] = True  # an out_trade_no is one transaction's

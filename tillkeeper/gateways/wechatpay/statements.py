@@ -10,12 +10,9 @@ of the oldest bills (总金额) rest on secondary sources.
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
-from functools import lru_cache
 from typing import ClassVar, Final, Protocol, cast
-from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -23,12 +20,7 @@ from tillkeeper.domain.books.statement import LineKind, Statement, StatementLine
 from tillkeeper.domain.money import EXPONENTS, BadMoney, minor_from_major
 from tillkeeper.gateways.account import AccountModel
 from tillkeeper.gateways.statement_form import Row
-
-ZONE: Final = "Asia/Shanghai"
-_BEIJING: Final = ZoneInfo(ZONE)
-MARK_AND_BLANKS: Final = "` \t"
-TIME_CHARS: Final = 19
-AMOUNT_CHARS_MAX: Final = 24
+from tillkeeper.gateways.wechatpay.bill_cells import ZONE, beijing_time, decimal_in, midnight, values_of
 
 AT, MERCHANT, SUB_MERCHANT = "交易时间", "商户号", "特约商户号"
 TRANSACTION, ORDER, METHOD = "微信订单号", "商户订单号", "交易类型"
@@ -80,13 +72,13 @@ class TradeBill:
     @classmethod
     def knows(cls, head: Sequence[Row]) -> bool:
         """Says whether the first row names the columns of a trade bill."""
-        return bool(head) and set(_values(head[0])) >= {AT, TRANSACTION, STATE}
+        return bool(head) and set(values_of(head[0])) >= {AT, TRANSACTION, STATE}
 
     def lines(self, rows: Iterator[Row]) -> Iterator[StatementLine]:
         """Yields payments and refunds.  Raises StatementRefused."""
         self._read_head(next(rows))
         for row in rows:
-            values = _values(row)
+            values = values_of(row)
             if values[0] == TRADES:
                 self._check_totals(row, values, next(rows, None))
                 self._check_end(next(rows, None))
@@ -105,8 +97,8 @@ class TradeBill:
         return Statement(
             account=self._account,
             form=self.name,
-            begins=_midnight(begins),
-            ends=_midnight(ends),
+            begins=midnight(begins),
+            ends=midnight(ends),
             zone=ZONE,
             covers=frozenset(kinds),
             lines=self._lines,
@@ -119,7 +111,7 @@ class TradeBill:
     # --- one trade ----------------------------------------------------------------------------------------------------
 
     def _read_head(self, row: Row) -> None:
-        self._places = {name: place for place, name in enumerate(_values(row))}
+        self._places = {name: place for place, name in enumerate(values_of(row))}
         missing = [name for name in NEEDED if name not in self._places]
         if missing:
             raise StatementRefused(f"the columns {', '.join(missing)} are missing", line=row.number)
@@ -137,7 +129,7 @@ class TradeBill:
             raise StatementRefused(says, line=row.number)
         self._trades += 1
         for column, amount in self._sums.items():
-            self._sums[column] = amount + _decimal(values[self._places[column]], row.number)
+            self._sums[column] = amount + decimal_in(values[self._places[column]], row.number)
         local = trade.local
         self._days.add(local.date())
         yield from trade.lines(local.astimezone(UTC))
@@ -147,12 +139,12 @@ class TradeBill:
     def _check_totals(self, head: Row, names: Sequence[str], row: Row | None) -> None:
         if row is None:
             raise StatementRefused("the bill is cut: its totals are missing; fetch it again", line=head.number)
-        totals = dict(zip(names, _values(row), strict=False))
+        totals = dict(zip(names, values_of(row), strict=False))
         if totals[TRADES] != str(self._trades):
             says = f"the totals say {totals[TRADES]} trades, and there are {self._trades}; fetch the bill again"
             raise StatementRefused(says, line=row.number)
         for name, column in TOTALS.items():
-            if name in totals and column in self._sums and _decimal(totals[name], row.number) != self._sums[column]:
+            if name in totals and column in self._sums and decimal_in(totals[name], row.number) != self._sums[column]:
                 says = f"the totals say {name} {totals[name]}, and it is {self._sums[column]}; fetch the bill again"
                 raise StatementRefused(says, line=row.number)
         if not self._days:
@@ -183,14 +175,14 @@ class _Trade(msgspec.Struct, frozen=True):
 
     def decimal(self, column: str) -> Decimal:
         """Returns an amount in yuan, of any precision."""
-        return _decimal(self.text(column), self.number)
+        return decimal_in(self.text(column), self.number)
 
     @property
     def local(self) -> datetime:
         """Returns when it counts, in Beijing: the success of a payment, the acceptance of a refund."""
         column = REFUND_AT if self.ref(REFUND_AT) else AT
         text = self.text(column)
-        local = _time(text)
+        local = beijing_time(text)
         if local is None:
             says = f"{column} is a time such as 2026-11-22 20:00:00, and here {text!r}"
             raise StatementRefused(says, line=self.number)
@@ -256,33 +248,3 @@ class _Trade(msgspec.Struct, frozen=True):
             return None
         digits = EXPONENTS[self._currency]
         return int(self.decimal(FEE).scaleb(digits).to_integral_value(ROUND_HALF_UP))
-
-
-def _decimal(text: str, line: int) -> Decimal:
-    amount = _amount(text)
-    if amount is None:
-        raise StatementRefused(f"{text!r} is no amount such as 12.30", line=line)
-    return amount
-
-
-@lru_cache(maxsize=4096)  # most columns of most trades have nothing, and shops have few prices
-def _amount(text: str) -> Decimal | None:
-    digits = text.removeprefix("-")
-    if len(text) > AMOUNT_CHARS_MAX or not digits.isascii() or not digits.replace(".", "", 1).isdigit():
-        return None
-    return Decimal(text)
-
-
-def _time(text: str) -> datetime | None:
-    with suppress(ValueError):
-        return datetime.fromisoformat(text).replace(tzinfo=_BEIJING) if len(text) == TIME_CHARS else None
-    return None
-
-
-def _values(row: Row) -> list[str]:
-    """Returns the cells without the mark that keeps spreadsheets from counting with them."""
-    return [cell.lstrip(MARK_AND_BLANKS).rstrip() for cell in row.cells]
-
-
-def _midnight(day: date) -> datetime:
-    return datetime.combine(day, time(), _BEIJING).astimezone(UTC)

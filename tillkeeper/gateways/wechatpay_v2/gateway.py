@@ -17,6 +17,7 @@ from tillkeeper.gateways.kit.http_status import check_status
 from tillkeeper.gateways.messages import Answer, Call, ClaimedReferences, Query, Reply, Request, Response, Verified
 from tillkeeper.gateways.statement_form import StatementForm
 from tillkeeper.gateways.wechatpay.api import not_found, sub_merchant_of
+from tillkeeper.gateways.wechatpay.fund_bill import FundBill
 from tillkeeper.gateways.wechatpay.statements import TradeBill
 from tillkeeper.gateways.wechatpay_v2 import api, webhook
 from tillkeeper.gateways.wechatpay_v2.fields import OK, TOPS, Fields, code_of, signature, xml_of
@@ -35,7 +36,7 @@ class WeChatPayV2(Gateway):
     name: ClassVar[str] = "wechatpay_v2"
     settings: ClassVar[type[AccountModel]] = WeChatPayV2Settings
     about: ClassVar[About] = ABOUT
-    statement_forms: ClassVar[tuple[type[StatementForm], ...]] = (TradeBill,)
+    statement_forms: ClassVar[tuple[type[StatementForm], ...]] = (TradeBill, FundBill)
     queryable: ClassVar[frozenset[Queryable]] = QUERYABLE_ALL
     single_payment: ClassVar[bool] = True  # an out_trade_no is one transaction's
     kept_headers: ClassVar[frozenset[str]] = frozenset({"content-type"})

@@ -251,6 +251,15 @@ WHERE n.statement_id = $1 AND n.payment_ref IS NULL AND s.account = $2 AND s.for
       (n.occurred_at, n.settled_on, n.order_ref, n.capture_ref, n.refund_ref, n.payout_ref, n.text)
   AND (l.dispute_ref = n.dispute_ref OR n.dispute_ref IS NULL)
 """
+# What a file's lines add up to for a payout, which has no time: a newer file that holds more of it says better.
+SUPERSEDE_ADDED_PAYOUTS = """
+UPDATE statement_lines l SET superseded_by = $1
+FROM statement_lines n, statements s
+WHERE n.statement_id = $1 AND n.kind = 'payout' AND n.occurred_at IS NULL
+  AND s.account = $2 AND s.form = $3 AND s.id <> $1 AND s.run <> $4
+  AND l.statement_id = s.id AND l.superseded_by IS NULL AND l.kind = 'payout' AND l.occurred_at IS NULL
+  AND (l.payout_ref, l.currency) = (n.payout_ref, n.currency)
+"""
 
 
 async def _supersede(conn: Conn, statement_id: int, account: str, said: Statement, run: UUID) -> list[int]:
@@ -259,6 +268,7 @@ async def _supersede(conn: Conn, statement_id: int, account: str, said: Statemen
     if not said.covers:
         await conn.execute(SUPERSEDE_REPEATED_LINES, *same, timeout=UPDATE_S)
         await conn.execute(SUPERSEDE_REPEATED_UNNAMED, *same, timeout=UPDATE_S)
+        await conn.execute(SUPERSEDE_ADDED_PAYOUTS, *same, timeout=UPDATE_S)
         return []
     covers, span = sorted(said.covers), (said.begins, said.ends)
     replaced = [row["id"] for row in await conn.fetch(SUPERSEDE, *same, *span, covers)]

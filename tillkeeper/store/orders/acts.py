@@ -185,15 +185,16 @@ async def close(conn: Conn, order_ref: str, *, force: bool, by: str, note: str, 
     await carry_out(conn, order_ref, WantedAct(what=What.CLOSE, force=force), by=by, note=note, now=now)
 
 
-# Payments at the order's accounts, captured or on their way, that wait for an order that is not registered.
+# Payments, captured or on their way, that wait for an order that is not registered: also at accounts where this one is
+# not expected, for who mistypes a reference may have paid by another way, too.
 WAITING_MONEY = """
 SELECT account, order_ref, payment_ref, amount_minor AS amount, currency FROM inbox
-WHERE outcome = 'waiting' AND account = ANY($1::text[]) AND order_ref IS NOT NULL
+WHERE outcome = 'waiting' AND order_ref IS NOT NULL
   AND kind IN ('payment.succeeded', 'payment.authorized', 'payment.pending')
-ORDER BY recorded_at DESC LIMIT $2
+ORDER BY recorded_at DESC LIMIT $1
 """
 PARKED_MONEY = """
-SELECT id, body FROM parked WHERE outcome IS NULL AND readable AND account = ANY($1::text[]) ORDER BY id DESC LIMIT $2
+SELECT id, body FROM parked WHERE outcome IS NULL AND readable ORDER BY id DESC LIMIT $1
 """
 WAITING_MAX: Final = 10_000  # the latest ones: a person waits for the answer
 PARKED_MAX: Final = 500
@@ -202,8 +203,7 @@ NEARBY_SHOWN: Final = 5
 
 async def nearby_money(conn: Conn, order: Order) -> Sequence[Doubt]:
     """Finds money that may be meant for this order: it waits under a similar reference, or is parked."""
-    accounts = sorted(order.accounts)
-    waiting = [WaitingMoney(**dict(row)) for row in await conn.fetch(WAITING_MONEY, accounts, WAITING_MAX)]
-    rows = await conn.fetch(PARKED_MONEY, accounts, PARKED_MAX)
+    waiting = [WaitingMoney(**dict(row)) for row in await conn.fetch(WAITING_MONEY, WAITING_MAX)]
+    rows = await conn.fetch(PARKED_MONEY, PARKED_MAX)
     parked = ((row["id"], unpack(row["body"]).deliveries[0].events) for row in rows)
     return [*islice(chain(waiting_nearby(order, waiting), parked_nearby(order, parked)), NEARBY_SHOWN)]

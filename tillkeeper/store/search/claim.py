@@ -55,11 +55,14 @@ async def read_claim(pool: asyncpg.Pool, order_ref: str, *, now: datetime) -> Cl
 
 
 WAITING_ENDING = """
-SELECT account, order_ref, payment_ref, amount_minor AS amount, currency, recorded_at FROM inbox
-WHERE outcome IN ('waiting', 'mismatched') AND outcome = 'waiting' AND order_ref IS NOT NULL
-  AND reverse(lower(order_ref COLLATE "C")) >= $1 AND reverse(lower(order_ref COLLATE "C")) < $2
-  AND kind IN ('payment.succeeded', 'payment.authorized', 'payment.pending')
-LIMIT $3
+SELECT i.account, i.order_ref, i.payment_ref, i.amount_minor AS amount, i.currency, i.recorded_at
+FROM unnest($1::text[], $2::text[]) AS span (low, high) CROSS JOIN LATERAL (
+    SELECT * FROM inbox
+    WHERE outcome IN ('waiting', 'mismatched') AND outcome = 'waiting' AND order_ref IS NOT NULL
+      AND reverse(lower(order_ref COLLATE "C")) >= span.low AND reverse(lower(order_ref COLLATE "C")) < span.high
+      AND kind IN ('payment.succeeded', 'payment.authorized', 'payment.pending')
+    LIMIT $3
+) AS i
 """
 WAITING_OF_AMOUNT = """
 SELECT account, coalesce(order_ref, '') AS order_ref, payment_ref, amount_minor AS amount, currency, recorded_at
@@ -72,8 +75,7 @@ ORDER BY recorded_at DESC LIMIT $5
 
 async def _possible(conn: Conn, order: OrderState, registered_at: datetime, now: datetime) -> tuple[PossibleMoney, ...]:
     rows = list[Any]()
-    for low, high in ends_of(order.order.order_ref):
-        rows += await conn.fetch(WAITING_ENDING, low, high, READ_MAX)
+    rows += await conn.fetch(WAITING_ENDING, *ends_of(order.order.order_ref), READ_MAX)
     span = registered_at - EARLIER, max(now, registered_at) + timedelta(seconds=1)
     rows += await conn.fetch(WAITING_OF_AMOUNT, *span, order.order.amount, order.order.currency, READ_MAX)
     found = {(row["account"], row["payment_ref"]): _money(order, row, registered_at) for row in rows}

@@ -5,7 +5,7 @@ from typing import assert_never
 import asyncpg
 import msgspec
 
-from tillkeeper.domain.search.hits import HitReason, SearchResult, grouped
+from tillkeeper.domain.search.hits import HitKind, HitReason, SearchResult, grouped
 from tillkeeper.domain.search.probes import (
     EmailProbe,
     MoneyProbe,
@@ -14,7 +14,7 @@ from tillkeeper.domain.search.probes import (
     ReferenceProbe,
     Search,
 )
-from tillkeeper.domain.search.spelling import Spelling, spellings_of
+from tillkeeper.domain.search.spelling import Spelling, spelling_of, spellings_of
 from tillkeeper.store.postgres.pool import Conn
 from tillkeeper.store.search.others import by_email, by_money, by_number, by_phone, in_refused
 from tillkeeper.store.search.references import Looked, by_reference
@@ -47,7 +47,13 @@ async def find_in(conn: Conn, search: Search) -> SearchResult:
     if len(looked.hits) == by_others:
         for spelling in spellings_of(search.spelt, [probe.written for probe in references]):
             await _by_spelling(conn, spelling, looked)
+    elif (whole := spelling_of(search.spelt)) is not None and whole.has_letters and not _names_an_order(looked):
+        await _by_spelling(conn, whole, looked)
     return grouped(looked.hits, overflowing=frozenset(looked.overflowing), cut=search.cut)
+
+
+def _names_an_order(looked: Looked) -> bool:
+    return any(hit.kind is HitKind.ORDER and hit.why is HitReason.WHOLE for hit in looked.hits)
 
 
 async def _by_spelling(conn: Conn, spelling: Spelling, looked: Looked) -> None:

@@ -10,7 +10,7 @@ from tillkeeper.domain.likely_orders import EARLIER, PAID_WITHIN, Match, match_o
 from tillkeeper.domain.order.registration import Order
 from tillkeeper.domain.search.hits import READ_MAX
 from tillkeeper.domain.search.probes import END_CHARS_MIN, ReferenceProbe
-from tillkeeper.domain.similar_references import WaitingMoney, with_digits
+from tillkeeper.domain.similar_references import WaitingMoney, spellings
 from tillkeeper.store.postgres.pool import Conn
 from tillkeeper.store.rows import order_in
 
@@ -220,8 +220,12 @@ def _payment(rows: Sequence[Any]) -> WaitingPayment:
 
 
 ORDERS_ENDING = """
-SELECT order_ref, status, amount_minor, currency, accounts, registered_at FROM orders
-WHERE reverse(lower(order_ref COLLATE "C")) >= $1 AND reverse(lower(order_ref COLLATE "C")) < $2 LIMIT $3
+SELECT o.order_ref, o.status, o.amount_minor, o.currency, o.accounts, o.registered_at
+FROM unnest($1::text[], $2::text[]) AS span (low, high) CROSS JOIN LATERAL (
+    SELECT * FROM orders
+    WHERE reverse(lower(order_ref COLLATE "C")) >= span.low AND reverse(lower(order_ref COLLATE "C")) < span.high
+    LIMIT $3
+) AS o
 """
 # Orders of that amount from the days before, none of which is paid.
 ORDERS_OF_AMOUNT = """
@@ -237,8 +241,7 @@ SELECT order_ref, status, amount_minor, currency, accounts, registered_at FROM f
 async def _likely(conn: Conn, payment: WaitingPayment, *, by_amount: bool) -> tuple[LikelyOrder, ...]:
     rows = list[Any]()
     typed = payment.order_ref or ""
-    for low, high in dict.fromkeys([*ends_of(typed), *ends_of(with_digits(typed))]):
-        rows += await conn.fetch(ORDERS_ENDING, low, high, READ_MAX)
+    rows += await conn.fetch(ORDERS_ENDING, *ends_of(typed), READ_MAX)
     if by_amount and payment.amount is not None and payment.currency is not None:
         since, until = payment.since - PAID_WITHIN, payment.since + EARLIER
         which = (payment.amount, payment.currency, payment.account)
@@ -246,11 +249,13 @@ async def _likely(conn: Conn, payment: WaitingPayment, *, by_amount: bool) -> tu
     return likeliest(payment, rows)
 
 
-def ends_of(order_ref: str) -> list[tuple[str, str]]:
-    """Returns the spans in which references stand that end as this one does."""
+def ends_of(order_ref: str) -> tuple[list[str], list[str]]:
+    """Returns the spans in which references stand that end as this one does, also with O for 0 and l for 1."""
     if len(order_ref) < END_CHARS_MIN or not order_ref.isprintable():
-        return []
-    return [ReferenceProbe(order_ref[-chars:]).backwards for chars in ENDS_CHARS]
+        return [], []
+    ends = [*(order_ref[-chars:] for chars in ENDS_CHARS), *spellings(order_ref[-END_CHARS_MIN:])]
+    spans = dict.fromkeys(ReferenceProbe(end).backwards for end in ends)
+    return [low for low, _ in spans], [high for _, high in spans]
 
 
 def likeliest(payment: WaitingPayment, rows: Iterable[Any]) -> tuple[LikelyOrder, ...]:

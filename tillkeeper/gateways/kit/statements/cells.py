@@ -8,6 +8,7 @@ from tillkeeper.domain.books.statement import StatementRefused
 from tillkeeper.domain.money import EXPONENTS, BadMoney, minor_from_major
 
 TIME_CHARS: Final = len("2026-11-22 20:00:00")
+YEARS: Final = range(2000, 2100)  # no gateway was there before, and zones cannot be reckoned at the ends of all years
 
 
 @lru_cache(maxsize=4096)  # shops have few prices, and most columns of most lines have nothing
@@ -35,8 +36,9 @@ def currency_in(text: str, *, column: str, line: int) -> str:
 def moment_in(text: str, zone: tzinfo, *, column: str, line: int) -> datetime:
     """Returns a time such as 2026-11-22 20:00:00 in a zone.  Raises StatementRefused."""
     try:
-        if len(text) == TIME_CHARS:
-            return datetime.fromisoformat(text).replace(tzinfo=zone)
+        at = datetime.fromisoformat(text) if len(text) == TIME_CHARS else None
+        if at is not None and at.year in YEARS:
+            return at.replace(tzinfo=zone)
     except ValueError:
         pass
     raise StatementRefused(f"{column} is a time such as 2026-11-22 20:00:00, and here {text!r}", line=line)

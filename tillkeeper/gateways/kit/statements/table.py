@@ -8,13 +8,12 @@ from typing import Final
 
 import msgspec
 
-from tillkeeper.domain.books.statement import StatementRefused
+from tillkeeper.domain.books.statement import LineKind, StatementLine, StatementRefused
 from tillkeeper.domain.money import EXPONENTS
-from tillkeeper.gateways.kit.statements.cells import currency_in, signed_minor
+from tillkeeper.gateways.kit.statements.cells import YEARS, currency_in, signed_minor
 
 MONEY_WORDS: Final = ("amount", "fee", "gross", "net_", "tax")  # a title with one of these may speak of money
 _NUMBER: Final = re.compile(r"[+-]?[0-9]{1,18}(\.[0-9]{1,12})?")
-YEARS: Final = range(2000, 2100)  # no gateway was there before, and beyond years 1 and 9999 zones cannot be reckoned
 ISO_CHARS_MAX: Final = 40
 
 
@@ -22,6 +21,7 @@ class Head(msgspec.Struct, frozen=True):
     """Where each title stands, and the titles that may speak of money and that the form does not know."""
 
     places: Mapping[str, int]
+    width: int
     foreign: tuple[str, ...]
 
 
@@ -36,15 +36,15 @@ def head_of(number: int, cells: Sequence[str], *, needed: Collection[str], money
     if twice:
         raise StatementRefused(f"the column {twice[0]} stands twice; export it anew", line=number)
     foreign = tuple(title for title in titles if title not in money and _speaks_of_money(title))
-    return Head({title: place for place, title in enumerate(titles)}, foreign)
+    return Head({title: place for place, title in enumerate(titles)}, len(titles), foreign)
 
 
 def entry_of(head: Head, number: int, cells: Sequence[str]) -> "Entry":
     """Returns a row by the titles.  Raises StatementRefused for one that was cut, or that holds money of which the
     form knows nothing."""
     entry = Entry(number, head.places, cells)
-    if len(cells) != len(head.places):
-        says = f"it has {len(cells)} cells, and the head {len(head.places)}; the file is cut or was changed"
+    if len(cells) != head.width:
+        says = f"it has {len(cells)} cells, and the head {head.width}; the file is cut or was changed"
         raise StatementRefused(says, line=number)
     for title in head.foreign:
         text = entry.text(title)
@@ -129,6 +129,35 @@ class Span:
         """Returns both ends; the last moment takes as long as the unit."""
         assert self._span is not None, "it was checked"
         return self._span[0], self._span[1] + unit
+
+
+class Payouts:
+    """Adds up what each payout holds, for forms that list what went into a payout, and not the payout itself."""
+
+    def __init__(self) -> None:
+        self._payouts: dict[tuple[str, str], StatementLine] = {}
+
+    def add(self, line: StatementLine, *, sent_on: date) -> None:
+        """Adds a line to its payout, which was sent on the last day that any of its lines says."""
+        if line.payout_ref is None or line.net is None:
+            return
+        key = (line.payout_ref, line.settled_currency or line.currency)
+        known = self._payouts.get(key)
+        amount = (0 if known is None else known.amount) - line.net
+        day = sent_on if known is None or known.settled_on is None else max(known.settled_on, sent_on)
+        self._payouts[key] = StatementLine(
+            number=line.number,
+            kind=LineKind.PAYOUT,
+            amount=amount,
+            currency=key[1],
+            net=amount,
+            settled_on=day,
+            payout_ref=line.payout_ref,
+        )
+
+    def lines(self) -> list[StatementLine]:
+        """Returns a line for each payout that moved something, numbered as the last of what it holds."""
+        return [line for line in self._payouts.values() if line.amount]
 
 
 class Rounding:

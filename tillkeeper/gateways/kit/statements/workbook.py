@@ -1,7 +1,7 @@
 """Reads the first sheet of a spreadsheet (XLSX) as rows of text, within limits; its texts alone are held in memory."""
 
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime, time
 from decimal import Decimal
 from typing import BinaryIO, Final
@@ -11,6 +11,8 @@ from tillkeeper.gateways.kit.statements.unpacking import RATIO_FROM, RATIO_MAX, 
 
 MARK: Final = "[Content_Types].xml"  # a zip with it is a document of an office's program
 BYTES_MAX: Final = 512 * 1024**2
+ROWS_MAX: Final = 1_048_576  # no spreadsheet has more; a file of 6 KB can name row 999,999,999
+COLUMNS_MAX: Final = 1_024  # no export has as many; a cell far to the right would make each row as wide
 WITH_TIME: Final = "%Y-%m-%d %H:%M:%S"  # how cells that hold times are written
 
 
@@ -40,12 +42,27 @@ def rows_of_workbook(file: BinaryIO) -> Iterator[tuple[int, Sequence[str]]]:
     try:
         book = load_workbook(file, read_only=True, data_only=False)
         sheet = book.worksheets[0]
-        for number, cells in enumerate(sheet.iter_rows(values_only=True), 1):
-            written = [_text(cell) for cell in cells]
-            if any(written):
-                yield number, written
+        sheet.reset_dimensions()  # what the file says of its size may be anything, or missing
+        yield from _written(sheet.iter_rows(values_only=True))
+    except StatementRefused:
+        raise
     except Exception as error:  # noqa: BLE001 - whatever a damaged file makes a library for XML and zips raise
         raise StatementRefused(f"the spreadsheet cannot be read: {type(error).__name__}; save it anew") from None
+
+
+def _written(rows: Iterable[Sequence[object]]) -> Iterator[tuple[int, Sequence[str]]]:
+    """Yields the rows that have something, each as wide as the widest before: cells at an end may not be stored."""
+    width = 0
+    for number, cells in enumerate(rows, 1):
+        if number > ROWS_MAX or len(cells) > COLUMNS_MAX:
+            says = f"a sheet has {ROWS_MAX} rows and {COLUMNS_MAX} columns at most; copy the table to a new one"
+            raise StatementRefused(says, line=number)
+        texts = [_text(cell) for cell in cells]
+        while texts and not texts[-1]:
+            texts.pop()
+        if texts:
+            width = max(width, len(texts))
+            yield number, texts + [""] * (width - len(texts))
 
 
 def _refuse_bomb(file: BinaryIO) -> None:
