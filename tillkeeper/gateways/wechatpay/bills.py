@@ -27,7 +27,8 @@ from tillkeeper.gateways.kit.statements.unpacking import unpacked
 from tillkeeper.gateways.messages import Response
 from tillkeeper.gateways.statement_offer import EmptyDay, NotReady, OfferedFile, StatementOffer
 from tillkeeper.gateways.wechatpay import api
-from tillkeeper.gateways.wechatpay.statements import ZONE, TradeBill
+from tillkeeper.gateways.wechatpay.bill_cells import ZONE
+from tillkeeper.gateways.wechatpay.statements import TradeBill
 
 CALENDAR: Final = StatementCalendar(zone=ZONE, ready_at=time(10), kept_days=90)
 PATH: Final = "/v3/bill/tradebill"
