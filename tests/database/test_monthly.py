@@ -11,10 +11,11 @@ from tests.independent_report import independent_figures
 from tests.monthly import NOW, ZONE, make_figures
 from tests.report_rows import BEGIN, add_random_events
 from tillkeeper.domain.events import Kind
-from tillkeeper.domain.monthly.figures import FigureName
+from tillkeeper.domain.monthly.figures import FigureName, Month
 from tillkeeper.store.apply.batch import apply_deliveries
 from tillkeeper.store.apply.registration import register
 from tillkeeper.store.monthly.making import EVERY, advance, make_one_day
+from tillkeeper.store.monthly.reading import read_month
 
 ALL = "SELECT day, figure, account, currency, method, detail, hour, count, minor FROM report_figures"
 
@@ -80,6 +81,33 @@ async def test_nothing_is_made_twice_and_nothing_of_an_empty_database(conn):
     await add_random_events(conn, Random("twice"), orders=5)
     assert await make_figures(conn) > 0
     assert await make_figures(conn, now=NOW + EVERY / 2) == 0
+
+
+async def test_the_first_figures_are_there_at_once(pool, conn):
+    async with conn.transaction():
+        await apply_deliveries(conn, [a_delivery(an_event())], policy=POLICY, now=NOON)
+    assert await make_figures(conn, now=NOON + timedelta(seconds=1)) == 1
+    assert names(await figures(conn)) >= {"tried", "paid"}
+
+
+async def test_people_are_told_from_tillkeeper_itself(conn):
+    await conn.execute(
+        "INSERT INTO cases (kind, subject, details, opened_at, follow_up_at) VALUES ('stuck', 's', '{}', $1, $1)", NOON
+    )
+    await conn.executemany(
+        "INSERT INTO case_entries (case_id, what, by, at) VALUES (1, $1, $2, $3)",
+        [
+            ("opened", "tillkeeper", NOON),
+            ("assigned", "mei", NOON),
+            ("resolved", "mei", NOON),
+            ("closed", "system", NOON),
+        ],
+    )
+    read = await read_month(conn, Month(2026, 11), account=None)
+    (mei,), (case,) = read.people, read.cases
+    assert (mei.name, mei.entries, mei.resolved, mei.acts) == ("mei", 2, 1, 0)
+    assert (case.kind, case.opened, case.still_open, case.median_s) == ("stuck", 1, 1, None)
+    assert (await read_month(conn, Month(2026, 11), account="stripe-main")).people == []
 
 
 async def test_one_process_makes_days_at_a_time(pool, conn):

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from tillkeeper.domain.books.bank import (
     BankEntry,
+    BankStatement,
     FoundBy,
     Payout,
     PayoutVerdict,
@@ -16,6 +17,7 @@ from tillkeeper.domain.books.bank import (
     find_payouts,
     payout_case,
 )
+from tillkeeper.domain.books.statement import StatementRefused
 
 MONDAY = date(2026, 11, 23)
 TERMS = Terms(words={"stripe-main": "STRIPE", "paypal-main": "PayPal"}, within_days=3, covered_until=MONDAY)
@@ -132,3 +134,26 @@ def test_no_entry_is_given_away_twice_and_no_money_is_made(payouts, drawn):
             assert len(by_entry[each.entry.key]) == 1 or each.found_by is FoundBy.SUM
     amounts = {entry.key: entry.amount for entry in entries}
     assert all(sum(paid) == amounts[key] for key, paid in by_entry.items())
+
+
+def a_statement(opening, closing):
+    return BankStatement(
+        iban=None,
+        number=None,
+        currency="EUR",
+        begins=MONDAY,
+        ends=MONDAY,
+        opening=opening,
+        closing=closing,
+        entries=(an_entry(500), an_entry(-200)),
+    )
+
+
+@pytest.mark.parametrize(("opening", "closing"), [(None, None), (None, 5), (5, None), (100, 400)])
+def test_entries_lead_from_one_balance_to_the_other_where_both_are_told(opening, closing):
+    a_statement(opening, closing).check()
+
+
+def test_entries_that_do_not_are_refused():
+    with pytest.raises(StatementRefused, match=r"the entries add up to 300, and the balances .* differ by 299"):
+        a_statement(100, 399).check()

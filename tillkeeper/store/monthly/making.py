@@ -156,7 +156,7 @@ async def advance(conn: Conn, *, zone: str, now: datetime) -> bool:
         first = await conn.fetchval(FIRST_RECORDED)
         if first is None:
             return False
-        await conn.execute(BEGIN, zone, first)
+        await conn.execute(BEGIN, zone, first - EVERY)  # so that the first figures are there at once
         return True
     read_to: datetime = progress["read_to"]
     if now - read_to < EVERY:

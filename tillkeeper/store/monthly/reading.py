@@ -35,7 +35,7 @@ PEOPLE = """
 WITH did AS (
     SELECT by AS name, count(*) AS entries, count(*) FILTER (WHERE what IN ('resolved', 'closed')) AS resolved,
            0 AS acts
-    FROM case_entries WHERE at >= $1 AND at < $2 AND by <> 'system' GROUP BY by
+    FROM case_entries WHERE at >= $1 AND at < $2 AND by NOT IN ('tillkeeper', 'system') GROUP BY by
     UNION ALL
     SELECT person, 0, 0, count(*) FROM access_log WHERE at >= $1 AND at < $2 AND kind = 'act' GROUP BY person
 )
