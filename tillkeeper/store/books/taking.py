@@ -239,16 +239,20 @@ WHERE n.statement_id = $1 AND s.account = $2 AND s.form = $3 AND s.id <> $1 AND 
       IS NOT DISTINCT FROM
       (n.occurred_at, n.settled_on, n.capture_ref, n.refund_ref, n.dispute_ref, n.payout_ref)
 """
-# Lines that name no payment, as refunds of some forms; the older one may have been given one since (name_lines).
+# Lines that name no payment, as refunds of some forms; the older one may have been given one since (name_lines).  Many
+# have the same amount, and how many there are the database does not know yet: it must not try each with each.
+BY_HASH = "SET LOCAL enable_nestloop = off"
+AS_BEFORE = "SET LOCAL enable_nestloop TO DEFAULT"
 SUPERSEDE_REPEATED_UNNAMED = """
 UPDATE statement_lines l SET superseded_by = $1
 FROM statement_lines n, statements s
 WHERE n.statement_id = $1 AND n.payment_ref IS NULL AND s.account = $2 AND s.form = $3 AND s.id <> $1 AND s.run <> $4
   AND l.statement_id = s.id AND l.superseded_by IS NULL
   AND (l.kind, l.amount_minor, l.currency) = (n.kind, n.amount_minor, n.currency)
-  AND (l.occurred_at, l.settled_on, l.order_ref, l.capture_ref, l.refund_ref, l.payout_ref, l.text)
-      IS NOT DISTINCT FROM
-      (n.occurred_at, n.settled_on, n.order_ref, n.capture_ref, n.refund_ref, n.payout_ref, n.text)
+  AND coalesce(l.occurred_at, '-infinity') = coalesce(n.occurred_at, '-infinity')
+  AND coalesce(l.settled_on, '-infinity') = coalesce(n.settled_on, '-infinity')
+  AND concat_ws('|', l.order_ref, '', l.capture_ref, '', l.refund_ref, '', l.payout_ref, '', l.text)
+      = concat_ws('|', n.order_ref, '', n.capture_ref, '', n.refund_ref, '', n.payout_ref, '', n.text)
   AND (l.dispute_ref = n.dispute_ref OR n.dispute_ref IS NULL)
 """
 # What a file's lines add up to for a payout, which has no time: a newer file that holds more of it says better.
@@ -267,8 +271,10 @@ async def _supersede(conn: Conn, statement_id: int, account: str, said: Statemen
     same = (statement_id, account, said.form, run)
     if not said.covers:
         await conn.execute(SUPERSEDE_REPEATED_LINES, *same, timeout=UPDATE_S)
+        await conn.execute(BY_HASH)
         await conn.execute(SUPERSEDE_REPEATED_UNNAMED, *same, timeout=UPDATE_S)
         await conn.execute(SUPERSEDE_ADDED_PAYOUTS, *same, timeout=UPDATE_S)
+        await conn.execute(AS_BEFORE)
         return []
     covers, span = sorted(said.covers), (said.begins, said.ends)
     replaced = [row["id"] for row in await conn.fetch(SUPERSEDE, *same, *span, covers)]
