@@ -992,6 +992,24 @@ CREATE TABLE statement_differences (
 );
 CREATE INDEX statement_differences_open ON statement_differences (account, form, object, ref) WHERE settled_at IS NULL;
 
+-- Days whose statements gateways are asked for, of the accounts whose policy has them fetched ([books] fetch).  Each is taken in
+-- once; one that does not come is late, a case, and is given up once the gateway gives it out no more.
+CREATE TABLE statement_days (
+    account       text NOT NULL,
+    day           date NOT NULL,
+    state         text NOT NULL DEFAULT 'due' CHECK (state IN ('due', 'late', 'taken', 'empty', 'given_up')),
+    due_at        timestamptz,  -- null: nothing is left to do
+    attempts      bigint NOT NULL DEFAULT 0,
+    claims        bigint NOT NULL DEFAULT 0,  -- the token of the lease
+    leased_until  timestamptz NOT NULL DEFAULT '-infinity',
+    last_error    text,
+    statement_id  bigint,  -- of statements; no foreign key, for theirs would lock that row
+    finished_at   timestamptz,
+    PRIMARY KEY (account, day),
+    CONSTRAINT statement_day_waits CHECK ((due_at IS NULL) = (state IN ('taken', 'empty', 'given_up')))
+);
+CREATE INDEX statement_days_due ON statement_days (due_at) WHERE due_at IS NOT NULL;
+
 -- Statements of bank accounts ([banks.NAME] of the settings), one row for each of a file.
 CREATE TABLE bank_statements (
     id             bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -1096,6 +1114,7 @@ INSERT INTO schema_versions (version, name, oldest_program, finished_at) VALUES
     (19, 'statements', 2, now()),
     (20, 'pending_lines', 2, now()),
     (21, 'reports', 2, now()),
-    (22, 'bank', 2, now());
+    (22, 'bank', 2, now()),
+    (23, 'statement_days', 2, now());
 
 COMMIT;

@@ -84,9 +84,9 @@ GRANT DELETE ON payments, refunds, disputes TO tillkeeper_sweep;
 GRANT DELETE ON fetches TO tillkeeper_sweep;  -- retention, as what follows but activity
 GRANT SELECT, DELETE ON sessions, one_time_links, api_tokens TO tillkeeper_sweep;
 GRANT UPDATE (payload) ON outbox TO tillkeeper_sweep;
-GRANT SELECT, UPDATE (lines_removed_at) ON statements TO tillkeeper_sweep;
-GRANT SELECT, DELETE ON statement_lines TO tillkeeper_sweep;
-GRANT SELECT, INSERT, UPDATE ON statement_differences TO tillkeeper_sweep;  -- it settles what events settled
+-- It fetches statements and takes them in, removes old lines, and settles what events settled.
+GRANT SELECT, INSERT, UPDATE ON statements, statement_differences, statement_days TO tillkeeper_sweep;
+GRANT SELECT, INSERT, DELETE, UPDATE (superseded_by, payment_ref, dispute_ref) ON statement_lines TO tillkeeper_sweep;
 GRANT SELECT, INSERT ON outbox, named_elsewhere TO tillkeeper_sweep;
 GRANT SELECT, DELETE ON refused, delivery_bodies, delivery_bodies_other TO tillkeeper_sweep;
 GRANT EXECUTE ON FUNCTION make_body_week(date), drop_body_week(date) TO tillkeeper_sweep;  -- bodies by weeks

@@ -40,6 +40,10 @@ class KnownAccounts:
         settings = self._settings.get(account)
         return None if settings is None else settings.max_body_bytes
 
+    def settings_of(self, account: str) -> AccountSettings:
+        """Returns the settings of an account that exists."""
+        return self._settings[account]
+
     def on_change(self, call: Callable[[], None]) -> None:
         """Does nothing, for these accounts never change."""
 

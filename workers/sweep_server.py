@@ -39,6 +39,7 @@ from tillkeeper.workers.follow_up import FollowUp
 from tillkeeper.workers.report_days import ReportDays
 from tillkeeper.workers.retention import Retention
 from tillkeeper.workers.silence import Silence
+from tillkeeper.workers.statement_days import StatementDays
 from tillkeeper.workers.sweep import Sweep
 from tillkeeper.workers.unknown_words import UnknownWords
 from tillkeeper.workers.usual import Usual
@@ -54,6 +55,7 @@ SILENCE_IDLE_S: Final = 10.0  # minutes matter, not seconds
 BACKFILL_IDLE_S: Final = 5.0
 RETENTION_IDLE_S: Final = 600.0  # days matter; a look at what there is to remove costs a few milliseconds
 CHAIN_IDLE_S: Final = 20.0  # it is a minute behind in any case; a look costs a fraction of a millisecond
+STATEMENTS_IDLE_S: Final = 60.0  # a look; a day becomes complete once a day
 REPORT_DAYS_IDLE_S: Final = 15.0  # a look; days are made anew every ten minutes
 COMPARE_IDLE_S: Final = 300.0  # people look at differences once a day
 USUAL_IDLE_S: Final = 300.0  # what is usual changes by the hour
@@ -153,6 +155,7 @@ class _Loops:
             ("retention", self._retention().run_once, RETENTION_IDLE_S),
             ("chain", self._chain().run_once, CHAIN_IDLE_S),
             ("report_days", self._report_days().run_once, REPORT_DAYS_IDLE_S),
+            ("statements", self._statement_days().run_once, STATEMENTS_IDLE_S),
             ("compare", CompareAgain(**self._shared).run_once, COMPARE_IDLE_S),
             ("usual", Usual(pool=self.pool, retry=self.retry, now=clock.now).run_once, USUAL_IDLE_S),
             ("words", words.run_once, WORDS_IDLE_S),
@@ -189,6 +192,16 @@ class _Loops:
     def _report_days(self) -> ReportDays:
         zone = self.settings.notify.time_zone
         return ReportDays(pool=self.pool, retry=self.retry, zone=zone, now=clock.now)
+
+    def _statement_days(self) -> StatementDays:
+        return StatementDays(
+            **self._shared,
+            api_client=self.api,
+            accounts=self.accounts,
+            jitter=random.uniform,
+            guard=self._rules,
+            mappings=self.settings.books.statements,
+        )
 
     def _backfill(self) -> Backfill:
         return Backfill(

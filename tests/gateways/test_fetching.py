@@ -10,6 +10,7 @@ from tillkeeper.gateways.base import Gateway
 from tillkeeper.gateways.errors import BadPayload, CannotQuery
 from tillkeeper.gateways.fetching import fetches_of, query_of
 from tillkeeper.gateways.messages import Call, Query, Request, Response, Verified
+from tillkeeper.gateways.statement_offer import OfferedFile
 from tillkeeper.gateways.stripe.gateway import Stripe
 
 GATEWAY = NotifyOnlyGateway("telling-main")
@@ -47,6 +48,7 @@ def test_a_gateway_has_the_plain_answer_to_what_its_provider_does_not_have():
     gateway, request, response = Plain(), Request(headers={}, body=b""), Response(status=200, headers={}, body=b"")
     query = Query(about="payment", payment_ref="tr_1")
     call = Call(method="GET", url="https://api.example/", headers={})
+    offer = OfferedFile(url="https://api.example/")
     assert gateway.queries_for(verified(b"")) == ()
     assert gateway.claimed_references(request) is None
     assert gateway.answer_challenge(request) is None
@@ -56,6 +58,8 @@ def test_a_gateway_has_the_plain_answer_to_what_its_provider_does_not_have():
     for asking in (
         lambda: gateway.query_request(query, now=NOW, nonce="1"),
         lambda: gateway.events_request(since=NOW, until=NOW, after=None),
+        lambda: gateway.statement_request(NOW.date(), now=NOW, nonce="1"),
+        lambda: gateway.statement_file_request(offer, now=NOW, nonce="1"),
     ):
         with pytest.raises(CannotQuery):
             asking()
@@ -64,6 +68,8 @@ def test_a_gateway_has_the_plain_answer_to_what_its_provider_does_not_have():
         lambda: gateway.read_token(response, now=NOW),
         lambda: gateway.read_response(query, response, now=NOW),
         lambda: gateway.read_events(response),
+        lambda: gateway.read_statement_offer(response, now=NOW),
+        lambda: gateway.read_statement_file(offer, response),
     ):
         with pytest.raises(BadPayload):
             hearing()

@@ -248,7 +248,7 @@ async def test_show_tells_programs_what_is_in_force_for_a_method(path, config):
             "unanswering": "15m",
         },
         "hints": {"per_minute": 10, "again_after": "10m"},
-        "books": {"buffer": "1d"},
+        "books": {"buffer": "1d", "fetch": "no"},
     }
 
 

@@ -98,10 +98,12 @@ def test_the_other_tables_are_read(load):
 
 
 def test_terms_of_an_account_stand_over_those_of_all(load):
-    text = '[books]\nbuffer = "2d"\n[books.accounts.stripe-main]\norder_prefixes = ["A-"]\n'
+    text = (
+        '[books]\nbuffer = "2d"\nfetch = true\n[books.accounts.stripe-main]\nfetch = false\norder_prefixes = ["A-"]\n'
+    )
     fee = '[books.accounts.stripe-main.fees.USD]\npercent = "2.9"\nfixed = 30'
     books = load(text + fee).books
-    assert books.of("alipay-main") == BooksTerms(buffer=timedelta(days=2))
+    assert books.of("alipay-main") == BooksTerms(fetch=True, buffer=timedelta(days=2))
     fees = {"USD": FeeTerms(millionths=29_000, fixed=30)}
     assert books.of("stripe-main") == BooksTerms(buffer=timedelta(days=2), order_prefixes=("A-",), fees=fees)
 
@@ -218,6 +220,7 @@ def test_what_is_no_span_is_told(text):
         ("[hints]\nper_hour = 3", "hints.per_hour: is not a key here; "),
         ("books = 3", "books: is a table: [books]"),
         ('[books]\nbuffer = "30d"', "books.buffer: 14d is the most"),
+        ('[books]\nfetch = "daily"', "books.fetch: is true or false"),
         ("[books]\nbufer = 3", "books.bufer: is not a key here; did you mean buffer?"),
         ("[books]\norder_prefixes = 3", "books.order_prefixes: is a list of up to 20 texts"),
         ("[books]\naccounts = 3", "books.accounts: is a table: "),

@@ -160,7 +160,7 @@ COLUMNS_ALONE = {
     *(("notify", "account_pauses", "SELECT"), ("sweep", "held_deliveries", "SELECT")),
     *(("desk", table, "UPDATE") for table in ("people", "one_time_links", "api_tokens", "outbox", "account_pauses")),
     ("desk", "people", "INSERT"),
-    ("sweep", "statements", "UPDATE"),
+    ("sweep", "statement_lines", "UPDATE"),
 }
 
 

@@ -6,7 +6,7 @@ import secrets
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime
+from datetime import date, datetime
 from functools import cached_property
 from typing import Final, TypeVar
 
@@ -25,6 +25,7 @@ from tillkeeper.gateways.kit.answers import answered_at
 from tillkeeper.gateways.kit.http_status import BAD_REQUEST, SERVER_ERROR_MIN, check_status
 from tillkeeper.gateways.kit.unknown_words import UnknownWord, unknown_words
 from tillkeeper.gateways.messages import Answer, Call, EventPage, Query, Response
+from tillkeeper.gateways.statement_offer import EmptyDay, NotReady
 from tillkeeper.telemetry import GATEWAY_QUERIES
 
 __all__ = ["ApiClient", "QueryFailed", "open_api_client"]
@@ -217,6 +218,39 @@ class ApiClient:
             lambda: known.gateway.events_request(since=since, until=until, after=after),
             read_response,
         )
+
+    def can_fetch_statements(self, account: str) -> bool:
+        """Returns whether the account's gateway gives its statements out, and we have the credentials for it."""
+        if account not in self._accounts or self._accounts[account].gateway.statement_calendar is None:
+            return False
+        now, gateway = self._environment.now(), self._accounts[account].gateway
+        try:
+            gateway.statement_request(now.date(), now=now, nonce=self._environment.nonce())
+        except CannotQuery:
+            return False
+        return True
+
+    async def statement(self, account: str, day: date) -> bytes | EmptyDay | NotReady:
+        """Returns the file of a day's statement, or why there is none.  Raises QueryFailed, CannotQuery."""
+        if account not in self._accounts:
+            raise CannotQuery("there is no such account")
+        known, environment = self._accounts[account], self._environment
+        gateway = known.gateway
+        offer = await _request(
+            known,
+            lambda: gateway.statement_request(day, now=environment.now(), nonce=environment.nonce()),
+            lambda response: gateway.read_statement_offer(response, now=environment.now()),
+        )
+        if isinstance(offer, EmptyDay | NotReady):
+            GATEWAY_QUERIES.labels(account, "not_found").inc()
+            return offer
+        file = await _request(
+            known,
+            lambda: gateway.statement_file_request(offer, now=environment.now(), nonce=environment.nonce()),
+            lambda response: gateway.read_statement_file(offer, response),
+        )
+        GATEWAY_QUERIES.labels(account, "found").inc()
+        return file
 
     async def make(self, account: str, calls: Sequence[Call]) -> None:
         """Makes the calls that an answer asks for, such as an acknowledgement; their responses are not read.

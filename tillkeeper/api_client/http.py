@@ -13,6 +13,8 @@ from tillkeeper.gateways.errors import BadPayload
 from tillkeeper.gateways.messages import Call, Response
 from tillkeeper.tracing.http import calling, note_status
 
+FILE_BYTES_MAX: Final = 64 * 1024 * 1024  # packed; a statement of a million lines has some 60 MB then
+FILE_S: Final = 300.0
 ANSWER_BYTES_MAX: Final = 8 * 1024 * 1024  # a hundred of Stripe's events with large objects are under 2 MiB
 
 # Compressed answers are not asked for: what is signed is the plain body, and small bytes could become many.
@@ -53,6 +55,7 @@ async def _send(session: aiohttp.ClientSession, call: Call) -> Response:
 
 
 async def _exchange(session: aiohttp.ClientSession, call: Call) -> Response:
+    timeout = aiohttp.ClientTimeout(total=FILE_S) if call.is_for_file else session.timeout
     try:
         async with session.request(
             call.method,
@@ -60,8 +63,9 @@ async def _exchange(session: aiohttp.ClientSession, call: Call) -> Response:
             headers=call.headers,
             data=call.body or None,
             allow_redirects=False,  # another host must not get our credentials
+            timeout=timeout,
         ) as response:
-            body = await _body(response)
+            body = await (_file(response) if call.is_for_file else _body(response))
             headers: dict[str, list[str]] = {}
             for name, value in response.headers.items():
                 headers.setdefault(name.lower(), []).append(value)
@@ -73,9 +77,18 @@ async def _exchange(session: aiohttp.ClientSession, call: Call) -> Response:
 async def _body(response: aiohttp.ClientResponse) -> bytes:
     if response.headers.get("Content-Encoding", "identity") != "identity":
         raise BadPayload("the answer is compressed, though that was not asked for")
+    return await _bounded(response, ANSWER_BYTES_MAX)
+
+
+async def _file(response: aiohttp.ClientResponse) -> bytes:
+    """Reads a file as it comes, packed or not: whoever reads it unpacks it."""
+    return await _bounded(response, FILE_BYTES_MAX)
+
+
+async def _bounded(response: aiohttp.ClientResponse, bytes_max: int) -> bytes:
     body = bytearray()
     async for chunk in response.content.iter_any():
         body += chunk
-        if len(body) > ANSWER_BYTES_MAX:
-            raise BadPayload(f"the answer is greater than {ANSWER_BYTES_MAX} bytes")
+        if len(body) > bytes_max:
+            raise BadPayload(f"the answer is greater than {bytes_max} bytes")
     return bytes(body)

@@ -161,7 +161,7 @@ def _tables(policy: "Policy") -> dict[str, dict[str, str | int | float]]:
     """Returns the tables beside the ladders, as a policy writes them."""
     from tillkeeper.policy.spans import short, written_all
 
-    silence = policy.silence
+    silence, books = policy.silence, policy.books.terms
     closed = [moment for steps in policy.closed.actions for moment in written_all(steps)]
     return {
         "cases": {"follow_up": short(policy.cases.follow_up), "levels": policy.cases.levels},
@@ -177,5 +177,5 @@ def _tables(policy: "Policy") -> dict[str, dict[str, str | int | float]]:
             "unanswering": short(silence.unanswering),
         },
         "hints": {"per_minute": policy.hints.per_minute, "again_after": short(policy.hints.again_after)},
-        "books": {"buffer": short(policy.books.terms.buffer)},
+        "books": {"buffer": short(books.buffer), "fetch": "yes" if books.fetch else "no"},
     }

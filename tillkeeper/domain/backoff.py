@@ -93,6 +93,10 @@ FETCH: Final = Backoff(
     spread=AROUND,
     give_up_after=timedelta(days=3),
 )
+# Of a day: a gateway that is late is asked every six hours in the end, until it gives the day no more.
+STATEMENT: Final = Backoff(
+    pauses=tuple(timedelta(minutes=minutes) for minutes in (5, 30, 60, 120, 240, 360)), spread=AROUND
+)
 # A new object may not be visible at once; one that is not found after half an hour does not exist.
 FETCH_NOT_FOUND: Final = Backoff(
     pauses=(timedelta(seconds=30), timedelta(minutes=5), timedelta(minutes=30)), spread=AROUND, attempts_max=4

@@ -27,9 +27,11 @@ class BooksTerms(msgspec.Struct, frozen=True, kw_only=True):
 
     Two clocks and two ways of counting days lie between a gateway's books and ours: what is less than `buffer` away
     from the edge of what a statement covers may stand in the next one.  With `order_prefixes`, a line whose order is
-    not known and begins with none of them is another shop's.
+    not known and begins with none of them is another shop's.  With `fetch` each day's statement is fetched from the
+    gateway, where that gives it out.
     """
 
+    fetch: bool = False
     buffer: timedelta = timedelta(days=1)
     order_prefixes: tuple[str, ...] = ()
     fees: Mapping[str, FeeTerms] = MappingProxyType({})  # by currency

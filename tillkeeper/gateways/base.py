@@ -4,9 +4,10 @@ A gateway subclasses the protocol, and so inherits the defaults for what its pro
 of events, no token to fetch first.
 """
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import ClassVar, Protocol
 
+from tillkeeper.domain.books.calendar import StatementCalendar
 from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.domain.query import QUERYABLE_ALL as QUERYABLE_ALL  # noqa: PLC0414 - gateways have both from here
 from tillkeeper.domain.query import Abilities
@@ -27,6 +28,7 @@ from tillkeeper.gateways.messages import (
     Verified,
 )
 from tillkeeper.gateways.statement_form import StatementForm
+from tillkeeper.gateways.statement_offer import OfferedFile, StatementOffer
 
 
 class Gateway(Protocol):
@@ -43,6 +45,7 @@ class Gateway(Protocol):
     )
     refunds_in_payments: ClassVar[bool] = False  # a refund is only found by its payment's reference
     statement_forms: ClassVar[tuple[type[StatementForm], ...]] = ()
+    statement_calendar: ClassVar[StatementCalendar | None] = None  # of the statements that can be fetched
     keeps_keys: ClassVar[bool] = False  # whether `read_key` can read stored content again after a restart
     account: str
     live: bool | None = None  # whether the account moves real money, where the settings say so
@@ -144,3 +147,19 @@ class Gateway(Protocol):
         Raises as `read_response` does.
         """
         raise BadPayload("no list was asked for")
+
+    def statement_request(self, day: date, *, now: datetime, nonce: str) -> Call:  # noqa: ARG002
+        """Returns the call for the statement of a day.  Raises CannotQuery."""
+        raise CannotQuery(f"{self.about.title}'s statements are not fetched; give their files to tillkeeper reconcile")
+
+    def read_statement_offer(self, response: Response, *, now: datetime) -> StatementOffer:  # noqa: ARG002
+        """Returns what the gateway offers of the day.  Raises as `read_response` does."""
+        raise BadPayload("no statement was asked for")
+
+    def statement_file_request(self, offer: OfferedFile, *, now: datetime, nonce: str) -> Call:  # noqa: ARG002
+        """Returns the call for the file.  Raises CannotQuery."""
+        raise CannotQuery(f"{self.about.title}'s statements are not fetched")
+
+    def read_statement_file(self, offer: OfferedFile, response: Response) -> bytes:  # noqa: ARG002
+        """Returns the file, which is the one that was offered.  Raises Unavailable, AccessDenied, or BadPayload."""
+        raise BadPayload("no statement was asked for")

@@ -71,12 +71,16 @@ class Reply(msgspec.Struct, frozen=True):
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
-    """One HTTP request to a gateway's API, signed and ready to be sent."""
+    """One HTTP request to a gateway's API, signed and ready to be sent.
+
+    The response to one for a file may be larger and take longer, and may be packed.
+    """
 
     method: Literal["GET", "POST"]
     url: str
     headers: Mapping[str, str]
     body: bytes = b""
+    is_for_file: bool = False
 
 
 class Response(msgspec.Struct, frozen=True, kw_only=True):

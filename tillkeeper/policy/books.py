@@ -13,7 +13,7 @@ BUFFER_MAX: Final = timedelta(days=14)  # of more, a month would end before its 
 PREFIXES_MAX: Final = 20
 MINOR_MAX: Final = 10**9
 _PERCENT: Final = re.compile(r"([0-9]{1,2})(?:\.([0-9]{1,4}))?", re.ASCII)
-_TERMS: Final = ("buffer", "order_prefixes", "fees")
+_TERMS: Final = ("fetch", "buffer", "order_prefixes", "fees")
 _FEE: Final = ("percent", "fixed", "tolerance")
 
 
@@ -44,10 +44,17 @@ def _terms(table: dict[str, Any], key: tuple[str, ...], problems: list[str]) -> 
         problems.append(f"{dotted((*key, 'buffer'))}: {short(BUFFER_MAX)} is the most")
     fees = named_tables(table.get("fees", {}), (*key, "fees"), problems)
     return BooksTerms(
+        fetch=_fetch(table.get("fetch", False), (*key, "fetch"), problems),
         buffer=buffer,
         order_prefixes=_prefixes(table.get("order_prefixes", []), (*key, "order_prefixes"), problems),
         fees={currency: _fee(currency, fee, (*key, "fees", currency), problems) for currency, fee in fees},
     )
+
+
+def _fetch(value: Any, key: tuple[str, ...], problems: list[str]) -> bool:
+    if not isinstance(value, bool):
+        problems.append(f"{dotted(key)}: is true or false")
+    return value is True
 
 
 def _prefixes(value: Any, key: tuple[str, ...], problems: list[str]) -> tuple[str, ...]:

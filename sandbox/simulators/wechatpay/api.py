@@ -1,12 +1,13 @@
-"""Simulates WeChat Pay's API v3 as far as Tillkeeper queries it: transactions by either number, and refunds.
+"""Simulates WeChat Pay's API v3 as far as Tillkeeper queries it: transactions by either number, refunds, trade bills.
 
 A query is signed over method, path, time, nonce and body; answers are signed over time, nonce and body."""
 
+import hashlib
 import json
 import re
 from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, Final
 from urllib.parse import unquote
 
@@ -22,6 +23,7 @@ from tillkeeper.sandbox.formats import Json, compact_json, http_date, word_of
 from tillkeeper.sandbox.keys import new_rsa_key
 from tillkeeper.sandbox.ledger.ledger import Ledger
 from tillkeeper.sandbox.ledger.payments import PaymentRecord, PaymentState, RefundRecord
+from tillkeeper.sandbox.simulators.wechatpay.bills import made_at, packed, trade_bill
 from tillkeeper.sandbox.simulators.wechatpay.objects import rfc3339, wechatpay_refund_id
 from tillkeeper.sandbox.simulators.wechatpay.signing import (
     ONLY_WHEN_PAID,
@@ -51,6 +53,11 @@ PAY_FAIL: Final = ("PAY_FAIL", "扣款失败")
 REFUNDED: Final = ("REFUND", "订单发生过退款，退款详情请查询退款单")
 
 BANK: Final = "招商银行信用卡0403"
+
+
+BILL_FILE: Final = "bill file"
+
+BILLS_FOR: Final = timedelta(days=90)
 
 
 class WeChatPayApi:
@@ -83,7 +90,7 @@ class WeChatPayApi:
                 is_served = (request.first("sub_mchid") or None) == sub_mch_id
                 return self._refund(ref if is_served else "", as_of)
             case _:
-                return _error(404, "RESOURCE_NOT_EXISTS", "请求的资源不存在", about="nothing")
+                return self._of_bills(request, parts, now)
 
     def error_response(self, status: int, request: ApiRequest) -> ApiResponse:  # noqa: ARG002
         """WeChat Pay's words for trouble of its own."""
@@ -92,7 +99,11 @@ class WeChatPayApi:
         return _error(500, "SYSTEM_ERROR", "系统异常，请用相同参数重新调用", about="nothing")
 
     def signed(self, content: ApiResponse, *, now: datetime, forged: bool = False) -> SignedResponse:
-        """Errors are signed too."""
+        """Errors are signed too; the file of a bill is not."""
+        if content.about == BILL_FILE:
+            headers = {"Content-Type": "application/x-gzip", "Date": http_date(now)}
+            body = content.body[: len(content.body) // 2] if forged else content.body
+            return SignedResponse(status=content.status, headers=headers, body=body)
         headers, body = wechatpay_signed(self._impostor() if forged else self._signer.key, now, content.body)
         headers = {name: value for name, value in headers.items() if name != "User-Agent"}
         return SignedResponse(
@@ -132,6 +143,41 @@ class WeChatPayApi:
             return "错误的签名，验签失败"
         return None
 
+    def _of_bills(self, request: ApiRequest, parts: Sequence[str], now: datetime) -> ApiResponse:
+        match request.method, parts:
+            case "GET", ["v3", "bill", "tradebill"]:
+                return self._bill(request, now)
+            case "GET", ["v3", "billdownload", "file"]:
+                return self._bill_file(request)
+            case _:
+                return _error(404, "RESOURCE_NOT_EXISTS", "请求的资源不存在", about="nothing")
+
+    def _bill(self, request: ApiRequest, now: datetime) -> ApiResponse:
+        """Where the bill is; the token is its day."""
+        day = _day(request.first("bill_date"))
+        if day is None or not now - BILLS_FOR < made_at(day) or request.first("tar_type") != "GZIP":
+            return _error(400, "INVALID_REQUEST", "请检查bill_date，并重新调用", about="bill")
+        if now < made_at(day):
+            return _error(400, "STATEMENT_CREATING", "账单生成中", about="bill", ref=str(day))
+        bill = self._trades(day)
+        if bill is None:
+            return _error(400, "NO_STATEMENT_EXIST", "请求的账单文件不存在", about="bill", ref=str(day))
+        url = f"http://{request.headers['host']}/v3/billdownload/file?token={day}&tartype=gzip"
+        digest = hashlib.sha1(bill, usedforsecurity=False).hexdigest()
+        content = {"download_url": url, "hash_type": "SHA1", "hash_value": digest}
+        return _found(content, about="bill", ref=str(day), order_ref="", summary=f"{bill.count(b'JSAPI')} trades")
+
+    def _bill_file(self, request: ApiRequest) -> ApiResponse:
+        day = _day(request.first("token"))
+        bill = None if day is None else self._trades(day)
+        if bill is None:
+            return _error(400, "INVALID_REQUEST", "下载地址已失效", about="bill")
+        return ApiResponse(body=packed(bill), about=BILL_FILE, ref=str(day), summary=f"{len(bill)} bytes")
+
+    def _trades(self, day: date) -> bytes | None:
+        signer = self._signer
+        return trade_bill(self._ledger, day, mch_id=signer.mch_id, app_id=signer.app_id, sub_mch_id=signer.sub_mch_id)
+
     def _transaction(self, kind: str, ref: str, as_of: datetime) -> ApiResponse:
         """transaction_id exists from the payment on; before that only out_trade_no leads there."""
         if kind == "out-trade-no":
@@ -163,6 +209,13 @@ class WeChatPayApi:
             return _error(404, "RESOURCE_NOT_EXISTS", "退款单不存在", about="refund", ref=ref)
         content = _refund(record, refund)
         return _found(content, about="refund", ref=ref, order_ref=record.story.order_ref, summary=content["status"])
+
+
+def _day(text: str | None) -> date | None:
+    try:
+        return date.fromisoformat(text or "")
+    except ValueError:
+        return None
 
 
 def _trade_state(record: PaymentRecord) -> tuple[str, str]:

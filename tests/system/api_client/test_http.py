@@ -108,6 +108,18 @@ async def test_a_compressed_answer_is_refused(server, encoding):
         await sent(get(f"{server.url}/"))
 
 
+async def test_a_file_comes_as_it_is_packed_and_may_be_greater_than_an_answer(server, monkeypatch):
+    packed = gzip.compress(b"x" * 1_000_000)
+    monkeypatch.setattr(http, "ANSWER_BYTES_MAX", len(packed) - 1)
+    monkeypatch.setattr(http, "FILE_BYTES_MAX", len(packed))
+    call = Call(method="GET", url=f"{server.url}/", headers={}, is_for_file=True)
+    server.answers = [says(packed, **{"Content-Encoding": "gzip"})]
+    assert (await sent(call)).body == packed
+    monkeypatch.setattr(http, "FILE_BYTES_MAX", len(packed) - 1)
+    with pytest.raises(BadPayload, match="greater than"):
+        await sent(call)
+
+
 async def hang(request):
     await asyncio.sleep(60)
     return web.Response()

@@ -31,6 +31,7 @@ class CaseKind(StrEnum):
     STATEMENT_DIFFERS = "statement_differs"
     STATEMENT_FEE_DIFFERS = "statement_fee_differs"
     STATEMENT_HERE_ONLY = "statement_here_only"
+    STATEMENT_MISSING = "statement_missing"
     STUCK = "stuck"
     UNEXPECTED_ACCOUNT = Mismatch.UNEXPECTED_ACCOUNT.value
     UNMATCHED_PAYMENT = "unmatched_payment"

@@ -47,7 +47,11 @@ class Signer(msgspec.Struct, frozen=True, kw_only=True):
 
     def call(self, api_base: str, query: Query, now: datetime, nonce: str) -> Call:
         """Returns the signed request that puts the query."""
-        call = self.get(f"{api_base}{self._path(query, is_abroad=is_abroad(api_base))}", now, nonce)
+        return self.question(f"{api_base}{self._path(query, is_abroad=is_abroad(api_base))}", now, nonce)
+
+    def question(self, url: str, now: datetime, nonce: str) -> Call:
+        """Returns a signed GET whose answer is signed with the key that is asked for, where one is."""
+        call = self.get(url, now, nonce)
         if self.answer_key_id is None:
             return call
         return msgspec.structs.replace(call, headers={**call.headers, "Wechatpay-Serial": self.answer_key_id})
@@ -117,13 +121,13 @@ def check_status(response: Response) -> None:
     """Passes what is an answer: the thing itself, or that there is none such."""
     if response.status == OK:
         return
-    code = _code(response.body)
+    code = code_in(response.body)
     if response.status == NOT_FOUND and code in NOT_FOUND_CODES:
         return
     raise status_error(response, f", code {code}", retry=RETRY_STATUSES, is_denied=code in DENIED_CODES)
 
 
-def _code(body: bytes) -> str | None:
+def code_in(body: bytes) -> str | None:
     """Returns only the code: a message may repeat what was asked."""
     try:
         code = text_or_none(strictjson.loads(body), "code")

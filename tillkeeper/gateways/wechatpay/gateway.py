@@ -1,11 +1,13 @@
 """Implements WeChat Pay v3: signed notices with an encrypted resource, and queries whose answers are signed as well."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import date, datetime
 from typing import ClassVar
 
+import msgspec
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from tillkeeper.domain.books.calendar import StatementCalendar
 from tillkeeper.domain.events import PaymentEvent
 from tillkeeper.gateways.about import About
 from tillkeeper.gateways.account import AccountModel
@@ -14,12 +16,13 @@ from tillkeeper.gateways.errors import BadPayload, BadSignature, CannotQuery
 from tillkeeper.gateways.kit import strictjson
 from tillkeeper.gateways.kit.fact import query_event
 from tillkeeper.gateways.kit.fields import moment_from_unix
-from tillkeeper.gateways.kit.http_status import NOT_FOUND
+from tillkeeper.gateways.kit.http_status import NOT_FOUND, OK
 from tillkeeper.gateways.kit.rsa import rsa_private_key
 from tillkeeper.gateways.kit.stand_in import with_stand_in_closed
 from tillkeeper.gateways.messages import Answer, Call, Query, Reply, Request, Response, Verified
 from tillkeeper.gateways.statement_form import StatementForm
-from tillkeeper.gateways.wechatpay import api, certificates, webhook
+from tillkeeper.gateways.statement_offer import OfferedFile, StatementOffer
+from tillkeeper.gateways.wechatpay import api, bills, certificates, webhook
 from tillkeeper.gateways.wechatpay.fund_bill import FundBill
 from tillkeeper.gateways.wechatpay.keys import Certificate, PlatformKeys
 from tillkeeper.gateways.wechatpay.objects import Merchant
@@ -34,6 +37,7 @@ class WeChatPay(Gateway):
     settings: ClassVar[type[AccountModel]] = WeChatPaySettings
     about: ClassVar[About] = ABOUT
     statement_forms: ClassVar[tuple[type[StatementForm], ...]] = (TradeBill, FundBill)
+    statement_calendar: ClassVar[StatementCalendar | None] = bills.CALENDAR
     queryable: ClassVar[frozenset[Queryable]] = QUERYABLE_ALL
     single_payment: ClassVar[bool] = True  # an out_trade_no is one transaction's
     kept_headers: ClassVar[frozenset[str]] = webhook.KEPT_HEADERS
@@ -107,9 +111,7 @@ class WeChatPay(Gateway):
 
     def query_request(self, query: Query, *, now: datetime, nonce: str) -> Call:
         """Asks by WeChat Pay's own transaction number where it is known, else by the order's reference."""
-        if self._signer is None:
-            raise CannotQuery("merchant_serial and merchant_private_key are not both set")
-        return self._signer.call(self._api_base, query, now, nonce)
+        return self._known_signer().call(self._api_base, query, now, nonce)
 
     def read_response(self, query: Query, response: Response, *, now: datetime) -> Answer:
         """Returns what a signed answer to this query says."""
@@ -128,6 +130,35 @@ class WeChatPay(Gateway):
         answered_at = moment_from_unix(int(response.headers[webhook.TIMESTAMP_HEADER][0]))
         events = (query_event(each, account=self.account, reported_at=answered_at) for each in facts)
         return Answer(found=True, events=tuple(events))
+
+    def statement_request(self, day: date, *, now: datetime, nonce: str) -> Call:
+        """Asks for the trade bill of the day, of all sorts of trades."""
+        return self._known_signer().question(
+            bills.bill_url(self._api_base, day, self._merchant.sub_mch_ids), now, nonce
+        )
+
+    def read_statement_offer(self, response: Response, *, now: datetime) -> StatementOffer:
+        """Returns the address and the hash of the bill in a signed answer."""
+        if not bills.is_about_no_bill(response):
+            api.check_status(response)
+        if response.status == OK or webhook.SIGNATURE_HEADER in response.headers:  # an error may come unsigned
+            self._check_signed(response, now)
+        return bills.offer_in(response, self._api_base)
+
+    def statement_file_request(self, offer: OfferedFile, *, now: datetime, nonce: str) -> Call:
+        """Asks for the file, signed as every call."""
+        return msgspec.structs.replace(self._known_signer().get(offer.url, now, nonce), is_for_file=True)
+
+    def read_statement_file(self, offer: OfferedFile, response: Response) -> bytes:
+        """Returns the bill, packed, once its hash is the one that was named."""
+        api.check_status(response)
+        bills.check_digest(offer, response.body)
+        return response.body
+
+    def _known_signer(self) -> api.Signer:
+        if self._signer is None:
+            raise CannotQuery("merchant_serial and merchant_private_key are not both set")
+        return self._signer
 
     def _check_signed(self, response: Response, now: datetime, listed: Mapping[str, Certificate] | None = None) -> None:
         """Answers are signed as notices are; `listed` are certificates that stand in the answer itself."""
