@@ -1015,7 +1015,7 @@ CREATE TABLE bank_statements (
     id             bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     bank           text NOT NULL,
     digest         bytea NOT NULL CHECK (octet_length(digest) = 32),  -- SHA-256 of the file
-    place          integer NOT NULL,  -- within the file, from 1
+    place          bigint NOT NULL,  -- within the file, from 1
     name           text NOT NULL CHECK (length(name) <= 255),  -- of the file, for people
     number         text,  -- the bank's own of the statement
     currency       text NOT NULL,
@@ -1066,7 +1066,7 @@ CREATE TABLE report_figures (
     currency  text NOT NULL,  -- empty, as are the next two, where the figure does not tell them apart
     method    text NOT NULL,
     detail    text NOT NULL,  -- a class of failures, a piece of evidence, a span of time, a band of amounts
-    hour      smallint NOT NULL CHECK (hour BETWEEN 0 AND 23),
+    hour      bigint NOT NULL CHECK (hour BETWEEN 0 AND 23),
     count     bigint NOT NULL CHECK (count > 0),
     minor     numeric NOT NULL,  -- minor units; of spans of time, milliseconds
     PRIMARY KEY (day, figure, account, currency, method, detail, hour)

@@ -8,7 +8,7 @@ CREATE TABLE report_figures (
     currency  text NOT NULL,
     method    text NOT NULL,
     detail    text NOT NULL,
-    hour      smallint NOT NULL CHECK (hour BETWEEN 0 AND 23),
+    hour      bigint NOT NULL CHECK (hour BETWEEN 0 AND 23),
     count     bigint NOT NULL CHECK (count > 0),
     minor     numeric NOT NULL,
     PRIMARY KEY (day, figure, account, currency, method, detail, hour)

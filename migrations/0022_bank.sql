@@ -5,7 +5,7 @@ CREATE TABLE bank_statements (
     id             bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     bank           text NOT NULL,
     digest         bytea NOT NULL CHECK (octet_length(digest) = 32),
-    place          integer NOT NULL,
+    place          bigint NOT NULL,
     name           text NOT NULL CHECK (length(name) <= 255),
     number         text,
     currency       text NOT NULL,

@@ -91,7 +91,7 @@ WITH of_day AS MATERIALIZED (
                                              ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS more
     FROM told WHERE kind IN ('refund.pending', 'refund.succeeded', 'refund.failed')
 ), figures AS (
-    SELECT t.account, t.currency, t.method, extract(hour FROM t.occurred_at AT TIME ZONE $4)::smallint AS hour, f.*
+    SELECT t.account, t.currency, t.method, extract(hour FROM t.occurred_at AT TIME ZONE $4) AS hour, f.*
     FROM told t LEFT JOIN refunds_told r ON r.seq = t.seq LEFT JOIN orders o ON o.id = t.order_id
     CROSS JOIN LATERAL (SELECT
         floor(greatest(extract(epoch FROM t.recorded_at - t.occurred_at) * 1000, 0))::bigint AS late_ms,
@@ -138,7 +138,7 @@ SELECT $1, figure, account, w.currency, w.method, detail, w.hour,
 FROM figures CROSS JOIN LATERAL (SELECT
     CASE WHEN figure LIKE 'known%' OR figure = 'refund_after' THEN '' ELSE currency END AS currency,
     CASE WHEN figure IN ('tried', 'succeeded', 'paid', 'failed', 'cancelled') THEN method ELSE '' END AS method,
-    CASE WHEN figure IN ('tried', 'succeeded', 'failed') THEN hour ELSE 0::smallint END AS hour
+    CASE WHEN figure IN ('tried', 'succeeded', 'failed') THEN hour ELSE 0 END AS hour
 ) AS w
 GROUP BY figure, account, w.currency, w.method, detail, w.hour
 """
