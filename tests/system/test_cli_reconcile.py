@@ -2,17 +2,20 @@
 
 import gzip
 import json
+from datetime import date, timedelta
 
 import pytest
 
 from tests.database.factories import NOON, a_delivery, a_registration, an_event
 from tests.plain_statement import PlainForm, plain
 from tests.system.commands import tillkeeper, toml, written
+from tillkeeper.domain.books.calendar import NextAttempt
 from tillkeeper.domain.policy import Policy
 from tillkeeper.gateways.stripe.gateway import Stripe
 from tillkeeper.store.apply.batch import apply_deliveries
 from tillkeeper.store.apply.registration import register
 from tillkeeper.store.books.exclusive import alone_at
+from tillkeeper.store.jobs.statement_days import add_days, claim_day, put_off_day
 from tillkeeper.store.postgres.transactions import repeat_on_conflict
 
 POLICY = Policy()
@@ -110,6 +113,23 @@ async def test_statements_are_listed_with_the_time_that_is_missing_between_them(
     [gap] = told["missing"]
     assert (gap["begins"], gap["ends"]) == ("2026-11-21T00:00:00+00:00", "2026-11-22T00:00:00+00:00")
     assert "Missing between them" in (await run("books", "statements", code=1)).out
+
+
+async def test_a_day_that_the_gateway_has_not_given_is_listed_with_the_reason(run, pool):
+    day, now = date(2026, 11, 21), NOON
+    async with pool.acquire() as conn:
+        await add_days(conn, {"stripe-main": [day]}, now=now)
+        assert (await run("books", "statements")).out == "No statement was taken in.\n"
+        claimed = await claim_day(conn, ["stripe-main"], now=now)
+        then = NextAttempt(now + timedelta(hours=6), is_late=True)
+        await put_off_day(conn, claimed, then, "busy: status 500", policy=POLICY.cases, now=now)
+    told = (await run("books", "statements", "--json")).json
+    assert [(each["day"], each["state"], each["last_error"]) for each in told["awaited"]] == [
+        ("2026-11-21", "late", "busy: status 500")
+    ]
+    shown = (await run("books", "statements")).out
+    assert "Asked for, and not there yet" in shown
+    assert (await run("books", "statements", "--account", "other", "--json")).json["awaited"] == []
 
 
 @pytest.mark.parametrize(

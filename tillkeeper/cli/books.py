@@ -1,5 +1,6 @@
 """Implements `tillkeeper books`: what statements were taken in, what is missing between them, and what differs."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from asyncpg import Pool
 
     from tillkeeper.store.books.listing import ListedDifference, ListedStatement, MissingTime
+    from tillkeeper.store.jobs.statement_days import AwaitedDay
 
 app = typer.Typer()
 commands = typer.Typer(help="Gateways' statements: which were taken in, and what differs.", no_args_is_help=True)
@@ -70,7 +72,7 @@ def differences_command(
             raise typer.Exit(NO)
 
 
-def _as_json(each: "ListedDifference | ListedStatement | MissingTime") -> dict[str, Any]:
+def _as_json(each: "ListedDifference | ListedStatement | MissingTime | AwaitedDay") -> dict[str, Any]:
     from datetime import datetime
 
     import msgspec
@@ -106,22 +108,27 @@ def _row(each: "ListedDifference") -> tuple[object, ...]:
 def statements_command(
     account: Account = None, limit: Limit = 60, config: Config = None, as_json: AsJson = False
 ) -> None:
-    """List the statements that were taken in, the latest first, and the time that is missing between them."""
+    """List the statements that were taken in, the latest first, and the time that is missing between them.
+
+    Days whose statement the gateway was asked for ([books] fetch) and did not give yet stand below, with the reason.
+    """
     with reported(as_json=as_json):
         settings = settings_from(config)
         from tillkeeper.cli.database import ask
         from tillkeeper.cli.output import print_json, print_table
         from tillkeeper.store.books.listing import list_missing_time, list_statements
+        from tillkeeper.store.jobs.statement_days import list_awaited_days
 
-        async def query(pool: "Pool") -> "tuple[list[ListedStatement], list[MissingTime]]":
+        async def query(pool: "Pool") -> "tuple[list[ListedStatement], list[MissingTime], list[AwaitedDay]]":
             async with pool.acquire() as conn:
                 found = await list_statements(conn, account=account, limit=limit)
-                return found, await list_missing_time(conn, account=account)
+                missing = await list_missing_time(conn, account=account)
+                return found, missing, await list_awaited_days(conn, account=account)
 
-        found, missing = ask(settings, query)
+        found, missing, awaited = ask(settings, query)
         if as_json:
-            told = {"statements": [_as_json(each) for each in found], "missing": [_as_json(each) for each in missing]}
-            print_json(told)
+            told: dict[str, Sequence[Any]] = {"statements": found, "missing": missing, "awaited": awaited}
+            print_json({name: [_as_json(each) for each in rows] for name, rows in told.items()})
         else:
             columns = (
                 *("number", "account", "form", "from", "to", "days of", ">lines", ">differ", "taken in"),
@@ -130,6 +137,9 @@ def statements_command(
             print_table("Statements", columns, map(_statement_row, found))
             rows = ((gap.account, gap.form, gap.begins, gap.ends, gap.zone) for gap in missing)
             print_table("Missing between them", ("account", "form", "from", "to", "days of"), rows)
+            heads = ("account", "day", "state", ">asked", "asked again", "why")
+            days = ((day.account, day.day, day.state, day.attempts, day.again_at, day.last_error) for day in awaited)
+            print_table("Asked for, and not there yet", heads, days)
             print(f"{len(found)} statements." if found else "No statement was taken in.")
         if missing or any(_is_cut_off(each) for each in found):
             raise typer.Exit(NO)

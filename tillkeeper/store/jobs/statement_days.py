@@ -96,3 +96,25 @@ async def put_off_day(
     check_held(await conn.fetchval(PUT_OFF, *key, state, then.due_at, error))
     if then.is_late:
         await open_cases(conn, [(None, late_case(claimed.account, claimed.day, error))], policy=policy, now=now)
+
+
+class AwaitedDay(msgspec.Struct, kw_only=True):
+    """A complete day whose statement was asked for and did not come so far."""
+
+    account: str
+    day: date
+    state: str  # due; late, where it has a case
+    attempts: int
+    again_at: datetime
+    last_error: str
+
+
+LIST_AWAITED = """
+SELECT account, day, state, attempts, due_at AS again_at, last_error FROM statement_days
+WHERE due_at IS NOT NULL AND attempts > 0 AND ($1::text IS NULL OR account = $1) ORDER BY account, day
+"""
+
+
+async def list_awaited_days(conn: Conn, *, account: str | None) -> list[AwaitedDay]:
+    """Reads the days that are asked for again, a few of each account at the most."""
+    return [AwaitedDay(**dict(row)) for row in await conn.fetch(LIST_AWAITED, account)]
