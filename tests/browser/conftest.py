@@ -16,6 +16,7 @@ from tests.database.factories import NOON
 from tests.databases import Databases
 from tests.desk_orders import MINUTE, a_busy_till, a_hostile_order, a_paid_order, a_refunded_order
 from tests.desks import a_desk, reading
+from tests.monthly import a_random_quarter
 from tillkeeper.desk.access.middleware import access
 from tillkeeper.desk.access.passwords import hashed
 from tillkeeper.desk.app import build_app
@@ -60,6 +61,8 @@ async def house(postgres_server: Postgres, databases: Databases, browser: Browse
     async with await open_pool(postgres_server.dsn(name), max_size=10) as pool:
         for story in (a_paid_order, a_refunded_order, a_hostile_order, a_busy_till):
             await story(pool)
+        async with pool.acquire() as conn:
+            await a_random_quarter(conn, "a browser", orders=1000)
         welcome = await add_people(pool)
         desk = a_desk(pool, now=lambda: NOW)
         app = build_app(desk, access(DeskSettings().trusted_proxies))

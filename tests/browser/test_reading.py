@@ -21,7 +21,7 @@ PAGES = {
     "account": "/accounts/alipay-main",
     "handover": "/handover",
     "books": "/books",
-    "reports": "/reports",
+    "reports": "/reports?month=2026-10",
     "find": "/find?q=02837156",
     "code": "/find?q=ACQ.BUYER_BALANCE_NOT_ENOUGH",
     "claim": "/orders/ORD-1043/claim",
@@ -31,7 +31,7 @@ PAGES = {
     "missing": "/no-such-page",
 }
 PRESENT = tuple(name for name in PAGES if name != "missing")
-WIDTHS = (1440, 820, 390)
+WIDTHS = (1440, 1000, 820, 700, 390)
 BROAD = "document.documentElement.scrollWidth - innerWidth"
 LOADED = "performance.getEntriesByType('resource').map(each => new URL(each.name).origin)"
 

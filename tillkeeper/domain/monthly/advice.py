@@ -28,7 +28,7 @@ SHOWN_MAX: Final = 12
 
 
 class AdviceKind(StrEnum):
-    """What the advice is about; its words are in `monthly/words.py`."""
+    """What the advice is about; its words are in `desk/words/report_advice.toml`."""
 
     HOURS_FAIL = "hours_fail"  # a way of paying fails more often at some hours
     METHOD_FAILS = "method_fails"  # a way of paying fails more often than the account's others

@@ -22,7 +22,7 @@ class Sort(StrEnum):
 
 
 class Column(msgspec.Struct, frozen=True, kw_only=True):
-    """One column: its title is the word `report.{key}`."""
+    """One column: its title is the word `report_title.{key}`."""
 
     key: str
     sort: Sort
@@ -36,7 +36,7 @@ class Column(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReportTable(msgspec.Struct, frozen=True, kw_only=True):
-    """One table: its title is the word `report.{key}`, and what must be known to read it `report.{key}_note`."""
+    """One table: its title is the word `report_title.{key}`, and what must be known to read it `report_note.{key}`."""
 
     key: str
     lines: Callable[[Report], Iterable[Any]]
