@@ -95,7 +95,10 @@ class Poster:
 
     async def until_accepted(self, more: int, *, within_s: float = 120.0) -> None:
         """Returns when so many more webhooks have been accepted."""
-        goal = self.accepted + more
+        await self.until_total(self.accepted + more, within_s=within_s)
+
+    async def until_total(self, goal: int, *, within_s: float = 120.0) -> None:
+        """Returns when so many webhooks have been accepted in all."""
         async with asyncio.timeout(within_s), self._news:
             await self._news.wait_for(lambda: self.accepted >= goal)
 

@@ -45,7 +45,7 @@ async def test_on_a_calm_day_each_part_says_that_there_is_nothing(pool, locale):
     async with at_desk(pool, Role.VIEWER, locale) as client:
         page = await page_of(client, "/handover")
         assert page.count('class="empty"') == 6
-        assert 'method="post"' not in page, "who only looks hands nothing over"
+        assert 'action="/handover"' not in page, "who only looks hands nothing over"
 
 
 async def test_a_hand_over_is_written_down_and_the_next_one_begins_there(client, pool):
@@ -62,7 +62,7 @@ async def test_a_hand_over_is_written_down_and_the_next_one_begins_there(client,
         assert second.url.query["since"] == LATER.isoformat()
         page = await second.text()
         assert "1 new, 0 solved, 2 open." in said(page), "what was handed over is still to be printed"
-        assert 'method="post"' not in page
+        assert 'action="/handover"' not in page
     assert await pool.fetchval("SELECT count(*) FROM handovers") == 2
     assert await pool.fetchval("SELECT count(*) FROM access_log WHERE what = 'hand over'") == 2
     for since in ("x", "2026-11-22"):
